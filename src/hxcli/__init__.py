@@ -1,0 +1,59 @@
+"""hxcli: ancestral states from a tree and a table, and the sweep engine below it (`import hxcli as hx`)."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hxcli.engine.forest import Forest as Forest
+    from hxcli.engine.schema import FieldSpec as FieldSpec
+    from hxcli.engine.schema import Schema as Schema
+    from hxcli.engine.sweep import Sweep as Sweep
+    from hxcli.engine.sweep import down as down
+    from hxcli.engine.sweep import up as up
+    from hxcli.engine.topology import Topology as Topology
+    from hxcli.engine.topology import from_parents as from_parents
+    from hxcli.engine.topology import symmetric_topology as symmetric_topology
+    from hxcli.engine.tree import Tree as Tree
+    from hxcli.errors import HxError as HxError
+    from hxcli.errors import InputError as InputError
+    from hxcli.errors import MissingField as MissingField
+    from hxcli.errors import SchemaMismatch as SchemaMismatch
+    from hxcli.errors import TopologyError as TopologyError
+    from hxcli.phylogeny import Phylogeny as Phylogeny
+
+# Resolved on first use (PEP 562), because half of these import jax and `hx --help` must not.
+_HOMES = {
+    "Forest": "hxcli.engine.forest",
+    "FieldSpec": "hxcli.engine.schema",
+    "Schema": "hxcli.engine.schema",
+    "Sweep": "hxcli.engine.sweep",
+    "down": "hxcli.engine.sweep",
+    "up": "hxcli.engine.sweep",
+    "Topology": "hxcli.engine.topology",
+    "from_parents": "hxcli.engine.topology",
+    "symmetric_topology": "hxcli.engine.topology",
+    "Tree": "hxcli.engine.tree",
+    "HxError": "hxcli.errors",
+    "InputError": "hxcli.errors",
+    "MissingField": "hxcli.errors",
+    "SchemaMismatch": "hxcli.errors",
+    "TopologyError": "hxcli.errors",
+    "Phylogeny": "hxcli.phylogeny",
+}
+
+__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'hxcli' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

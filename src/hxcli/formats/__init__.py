@@ -1,0 +1,1 @@
+"""File formats: one file each, reader beside writer; the only place that imports Bio or polars."""

@@ -1,0 +1,134 @@
+"""Phylogeny: one tree as a file tells it - shape, edge lengths, names - validated once, host arrays only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.engine.topology import Topology
+
+FloatArray = NDArray[np.float64]
+# Arrays of str, with "" for none: numpy's object dtype keeps fancy indexing and costs one pointer a node.
+TextArray = NDArray[np.object_]
+
+
+@dataclass(frozen=True, eq=False)
+class Phylogeny:
+    """A tree with edge lengths and labels, nodes in the breadth-first order of its topology.
+
+    Siblings keep the order of the file. Arrays are read-only.
+
+    Attributes:
+        topology: Who is whose parent; N nodes, L tips.
+        edge_lengths: (N,) length of the edge above every node; nan where the file gives none. The root's is
+            kept so that it can be written back; no analysis uses it.
+        labels: (N,) names without their quotes; "" for none. Tips are named and unique.
+        support: (N,) support values as the file wrote them (`95`, `100/0.99`); "" for none. A tree has either
+            internal labels or support values, never both.
+        annotations: Node -> the texts of its bracketed annotations without the brackets (`&rate=0.1`,
+            `&&NHX:S=human`), in the file's order.
+        rooted: What the file states (`[&R]`, `[&U]`), None where it states nothing.
+        name: The tree's name in its file; "" for none.
+    """
+
+    topology: Topology
+    edge_lengths: FloatArray
+    labels: TextArray
+    support: TextArray
+    annotations: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    rooted: bool | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        for array in (self.edge_lengths, self.labels, self.support):
+            if array.shape != (self.topology.size,):
+                raise ValueError(f"expected one entry for each of {self.topology.size} nodes, got {array.shape}")
+            # Read-only, because several stages share them.
+            array.setflags(write=False)
+
+    def __eq__(self, other: object) -> bool:
+        """True for the same nodes in the same order with the same bits, labels, support and annotations."""
+        return (
+            isinstance(other, Phylogeny)
+            and self.topology == other.topology
+            and self.edge_lengths.tobytes() == other.edge_lengths.tobytes()
+            and bool(np.all(self.labels == other.labels))
+            and bool(np.all(self.support == other.support))
+            and dict(self.annotations) == dict(other.annotations)
+            and (self.rooted, self.name) == (other.rooted, other.name)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @cached_property
+    def tips(self) -> NDArray[np.intp]:
+        """(L,) node numbers of the tips, ascending."""
+        return np.flatnonzero(self.topology.is_leaf)
+
+    @cached_property
+    def tip_names(self) -> TextArray:
+        """(L,) names of the tips, in node order."""
+        return self.labels[self.tips]
+
+    @cached_property
+    def lengths(self) -> FloatArray:
+        """(N,) edge lengths with 0 at the root: what an analysis uses."""
+        lengths = np.where(self.topology.is_root, 0.0, self.edge_lengths)
+        lengths.setflags(write=False)
+        return lengths
+
+    @property
+    def missing_lengths(self) -> int:
+        """Number of nodes other than the root without an edge length."""
+        return int(np.isnan(self.lengths).sum())
+
+    @property
+    def negative_lengths(self) -> int:
+        """Number of nodes other than the root with a negative edge length."""
+        return int((self.lengths < 0).sum())
+
+    @property
+    def zero_lengths(self) -> int:
+        """Number of nodes other than the root with an edge length of 0."""
+        return int(((self.lengths == 0) & ~self.topology.is_root).sum())
+
+    @cached_property
+    def root_distances(self) -> FloatArray:
+        """(N,) sum of the edge lengths between the root and every node; missing lengths count as 0."""
+        distances = np.nan_to_num(self.lengths, nan=0.0)
+        ancestor = self.topology.parents
+        # Pointer doubling, as in `depths_of`: log2(depth) passes whatever the depth.
+        while np.any(ancestor):
+            distances = distances + distances[ancestor]
+            ancestor = ancestor[ancestor]
+        return distances
+
+    @cached_property
+    def tip_counts(self) -> NDArray[np.int64]:
+        """(N,) number of tips at or below every node."""
+        return _subtree_tips(self.topology)
+
+
+def _subtree_tips(topology: Topology) -> NDArray[np.int64]:
+    counts = topology.is_leaf.astype(np.int64)
+    starts = topology.level_starts
+    if topology.depth < 1000:
+        for level in range(topology.depth, 0, -1):
+            nodes = slice(starts[level], starts[level + 1])
+            np.add.at(counts, topology.parents[nodes], counts[nodes])
+        return counts
+    # A deep tree has small levels: plain integers are faster than one numpy call a level.
+    parents, below = topology.parents.tolist(), counts.tolist()
+    for node in range(topology.size - 1, 0, -1):
+        below[parents[node]] += below[node]
+    return np.asarray(below)
+
+
+def relabel(phylogeny: Phylogeny, **changes: Any) -> Phylogeny:
+    """A copy with the named attributes replaced, such as `edge_lengths`."""
+    return Phylogeny(**{name: changes.get(name, getattr(phylogeny, name)) for name in phylogeny.__dataclass_fields__})

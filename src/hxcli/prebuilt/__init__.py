@@ -1,0 +1,1 @@
+"""Prebuilt sweeps: one model a file, all written with `@up` and `@down`."""

@@ -1,0 +1,69 @@
+"""Traits: the table as read, and the observations that matching its rows to a tree's tips gives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.phylogeny import FloatArray
+
+
+@dataclass(frozen=True, eq=False)
+class TraitTable:
+    """The numeric columns of a trait table.
+
+    Attributes:
+        names: (R,) the tip name of every row, as text; repeated names are kept.
+        traits: (D,) names of the trait columns, in the file's order.
+        values: (R, D) the cells; nan = missing.
+        standard_errors: (R, D) known standard errors of the cells in the trait's unit; 0 where none is given.
+        text_columns: Names of the columns left out because none of their cells is a number.
+        file: The path as the user gave it, for messages.
+    """
+
+    names: tuple[str, ...]
+    traits: tuple[str, ...]
+    values: FloatArray
+    standard_errors: FloatArray
+    text_columns: tuple[str, ...] = ()
+    file: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """Trait values placed on the nodes of one phylogeny.
+
+    A tip may have no observation, one, or (replicates) several; M of them in all.
+
+    Attributes:
+        nodes: (M,) the node (a tip) that every observation belongs to, ascending.
+        values: (M, D) observed values; nan = missing.
+        standard_errors: (M, D) known standard errors; 0 where none is given.
+        traits: (D,) names of the traits.
+    """
+
+    nodes: NDArray[np.intp]
+    values: FloatArray
+    standard_errors: FloatArray
+    traits: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class MatchReport:
+    """How the names of a table and of a tree met.
+
+    Attributes:
+        exact: Number of tips whose name stands in the table as it is.
+        by_underscore: (row name, tip name) pairs that are equal once `_` is read as a space.
+        by_unicode: (row name, tip name) pairs that are equal once both are normalised to NFC.
+        tips_without_data: Names of tips without a row.
+        rows_without_tip: Names of rows without a tip.
+    """
+
+    exact: int
+    by_underscore: tuple[tuple[str, str], ...]
+    by_unicode: tuple[tuple[str, str], ...]
+    tips_without_data: tuple[str, ...]
+    rows_without_tip: tuple[str, ...]
