@@ -1,0 +1,231 @@
+"""Bytes in: one file or standard input as checked UTF-8 text whose positions can be named.
+
+Trees and tables both come through here, so that gzip, encodings and hostile sizes are dealt with once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+import numpy as np
+
+from hxcli.errors import InputError
+
+# Offsets below this fit 32-bit integers, which halves the memory of a scan.
+DEFAULT_MAX_SIZE = 2**31 - 1
+_CHUNK = 1 << 20
+# No deflate stream expands by more than this.
+_LARGEST_RATIO = 1032
+_GZIP = b"\x1f\x8b"
+_BOM = b"\xef\xbb\xbf"
+_CONTROL = bytes(c for c in range(32) if c not in b"\t\n\v\f\r") + b"\x7f"
+_NOT_CONTROL = bytes(c for c in range(256) if c not in _CONTROL)
+
+_BINARY_MAGIC = (
+    (b"PK\x03\x04", "a ZIP archive or an office document", "unpack it, or save the sheet as CSV"),
+    (b"%PDF", "a PDF", "extract the text first"),
+    (b"BZh", "a bzip2 file", "unpack it first; only gzip is read as it is"),
+    (b"\xfd7zXZ", "an xz file", "unpack it first; only gzip is read as it is"),
+    (b"\x28\xb5\x2f\xfd", "a zstd file", "unpack it first; only gzip is read as it is"),
+    (b"\x1f\x9d", "a compress (.Z) file", "unpack it first; only gzip is read as it is"),
+    (b"7z\xbc\xaf", "a 7-Zip archive", "unpack it first"),
+    (b"\x89PNG", "a PNG image", "give the data file, not a picture of it"),
+    (b"\xff\xd8\xff", "a JPEG image", "give the data file, not a picture of it"),
+    (b"\xd0\xcf\x11\xe0", "an old office document", "save it as plain text or CSV"),
+    (b"\x7fELF", "a program", "give a text file"),
+    (b"PAR1", "a Parquet file", "save it as text"),
+    (b"RDX", "an R data file", "export it as text from R"),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The text of one input, decompressed and checked.
+
+    Attributes:
+        file: Path as the user gave it, `-` for standard input.
+        data: The text as UTF-8, without a byte order mark; no NUL and no control bytes but white space.
+        sha256: Hex digest of the bytes as they lay on disk.
+        is_ascii: Whether the text is pure ASCII.
+    """
+
+    file: str
+    data: bytes
+    sha256: str
+    is_ascii: bool = field(default=False)
+
+    @property
+    def text(self) -> str:
+        """The whole text, decoded anew at every use."""
+        return self.data.decode("ascii" if self.is_ascii else "utf-8")
+
+    def line_column(self, offset: int) -> tuple[int, int]:
+        """1-based line and column, in characters, of a byte offset; line ends are LF, CRLF and CR."""
+        return _line_column(self.data, offset)
+
+    def error(self, found: str, advice: str = "", offset: int | None = None) -> InputError:
+        """The refusal of this input, with line and column if an offset is given."""
+        line, column = (None, None) if offset is None else self.line_column(offset)
+        return InputError(found, advice, file=self.file, line=line, column=column)
+
+
+def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE) -> Source:
+    """Reads a file, or standard input for `-`, and checks that it is text.
+
+    gzip is recognised by its first bytes, whatever the name; members may follow each other.
+
+    Args:
+        path: File to read, or `-`.
+        max_size: Largest number of bytes of text that is accepted, after decompression.
+
+    Raises:
+        InputError: Missing, unreadable or a directory; larger than `max_size`; a damaged gzip stream; not UTF-8;
+            NUL or control bytes; a known binary format.
+    """
+    file = os.fspath(path)
+    raw = _read_raw(file, max_size)
+    data = _expand(raw, file, max_size) if raw.startswith(_GZIP) else raw
+    return checked_source(file, data, hashlib.sha256(raw).hexdigest())
+
+
+def checked_source(file: str, data: bytes, sha256: str = "") -> Source:
+    """A Source of bytes that are at hand already.
+
+    Raises:
+        InputError: As `read_source`, for what concerns the content.
+    """
+    for magic, what, advice in _BINARY_MAGIC:
+        if data.startswith(magic):
+            raise InputError(f"not a text file: this looks like {what}", advice, file=file)
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise InputError("the file is UTF-16", "save it as UTF-8", file=file)
+    data = data.removeprefix(_BOM)
+    _refuse_control(file, data)
+    is_ascii = data.isascii()
+    if not is_ascii:
+        _refuse_other_encodings(file, data)
+    if data.startswith(b"version https://git-lfs"):
+        raise InputError("this is a Git LFS pointer, not the file itself", "run `git lfs pull`", file=file)
+    return Source(file, data, sha256 or hashlib.sha256(data).hexdigest(), is_ascii)
+
+
+def _read_raw(file: str, max_size: int) -> bytes:
+    try:
+        if file == "-":
+            return _read_limited(sys.stdin.buffer, file, max_size)
+        if os.path.isdir(file):
+            raise InputError("this is a directory", "name a file in it", file=file)
+        with open(file, "rb") as stream:
+            if os.fstat(stream.fileno()).st_size > max_size:
+                raise _too_large(file, max_size)
+            return _read_limited(stream, file, max_size)
+    except FileNotFoundError:
+        raise InputError("no such file", "check the path", file=file) from None
+    except PermissionError:
+        raise InputError("permission denied", "make the file readable", file=file) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror or error}", file=file) from None
+    except ValueError:
+        # A path with a NUL in it.
+        raise InputError("this is no path", "check the path", file=file) from None
+
+
+def _read_limited(stream: BinaryIO, file: str, max_size: int) -> bytes:
+    data = stream.read(max_size + 1)
+    if len(data) > max_size:
+        raise _too_large(file, max_size)
+    return data
+
+
+def _too_large(file: str, max_size: int, after: str = "") -> InputError:
+    return InputError(f"larger than {max_size} bytes{after}", "raise --max-size if this is meant", file=file)
+
+
+def _expand(raw: bytes, file: str, max_size: int) -> bytes:
+    # A bomb is found by counting, before anything that it expands to is kept.
+    if len(raw) * _LARGEST_RATIO > max_size:
+        total = 0
+        for piece in _gunzip(raw, file):
+            total += len(piece)
+            if total > max_size:
+                raise _too_large(file, max_size, " after decompression")
+    return b"".join(_gunzip(raw, file))
+
+
+def _gunzip(raw: bytes, file: str) -> Iterator[bytes]:
+    """Yields the decompressed pieces of all gzip members."""
+    position, view = 0, memoryview(raw)
+    while position < len(raw):
+        if raw[position : position + 2] != _GZIP:
+            if raw[position:].strip(b"\0"):
+                raise InputError("bytes that are not gzip follow the gzip data", "compress the file again", file=file)
+            return
+        member = zlib.decompressobj(wbits=31)
+        while not member.eof:
+            chunk = view[position : position + _CHUNK]
+            if not chunk:
+                raise InputError("the gzip data is cut short", "copy or download the file again", file=file)
+            position += len(chunk)
+            try:
+                piece = member.decompress(chunk, 16 * _CHUNK)
+                while piece:
+                    yield piece
+                    piece = member.decompress(member.unconsumed_tail, 16 * _CHUNK) if not member.eof else b""
+            except zlib.error as error:
+                detail = str(error).split(": ")[-1]
+                raise InputError(f"damaged gzip data: {detail}", "copy or download the file again", file=file) from None
+        position -= len(member.unused_data)
+
+
+def _refuse_control(file: str, data: bytes) -> None:
+    found = data.translate(None, _NOT_CONTROL)
+    if not found:
+        return
+    if found.count(0) > len(data) // 8:
+        raise InputError("the file is full of NUL bytes: UTF-16 or binary", "save it as UTF-8 text", file=file)
+    offset = data.index(found[:1])
+    line, column = _line_column(data, offset)
+    what = "NUL byte" if found[0] == 0 else f"control byte 0x{found[0]:02x}"
+    raise InputError(f"{what} in the file", "remove it, or give a text file", file=file, line=line, column=column)
+
+
+def _refuse_other_encodings(file: str, data: bytes) -> None:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        line, column = _line_column(data, error.start)
+        found = f"byte 0x{data[error.start]:02x} is not UTF-8"
+        raise InputError(found, "save the file as UTF-8 text", file=file, line=line, column=column) from None
+
+
+def _line_column(data: bytes, offset: int) -> tuple[int, int]:
+    offset = min(max(offset, 0), len(data))
+    if data[offset - 1 : offset + 1] == b"\r\n" and offset:
+        offset -= 1
+    newlines = data.count(b"\n", 0, offset) + data.count(b"\r", 0, offset) - data.count(b"\r\n", 0, offset)
+    start = max(data.rfind(b"\n", 0, offset), data.rfind(b"\r", 0, offset)) + 1
+    characters = 0
+    for begin in range(start, offset, _CHUNK):
+        # Every byte but a UTF-8 continuation byte begins a character.
+        piece = np.frombuffer(data, np.uint8, min(_CHUNK, offset - begin), begin)
+        characters += int(np.count_nonzero((piece & 0xC0) != 0x80))
+    return newlines + 1, characters + 1
+
+
+def looks_like(source: Source) -> str | None:
+    """What a text file is that is neither tree nor table: HTML, JSON or FASTA; None if it is none of these."""
+    head = source.data[:4096].lstrip()
+    if re.match(rb"<(!doctype\s+html|html|head|body)\b", head, re.IGNORECASE):
+        return "HTML (a failed download?)"
+    if re.match(rb"\{\s*[\"}]|\[\s*[\"{]", head):
+        return "JSON"
+    if re.match(rb">\s*[^\s(]", head):
+        return "FASTA"
+    return None
