@@ -1,0 +1,238 @@
+"""Runtime: device, precision, threads and compile cache - everything that must be settled before JAX starts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hxcli.compile_cache import CompileCache, cache_folder, open_cache
+from hxcli.errors import OptionError
+
+if TYPE_CHECKING:
+    import jax
+
+_PLATFORMS = ("cpu", "gpu", "tpu")
+
+
+@dataclass(frozen=True)
+class RuntimeOptions:
+    """Where and how precisely to compute.
+
+    Attributes:
+        device: `cpu`, `gpu`, `tpu` or one of several by its number, such as `gpu:1`; None for JAX's own choice.
+        precision: Bits of a floating-point number, 64 or 32.
+        threads: Number of threads that JAX may use on the CPU; None for all.
+        cache: Whether compiled programs are kept on disk between runs.
+    """
+
+    device: str | None = None
+    precision: int = 64
+    threads: int | None = None
+    cache: bool = True
+
+    def __post_init__(self) -> None:
+        if self.device is not None and not re.fullmatch(rf"({'|'.join(_PLATFORMS)})(:\d+)?", self.device):
+            raise OptionError(f"--device {self.device}: no such kind of device (use cpu, gpu, gpu:1 or tpu)")
+        if self.precision not in (64, 32):
+            raise OptionError(f"--precision {self.precision}: not a precision (use 64 or 32)")
+        if self.threads is not None and self.threads < 1:
+            raise OptionError(f"--threads {self.threads}: at least one thread is needed")
+
+
+@dataclass(frozen=True, eq=False)
+class Runtime:
+    """JAX as it was started.
+
+    Attributes:
+        device: The device that computes.
+        precision: Bits of a floating-point number.
+        notes: What the user should know, a sentence each.
+        cache: The session on the compile cache; None without one.
+    """
+
+    device: jax.Device
+    precision: int
+    notes: tuple[str, ...] = ()
+    cache: CompileCache | None = None
+
+    @property
+    def device_name(self) -> str:
+        """Kind and number, such as `gpu:1`."""
+        return name_of(self.device)
+
+    def close(self) -> None:
+        """Hands the programs that were compiled to later runs."""
+        if self.cache is not None:
+            self.cache.close()
+
+
+def prepare(options: RuntimeOptions) -> None:
+    """Sets the environment variables that are read only once; to be called before JAX or polars is imported.
+
+    What the user has set stays as it is.
+    """
+    if options.device is not None and options.device.startswith("cpu"):
+        # Not even looking for accelerators is faster, and quiet where a driver is broken.
+        os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    if options.threads is not None:
+        # The sizes of XLA's and polars' thread pools.
+        os.environ["NPROC"] = os.environ["POLARS_MAX_THREADS"] = str(options.threads)
+        if options.threads == 1:
+            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
+    # XLA's information and warnings are for its developers; errors are still shown.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # By default JAX takes three quarters of a GPU's memory, from other users too.
+    os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+
+
+def start(options: RuntimeOptions) -> Runtime:
+    """Imports JAX and sets it up; `close` the result when the work is done.
+
+    Raises:
+        OptionError: The device that was asked for is not here; the message names those that are.
+    """
+    prepare(options)
+    import jax
+
+    jax.config.update("jax_enable_x64", options.precision == 64)
+    with _quiet_start():
+        device = _find(options.device)
+    jax.config.update("jax_default_device", device)
+    cache, notes = _start_cache(options.cache)
+    return Runtime(device, options.precision, notes, cache)
+
+
+@contextmanager
+def started(options: RuntimeOptions) -> Iterator[Runtime]:
+    """`start` for a `with` statement, which closes the runtime whatever happens in it."""
+    runtime = start(options)
+    try:
+        yield runtime
+    finally:
+        runtime.close()
+
+
+@dataclass(frozen=True)
+class DeviceList:
+    """What JAX sees on this machine.
+
+    Attributes:
+        devices: (name, model) of every device, such as `("gpu:0", "NVIDIA H100")`; JAX's own choice comes first.
+        notes: What JAX said while it looked, such as a GPU for which its plugin is missing.
+        versions: Package -> version.
+        cache: The folder of the compile cache; "" where there is none.
+    """
+
+    devices: tuple[tuple[str, str], ...]
+    notes: tuple[str, ...]
+    versions: dict[str, str]
+    cache: str
+
+
+def devices() -> DeviceList:
+    """Lists the devices that `--device` can name."""
+    prepare(RuntimeOptions())
+    import jax
+    import jaxlib.version
+
+    with _quiet_start() as said:
+        found = _all_devices()
+    versions = {"jax": jax.__version__, "jaxlib": jaxlib.version.__version__}
+    try:
+        folder = str(cache_folder())
+    except RuntimeError:
+        folder = ""
+    return DeviceList(tuple((name_of(d), d.device_kind) for d in found), tuple(said), versions, folder)
+
+
+def name_of(device: jax.Device) -> str:
+    """Kind and number, such as `gpu:1`: what `--device` takes."""
+    platform = device.platform if device.platform in _PLATFORMS else "gpu"
+    return f"{platform}:{device.id}"
+
+
+def _find(name: str | None) -> jax.Device:
+    import jax
+
+    try:
+        default = jax.local_devices()
+        if name is None:
+            return default[0]
+        platform, _, number = name.partition(":")
+        matching = jax.local_devices(backend=platform)
+    except RuntimeError as error:
+        if name is None:
+            # The environment asks for a platform that is not there.
+            raise OptionError(f"JAX cannot start: {error}".splitlines()[0]) from error
+        matching = []
+    for device in matching:
+        if not number or device.id == int(number):
+            return device
+    here = ", ".join(name_of(device) for device in _all_devices())
+    raise OptionError(f"--device {name}: not here; JAX sees {here or 'no device at all'} (`hx devices` tells more)")
+
+
+def _all_devices() -> list[jax.Device]:
+    import jax
+
+    found: list[jax.Device] = []
+    for platform in (None, *_PLATFORMS):
+        try:
+            found += [d for d in jax.local_devices(backend=platform) if d not in found]
+        except RuntimeError:
+            continue
+    return found
+
+
+@contextmanager
+def _quiet_start() -> Iterator[list[str]]:
+    """Takes what JAX logs while it looks for devices aside, and gives it as a list."""
+    said: list[str] = []
+
+    class Aside(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+
+    logger, handler = logging.getLogger("jax._src.xla_bridge"), Aside(logging.WARNING)
+    propagate, logger.propagate = logger.propagate, False
+    logger.addHandler(handler)
+    try:
+        yield said
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
+
+
+def _start_cache(wanted: bool) -> tuple[CompileCache | None, tuple[str, ...]]:
+    import jax
+
+    jax.config.update("jax_enable_compilation_cache", wanted)
+    if not wanted:
+        return None, ()
+    try:
+        cache = open_cache(cache_folder())
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        where = getattr(error, "filename", None)
+        place = f" in {where}" if where else ""
+        jax.config.update("jax_enable_compilation_cache", False)
+        return None, (f"compiled programs are not kept{place}: {reason} (set HX_CACHE_DIR, or use --no-cache)",)
+    # One process may start several runs, and JAX opens a cache folder only once.
+    from jax.experimental.compilation_cache import compilation_cache
+
+    compilation_cache.reset_cache()
+    # A program that cannot be read is compiled again, and one that cannot be written is not kept: nothing to say.
+    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
+    jax.config.update("jax_compilation_cache_dir", str(cache.session))
+    # Even the smallest program takes longer to compile than to load.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    # XLA would put the session's folder, which is new every time, into the programs' keys.
+    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
+    return cache, ()
