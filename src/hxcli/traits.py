@@ -21,6 +21,7 @@ class TraitTable:
         standard_errors: (R, D) known standard errors of the cells in the trait's unit; 0 where none is given.
         text_columns: Names of the columns left out because none of their cells is a number.
         file: The path as the user gave it, for messages.
+        lines: (R,) 1-based line of the file (Parquet: row) of every row, for messages; None where unknown.
     """
 
     names: tuple[str, ...]
@@ -29,6 +30,7 @@ class TraitTable:
     standard_errors: FloatArray
     text_columns: tuple[str, ...] = ()
     file: str = ""
+    lines: NDArray[np.intp] | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -76,7 +76,9 @@ class Source:
         return InputError(found, advice, file=self.file, line=line, column=column)
 
 
-def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE) -> Source:
+def read_source(
+    path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE, parquet: bool = False
+) -> Source:
     """Reads a file, or standard input for `-`, and checks that it is text.
 
     gzip is recognised by its first bytes, whatever the name; members may follow each other.
@@ -84,6 +86,7 @@ def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZ
     Args:
         path: File to read, or `-`.
         max_size: Largest number of bytes of text that is accepted, after decompression.
+        parquet: Accept a Parquet file too; its bytes come as they are, unchecked.
 
     Raises:
         InputError: Missing, unreadable or a directory; larger than `max_size`; a damaged gzip stream; not UTF-8;
@@ -92,7 +95,10 @@ def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZ
     file = os.fspath(path)
     raw = _read_raw(file, max_size)
     data = _expand(raw, file, max_size) if raw.startswith(_GZIP) else raw
-    return checked_source(file, data, hashlib.sha256(raw).hexdigest())
+    sha256 = hashlib.sha256(raw).hexdigest()
+    if parquet and data.startswith(b"PAR1"):
+        return Source(file, data, sha256)
+    return checked_source(file, data, sha256)
 
 
 def checked_source(file: str, data: bytes, sha256: str = "") -> Source:

@@ -1,0 +1,274 @@
+"""Delimited text as a grid of cells: delimiter, quotes, comments and ragged rows, each row with its line.
+
+The structure is found with numpy and checked first; polars then splits text that it cannot misread, as one long
+column of rows * columns cells, so that a thousand rows of 20,000 columns cost what a million rows of twenty do.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from hxcli.errors import InputError
+
+_DELIMITERS = {b"\t": "tab", b";": "semicolon", b",": "comma"}
+_CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
+_NEWLINE, _QUOTE, _TAB, _SPACE = b'\n"\t '
+# Not a byte of any text that gets here, so that polars finds one cell on every line.
+_NO_DELIMITER = "\x1f"
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """A table as text.
+
+    Attributes:
+        header: (C,) the column names, white space stripped.
+        cells: (R * C,) the cells row by row, white space stripped; "" where a cell is empty.
+        lines: (R,) 1-based line that every row begins on.
+        header_line: Line of the header.
+        notes: What was passed over, a sentence each.
+    """
+
+    header: tuple[str, ...]
+    cells: pl.Series
+    lines: NDArray[np.intp]
+    header_line: int
+    notes: tuple[str, ...]
+
+
+def read_grid(data: bytes, file: str) -> Grid:
+    """Splits delimited text, UTF-8, into rows and cells.
+
+    The header is the first line that is neither blank nor a comment, and its delimiter is the table's. Lines
+    that begin with `#` are comments above the header, and below it where they have another number of cells.
+
+    Args:
+        data: The text, any line ends, with or without a byte order mark.
+        file: Path for messages.
+
+    Raises:
+        InputError: Not text, no header or no rows, one column, rows of another length than the header,
+            quotation marks that do not pair.
+    """
+    text = _checked_text(data, file)
+    start, skipped = _header_start(text)
+    if start == len(text):
+        raise InputError("the file holds no table", "expected a header line and one row for each tip", file=file)
+    first_line = text.count(b"\n", 0, start) + 1
+    body = text[start:] if text.endswith(b"\n") else text[start:] + b"\n"
+    delimiter = _delimiter(body)
+    if delimiter is None:
+        body, delimiter = _tabs_for_white_space(body), b"\t"
+    notes = [_counted(skipped, "comment line", "above the header")] if skipped else []
+    return _split(body, delimiter, file, first_line, notes)
+
+
+def _split(body: bytes, delimiter: bytes, file: str, first_line: int, notes: list[str]) -> Grid:
+    array = np.frombuffer(body, np.uint8)
+    ends = _cell_ends(array, delimiter, file, first_line)
+    row_ends = np.flatnonzero(array[ends] == _NEWLINE)
+    widths = np.diff(row_ends, prepend=-1)
+    stops = ends[row_ends]
+    starts = np.concatenate(([0], stops[:-1] + 1))
+    width = int(widths[0])
+    if width == 1:
+        raise _one_column(body[: int(stops[0])], file, first_line)
+    breaks = np.flatnonzero(array == _NEWLINE)
+    lines = first_line + np.searchsorted(breaks, starts)
+
+    # A row of delimiters alone is what spreadsheets leave below a table.
+    hollow = stops - starts == widths - 1
+    keep = (widths == width) & ~hollow
+    comments = 0
+    for row in np.flatnonzero((widths != width) & ~hollow).tolist():
+        content = body[starts[row] : stops[row]].strip()
+        if content and not content.startswith(b"#"):
+            raise _ragged(widths, keep, row, int(lines[row]), file, content)
+        comments += bool(content)
+    if comments:
+        notes.append(_counted(comments, "comment line", "between the rows"))
+    if emptied := int((hollow & (widths > 1)).sum()):
+        notes.append(_counted(emptied, "row", "without any content"))
+
+    if keep.sum() < 2:
+        raise InputError("a header and no rows", "expected one row for each tip", file=file, line=int(lines[0]))
+    column = array.copy()
+    column[ends] = _NEWLINE
+    if not keep.all():
+        column = column[np.repeat(keep, stops - starts + 1)]
+    cells = pl.read_csv(
+        io.BytesIO(column.tobytes()), has_header=False, infer_schema=False, separator=_NO_DELIMITER, quote_char='"'
+    ).to_series()
+    if len(cells) != keep.sum() * width:
+        raise InputError("the rows could not be told apart", "quote cells that contain line ends", file=file)
+    stripped = cells.fill_null("").str.strip_chars()
+    if stripped.str.len_bytes().sum() != cells.str.len_bytes().sum():
+        notes.append("white space around cells was stripped")
+    return Grid(tuple(stripped.head(width).to_list()), stripped.slice(width), lines[keep][1:], first_line, tuple(notes))
+
+
+def _checked_text(data: bytes, file: str) -> bytes:
+    text = data.removeprefix(b"\xef\xbb\xbf")
+    if not text:
+        raise InputError("the file is empty", "expected a table with a header line", file=file)
+    if kind := _other_kind(text):
+        raise InputError(f"this is {kind}, not a table", "give the table as CSV, TSV or Parquet", file=file)
+    text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    if len(text.translate(None, _CONTROLS)) != len(text):
+        at = re.search(b"[" + re.escape(_CONTROLS) + b"]", text)
+        offset = at.start() if at else 0
+        what = "a NUL byte" if text[offset] == 0 else f"the control byte 0x{text[offset]:02x}"
+        advice = "is this a text file? save the table as CSV in UTF-8"
+        raise InputError(what, advice, file=file, line=text.count(b"\n", 0, offset) + 1)
+    try:
+        text.decode()
+    except UnicodeDecodeError as error:
+        line = text.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"the byte 0x{text[error.start]:02x} is not UTF-8", "save the table as UTF-8", file=file, line=line
+        ) from None
+    return text
+
+
+def _other_kind(text: bytes) -> str:
+    """What a file is when it is plainly no delimited text; "" when it may be."""
+    magics = {
+        b"PK\x03\x04": "an Excel or zip file",
+        b"\xd0\xcf\x11\xe0": "an Excel file",
+        b"%PDF": "a PDF",
+        b"\xff\xfe": "UTF-16 text",
+        b"\xfe\xff": "UTF-16 text",
+        b"\x1f\x8b": "a gzip inside a gzip",
+        b"BZh": "a bzip2 file",
+        b"\xfd7zXZ": "an xz file",
+        b"\x28\xb5\x2f\xfd": "a zstd file",
+    }
+    for magic, kind in magics.items():
+        if text.startswith(magic):
+            return kind
+    # Every second byte of UTF-16 without its mark is NUL as long as the text is English.
+    head = text[:64]
+    if len(head) > 3 and (head[1::2].count(0) == len(head) // 2 or head[::2].count(0) == (len(head) + 1) // 2):
+        return "UTF-16 text"
+    start = text[:2000].lstrip()
+    kinds = {b"#nexus": "a NEXUS tree", b"(": "a tree", b"<": "HTML or XML", b"{": "JSON", b"[": "JSON or a tree"}
+    kinds[b">"] = "FASTA"
+    return next((kind for prefix, kind in kinds.items() if start[:6].lower().startswith(prefix)), "")
+
+
+def _header_start(text: bytes) -> tuple[int, int]:
+    """Where the header begins, and how many comment lines stand above it."""
+    position, comments, last = 0, 0, -1
+    while position < len(text):
+        stop = text.find(b"\n", position)
+        stop = len(text) if stop < 0 else stop
+        line = text[position:stop].strip()
+        if line.startswith(b"#"):
+            comments, last = comments + 1, position
+        elif line:
+            # `#OTU ID<tab>a` above `x<tab>1` is the header itself, written with a mark.
+            return (last, comments - 1) if last >= 0 and _is_header(text, last, line) else (position, comments)
+        position = stop + 1
+    return (last, comments - 1) if last >= 0 and _delimiter(text[last:]) else (len(text), comments)
+
+
+def _is_header(text: bytes, comment: int, row: bytes) -> bool:
+    line = text[comment : text.find(b"\n", comment)]
+    for delimiter in _DELIMITERS:
+        cells = row.split(delimiter)
+        if len(cells) > 1 and len(line.split(delimiter)) == len(cells):
+            return any(re.fullmatch(rb"\s*[+-]?\d[\d.eE+-]*\s*", cell) for cell in cells[1:])
+    return False
+
+
+def _delimiter(body: bytes) -> bytes | None:
+    """The delimiter of the header, or None where there is none outside quotation marks."""
+    lines = [_unquoted(line) for line in body[:1_000_000].split(b"\n", 3)[:2]]
+    counts = {delimiter: lines[0].count(delimiter) for delimiter in _DELIMITERS if delimiter in lines[0]}
+    if not counts:
+        return None
+    below = lines[-1]
+    return max(counts, key=lambda delimiter: (below.count(delimiter) == counts[delimiter], counts[delimiter]))
+
+
+def _unquoted(line: bytes) -> bytes:
+    return re.sub(rb'"[^"]*"?', b"", line)
+
+
+def _tabs_for_white_space(body: bytes) -> bytes:
+    """White-space columns, as R's write.table writes them, as columns between single tabs; line ends stay."""
+    array = np.frombuffer(body, np.uint8).copy()
+    blanks = np.flatnonzero((array == _SPACE) | (array == _TAB))
+    quotes = np.flatnonzero(array == _QUOTE)
+    blanks = blanks[np.searchsorted(quotes, blanks) % 2 == 0]
+    if not blanks.size:
+        return body
+    first = np.diff(blanks, prepend=-2) != 1
+    run_starts, run_stops = blanks[first], blanks[np.append(first[1:], True)]
+    inner = (run_starts > 0) & (array[run_starts - 1] != _NEWLINE) & (array[run_stops + 1] != _NEWLINE)
+    keep = np.ones(len(array), bool)
+    keep[blanks] = False
+    keep[run_starts[inner]] = True
+    array[run_starts[inner]] = _TAB
+    return array[keep].tobytes()
+
+
+def _cell_ends(array: NDArray[np.uint8], delimiter: bytes, file: str, first_line: int) -> NDArray[np.intp]:
+    """Offsets of the delimiters and line ends that stand outside quotation marks."""
+    ends = np.flatnonzero((array == delimiter[0]) | (array == _NEWLINE))
+    quotes = np.flatnonzero(array == _QUOTE)
+    if not quotes.size:
+        return ends
+    opening, closing = quotes[::2], quotes[1::2]
+    # A cell begins with its quotation mark and ends with it; two in a row are one mark inside the cell.
+    around = np.zeros(256, bool)
+    around[[delimiter[0], _NEWLINE, _QUOTE]] = True
+    begins = (opening == 0) | around[array[opening - 1]]
+    finishes = around[array[np.minimum(closing + 1, len(array) - 1)]]
+    wrong = np.sort(np.concatenate((opening[~begins], closing[~finishes])))
+    if wrong.size or len(quotes) % 2:
+        at = int(wrong[0]) if wrong.size else int(quotes[-1])
+        found = "a quotation mark inside a cell" if wrong.size else "a quotation mark that is never closed"
+        advice = 'quote the whole cell and double the mark: "say ""hi"""'
+        line = first_line + int(np.count_nonzero(array[:at] == _NEWLINE))
+        raise InputError(found, advice, file=file, line=line)
+    return ends[np.searchsorted(quotes, ends) % 2 == 0]
+
+
+def _one_column(header: bytes, file: str, line: int) -> InputError:
+    shown = _shortened(header)
+    odd = next((mark for mark in "|:" if mark in shown), "")
+    found = f"only one column: unknown delimiter '{odd}' in {shown!r}" if odd else f"only one column, {shown!r}"
+    advice = "expected tip names and at least one trait, between commas, tabs or semicolons; each with a header"
+    return InputError(found, advice, file=file, line=line)
+
+
+def _ragged(
+    widths: NDArray[np.intp], keep: NDArray[np.bool_], row: int, line: int, file: str, content: bytes
+) -> InputError:
+    width = int(widths[0])
+    found = f"{_cells(int(widths[row]))} where the header has {width}: {_shortened(content)!r}"
+    advice = "give every row the same number of cells; quote cells that contain the delimiter"
+    # Only the header is then as wide as the header.
+    if keep.sum() == 1 and widths[row] == width + 1:
+        advice = "is the header of the first column left out? with R: write.table(..., col.names = NA)"
+    return InputError(found, advice, file=file, line=line)
+
+
+def _cells(count: int) -> str:
+    return "1 cell" if count == 1 else f"{count} cells"
+
+
+def _shortened(content: bytes, limit: int = 60) -> str:
+    text = content.decode(errors="replace").strip()
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _counted(count: int, noun: str, rest: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'} {rest} {'was' if count == 1 else 'were'} skipped"

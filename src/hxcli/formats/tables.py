@@ -1,0 +1,229 @@
+"""Trait tables: CSV, TSV, semicolons, white-space columns and Parquet, told apart by content, never by extension."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from hxcli.errors import InputError
+from hxcli.formats.cells import read_grid
+from hxcli.formats.numbers import Columns, columns_of_grid
+from hxcli.formats.parquet import columns_of_parquet
+from hxcli.names import did_you_mean, listed
+from hxcli.phylogeny import FloatArray
+from hxcli.traits import TraitTable
+
+
+class Bytes(Protocol):
+    """What a table is read from: decompressed bytes and the path as the user gave it."""
+
+    @property
+    def data(self) -> bytes: ...
+
+    @property
+    def file(self) -> str: ...
+
+
+def read_table(
+    source: Bytes,
+    *,
+    id_column: str | None = None,
+    columns: Sequence[str] = (),
+    na: Sequence[str] = (),
+    se_columns: Mapping[str, str] | None = None,
+    text_only: bool = False,
+) -> tuple[TraitTable, tuple[str, ...]]:
+    """Reads a trait table: tip names, numeric traits and their known standard errors.
+
+    Without `columns` every numeric column is a trait: a column in which no cell is a number is left out with a
+    note, one in which some cells are numbers and others are not is refused. A column `<trait>_se` beside a trait
+    holds its known standard errors, unless `columns` names it.
+
+    Args:
+        source: The file's decompressed bytes and its path.
+        id_column: Header of the column with the tip names, None for the first column.
+        columns: Headers of the trait columns, empty for all.
+        na: Further texts that mark a missing value.
+        se_columns: Trait -> header of its known standard errors; the key "" stands for the only trait.
+        text_only: Accept a table without any numeric column; it then has no traits.
+
+    Returns:
+        The table, and what the user should know about how it was read, a sentence each.
+
+    Raises:
+        InputError: What is no table, or one that cannot be read in exactly one way; it names the line.
+    """
+    file = source.file
+    if source.data.startswith(b"PAR1"):
+        cells = columns_of_parquet(source.data, file, na)
+    else:
+        cells = columns_of_grid(read_grid(source.data, file), file, na)
+    notes = list(cells.notes)
+    named = _checked_header(cells, id_column, notes)
+    id_index = 0 if id_column is None else named[id_column.strip()]
+    given = _trait_indices(cells, named, id_index, columns, notes)
+    errors = _error_indices(cells, named, id_index, given, bool(columns), se_columns or {})
+    traits = [index for index in given if columns or index not in errors.values()]
+    if not traits and not text_only:
+        raise _no_traits(cells, id_index)
+    standard_errors = np.zeros((len(cells.lines), len(traits)))
+    for position, trait in enumerate(traits):
+        if trait in errors:
+            standard_errors[:, position] = _standard_errors(cells, trait, errors[trait])
+            notes.append(f"known standard errors of {cells.header[trait]!r}: column {cells.header[errors[trait]]!r}")
+    used = {id_index, *traits, *errors.values()}
+    left_out = [index for index in named.values() if index not in used and not cells.numbers(index).any()]
+    text = tuple(cells.header[index] for index in left_out)
+    if text and not columns:
+        notes.append(f"left out, because no cell is a number: {listed(text)}")
+    table = TraitTable(
+        names=_names(cells, id_index),
+        traits=tuple(cells.header[index] for index in traits),
+        values=np.ascontiguousarray(cells.values[:, traits]),
+        standard_errors=standard_errors,
+        text_columns=text,
+        file=file,
+        lines=cells.lines,
+    )
+    return table, tuple(notes)
+
+
+def _checked_header(cells: Columns, id_column: str | None, notes: list[str]) -> dict[str, int]:
+    """Header -> column, without an unnamed first column that does not hold the names."""
+    named: dict[str, int] = {}
+    for index, name in enumerate(cells.header):
+        if not name and index:
+            raise cells.refusal(f"column {index + 1} has no name", "give every column a header", header=True)
+        if name in named:
+            found = f"the header {name!r} stands twice (columns {named[name] + 1} and {index + 1})"
+            raise cells.refusal(found, "give every column a name of its own", header=True)
+        named[name] = index
+    if id_column is None:
+        return named
+    if id_column.strip() not in named:
+        raise _unknown(cells, id_column, named)
+    if id_column.strip() and "" in named:
+        notes.append("the first column was left out, because it has no name")
+        del named[""]
+    return named
+
+
+def _names(cells: Columns, index: int) -> tuple[str, ...]:
+    names = cells.names(index)
+    if "" in names:
+        row = names.index("")
+        found = f"row {row + 1} has no name in column {cells.header[index]!r}"
+        raise cells.refusal(found, "name the tip or delete the row", row=row)
+    return names
+
+
+def _trait_indices(
+    cells: Columns, named: dict[str, int], id_index: int, columns: Sequence[str], notes: list[str]
+) -> list[int]:
+    if columns:
+        return [_named_trait(cells, named, id_index, name) for name in dict.fromkeys(map(str.strip, columns))]
+    traits = []
+    for index in named.values():
+        if index == id_index:
+            continue
+        numbers, wrong = cells.numbers(index), cells.wrong[:, index]
+        doubtful = wrong & cells.infinite(index) if not numbers.any() else wrong
+        if not numbers.any() and wrong.any() and cells.all_decimal_commas(index):
+            doubtful = wrong
+        if doubtful.any():
+            raise _no_number(cells, int(doubtful.argmax()), index, "or leave the column out: --column")
+        if numbers.any():
+            traits.append(index)
+    return traits
+
+
+def _named_trait(cells: Columns, named: dict[str, int], id_index: int, name: str) -> int:
+    if name not in named:
+        raise _unknown(cells, name, named)
+    index = named[name]
+    if index == id_index:
+        raise cells.refusal(f"column {name!r} holds the tip names", "name another column", header=True)
+    if cells.wrong[:, index].any():
+        raise _no_number(cells, int(cells.wrong[:, index].argmax()), index, "")
+    if not cells.numbers(index).any():
+        raise cells.refusal(f"column {name!r} holds no value", "name another column", header=True)
+    return index
+
+
+def _error_indices(
+    cells: Columns,
+    named: dict[str, int],
+    id_index: int,
+    traits: list[int],
+    chosen: bool,
+    se_columns: Mapping[str, str],
+) -> dict[int, int]:
+    """Trait column -> column of its known standard errors."""
+    errors = {}
+    for trait in traits:
+        beside = named.get(f"{cells.header[trait]}_se")
+        # A column that the user names as a trait is one.
+        free = beside is not None and beside != id_index and not (chosen and beside in traits)
+        if beside is not None and free and (cells.numbers(beside).any() or cells.wrong[:, beside].any()):
+            errors[trait] = beside
+    plain = [trait for trait in traits if trait not in errors.values()]
+    for key, column in se_columns.items():
+        if column.strip() not in named:
+            raise _unknown(cells, column, named)
+        index = named[column.strip()]
+        candidates = [trait for trait in plain if trait != index]
+        if not key and len(candidates) != 1:
+            found = f"--se-column {column} does not say which of {len(candidates)} traits it belongs to"
+            raise cells.refusal(found, f"write --se-column TRAIT={column}", header=True)
+        trait = candidates[0] if not key else named.get(key.strip(), -1)
+        if trait not in candidates:
+            found = f"standard errors are given for {key!r}, which is not a trait in use"
+            names = [cells.header[trait] for trait in candidates]
+            raise cells.refusal(found, did_you_mean(key, names) or f"traits: {listed(names)}", header=True)
+        errors[trait] = index
+    return errors
+
+
+def _standard_errors(cells: Columns, trait: int, column: int) -> FloatArray:
+    """(R,) the standard errors in `column`; 0 where the trait has no value."""
+    needed = cells.numbers(trait)
+    errors = np.where(needed, cells.values[:, column], 0.0)
+    name = cells.header[column]
+    if cells.wrong[:, column].any():
+        raise _no_number(cells, int(cells.wrong[:, column].argmax()), column, "")
+    absent = needed & ~cells.numbers(column)
+    if absent.any():
+        row = int(absent.argmax())
+        found = f"the standard error in column {name!r} is missing where {cells.header[trait]!r} has a value"
+        raise cells.refusal(found, "give the standard error, or 0 for an exact value", row=row)
+    if (errors < 0).any():
+        row = int((errors < 0).argmax())
+        raise cells.refusal(f"a negative standard error, {errors[row]:g}, in column {name!r}", row=row)
+    return errors
+
+
+def _no_number(cells: Columns, row: int, column: int, advice: str) -> InputError:
+    text = cells.text(row, column)
+    shown = text if len(text) <= 60 else text[:57] + "..."
+    what = "is not a finite number" if cells.infinite(column)[row] else "is not a number"
+    hint = cells.hint(text)
+    return cells.refusal(
+        f"{shown!r} in column {cells.header[column]!r} {what}", "; ".join(filter(None, (hint, advice))), row=row
+    )
+
+
+def _no_traits(cells: Columns, id_index: int) -> InputError:
+    rows, columns = np.nonzero(cells.wrong)
+    others = columns != id_index
+    if others.any():
+        row, column = int(rows[others][0]), int(columns[others][0])
+        return _no_number(cells, row, column, "no column holds numbers; --id-column says which holds the names")
+    return cells.refusal("no column of the table holds a number", "give at least one trait", header=True)
+
+
+def _unknown(cells: Columns, name: str, named: Mapping[str, int]) -> InputError:
+    known = [header for header in named if header]
+    advice = did_you_mean(name, known) or f"columns: {listed(known, 10)}"
+    return cells.refusal(f"there is no column {name!r}", advice, header=True)
