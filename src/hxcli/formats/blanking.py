@@ -1,0 +1,227 @@
+"""Takes comments and quoted labels out of the way, so that what is left has no context.
+
+In the blanked text every comment is white space and every byte of a quoted label is `QUOTED`, a byte that no
+checked text contains: whatever still looks like a bracket, a comma or a semicolon is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.errors import InputError
+from hxcli.formats.source import Source
+
+Bytes = NDArray[np.uint8]
+# Byte offsets: 32-bit where the text allows it.
+Offsets = NDArray[np.signedinteger]
+
+QUOTED = 1
+_OPEN, _CLOSE, _QUOTE = ord("["), ord("]"), ord("'")
+_NORMAL, _COMMENT, _LABEL = range(3)
+# Events handled as Python integers at a time: bounds the memory of a text made of brackets.
+_EVENTS = 1 << 18
+_EVENT_TABLE = np.zeros(256, bool)
+_EVENT_TABLE[[_OPEN, _CLOSE, _QUOTE]] = True
+
+
+@dataclass(frozen=True, eq=False)
+class Blanked:
+    """A text and its twin without comments and quotes.
+
+    Attributes:
+        source: The text.
+        blank: (n,) the twin; offsets are those of the text.
+        comment_starts: Offsets of the outermost `[`, ascending.
+        comment_ends: Offsets just behind the matching `]`.
+        text: The text as str where it is ASCII, so that offsets hold; None otherwise.
+    """
+
+    source: Source
+    blank: Bytes
+    comment_starts: Offsets
+    comment_ends: Offsets
+    text: str | None
+
+    def slice(self, start: int, end: int) -> str:
+        """The text between two offsets, as it stands in the file."""
+        return self.source.data[start:end].decode("utf-8")
+
+    def label(self, start: int, end: int) -> str:
+        """The label between two offsets, without its quotes."""
+        return self.labels(np.array([start]), np.array([end]))[0]
+
+    def labels(self, starts: Offsets, ends: Offsets) -> list[str]:
+        """The labels between pairs of offsets, without their quotes.
+
+        Raises:
+            InputError: Text right behind a quoted label, a line break inside one.
+        """
+        glued = (self.blank[starts] == QUOTED) & (self.blank[ends - 1] != QUOTED)
+        if glued.any():
+            raise self._glued(int(starts[glued.argmax()]), int(ends[glued.argmax()]))
+        quoted = self.blank[starts] == QUOTED
+        pairs = zip((starts + quoted).tolist(), (ends - quoted).tolist(), strict=True)
+        if self.text is not None:
+            text = self.text
+            found = [text[start:end] for start, end in pairs]
+        else:
+            data = self.source.data
+            found = [data[start:end].decode("utf-8") for start, end in pairs]
+        for i in np.flatnonzero(quoted).tolist():
+            if "'" in found[i]:
+                found[i] = found[i].replace("''", "'")
+            if "\n" in found[i] or "\r" in found[i]:
+                raise self.source.error("line break inside a quoted name", "join the lines", int(starts[i]))
+        return found
+
+    def _glued(self, start: int, end: int) -> InputError:
+        behind = start + int((self.blank[start:end] != QUOTED).argmax())
+        found = f"unexpected text {shorten(self.slice(behind, end))} after label {shorten(self.slice(start, behind))}"
+        return self.source.error(found, "put the whole name inside the quotes", behind)
+
+
+def shorten(text: str, limit: int = 40) -> str:
+    """A piece of the file for a message: in quotes, cut to a readable length."""
+    return f"'{text}'" if len(text) <= limit else f"'{text[:limit]}...'"
+
+
+def offset_type(size: int) -> type[np.signedinteger]:
+    """The integer type that offsets into a text of this size are kept in."""
+    return np.int32 if size < 2**31 - 1 else np.int64
+
+
+def positions(mask_table: NDArray[np.bool_], data: Bytes) -> Offsets:
+    """Ascending offsets of the bytes that a (256,) table marks."""
+    kind = offset_type(len(data))
+    step = 1 << 24
+    found = [np.flatnonzero(mask_table[data[i : i + step]]).astype(kind) + kind(i) for i in range(0, len(data), step)]
+    return np.concatenate(found) if found else np.zeros(0, kind)
+
+
+def blank_out(source: Source, label_breaks: bytes = b"") -> Blanked:
+    """Blanks comments (nested ones too) and quoted labels.
+
+    A quote opens a quoted label only where a label can begin: after white space, one of `( ) , : ;`, a comment or
+    one of `label_breaks`. Anywhere else an apostrophe is an apostrophe.
+
+    Raises:
+        InputError: A comment or a quoted label that is never closed, a `]` without `[`.
+    """
+    data = np.frombuffer(source.data, np.uint8)
+    text = source.text if source.is_ascii else None
+    events = positions(_EVENT_TABLE, data) if any(c in source.data for c in (b"[", b"]", b"'")) else _none(data)
+    if not len(events):
+        return Blanked(source, data, events, events, text)
+    if b"'" in source.data:
+        comments, quotes = _walk(source, data, events, label_breaks)
+    else:
+        comments, quotes = _match_brackets(source, data, events), (events[:0], events[:0])
+    blank = data.copy()
+    _fill(blank, *comments, ord(" "))
+    if len(quotes[0]):
+        blank[_covered(len(blank), *quotes)] = QUOTED
+    return Blanked(source, blank, *comments, text)
+
+
+def _none(data: Bytes) -> Offsets:
+    return np.zeros(0, offset_type(len(data)))
+
+
+def _covered(size: int, starts: Offsets, ends: Offsets) -> NDArray[np.bool_]:
+    """(size,) true inside the spans, which do not overlap."""
+    steps = np.zeros(size + 1, np.int8)
+    steps[starts] += 1
+    # Starts differ among themselves and so do ends, hence plain indexing counts every step, even where a span
+    # begins at the end of another.
+    steps[ends] -= 1
+    return np.cumsum(steps[:-1], dtype=np.int8).view(bool)
+
+
+def _fill(blank: Bytes, starts: Offsets, ends: Offsets, value: int) -> None:
+    if len(starts) < 1000:
+        for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
+            blank[start:end] = value
+    else:
+        blank[_covered(len(blank), starts, ends)] = value
+
+
+def _match_brackets(source: Source, data: Bytes, events: Offsets) -> tuple[Offsets, Offsets]:
+    """Spans of the outermost comments of a text without quotes."""
+    steps = np.where(data[events] == _OPEN, 1, -1).astype(np.int8)
+    depth = np.cumsum(steps, dtype=np.int32)
+    if depth.min() < 0:
+        raise _stray(source, int(events[(depth < 0).argmax()]))
+    starts = events[(depth == 1) & (steps == 1)]
+    ends = events[(depth == 0) & (steps == -1)] + 1
+    if len(starts) > len(ends):
+        raise _unclosed_comment(source, int(starts[-1]))
+    return starts, ends
+
+
+def _walk(
+    source: Source, data: Bytes, events: Offsets, label_breaks: bytes
+) -> tuple[tuple[Offsets, Offsets], tuple[Offsets, Offsets]]:
+    """Spans of comments and of quoted labels, by one walk over brackets and quotes."""
+    opens_label = np.zeros(256, bool)
+    opens_label[list(b" \t\n\v\f\r(),:;]" + label_breaks)] = True
+    kind = events.dtype
+    comments: list[NDArray[np.signedinteger]] = []
+    quotes: list[NDArray[np.signedinteger]] = []
+    comment_bounds: list[int] = []
+    quote_bounds: list[int] = []
+    state, depth, start, closing = _NORMAL, 0, 0, -1
+    for chunk in _chunks(events):
+        codes = data[chunk]
+        literal = (codes == _QUOTE) & ~opens_label[data[np.maximum(chunk, 1) - 1]] & (chunk > 0)
+        for position, code, is_literal in zip(chunk.tolist(), codes.tolist(), literal.tolist(), strict=True):
+            if closing >= 0:
+                if code == _QUOTE and position == closing + 1:
+                    # A doubled quote stands for one and does not close.
+                    closing = -1
+                    continue
+                quote_bounds += (start, closing + 1)
+                state, closing = _NORMAL, -1
+            if state == _NORMAL:
+                if code == _OPEN:
+                    state, depth, start = _COMMENT, 1, position
+                elif code == _CLOSE:
+                    raise _stray(source, position)
+                elif not is_literal:
+                    state, start = _LABEL, position
+            elif state == _COMMENT:
+                depth += (code == _OPEN) - (code == _CLOSE)
+                if depth == 0:
+                    comment_bounds += (start, position + 1)
+                    state = _NORMAL
+            elif code == _QUOTE:
+                closing = position
+        comments.append(np.array(comment_bounds, kind))
+        quotes.append(np.array(quote_bounds, kind))
+        comment_bounds.clear()
+        quote_bounds.clear()
+    if closing >= 0:
+        quotes.append(np.array((start, closing + 1), kind))
+    elif state == _LABEL:
+        advice = "add the closing ', or double an apostrophe that belongs to the name"
+        raise source.error("quote ' never closed", advice, start)
+    elif state == _COMMENT:
+        raise _unclosed_comment(source, start)
+    all_comments, all_quotes = np.concatenate(comments), np.concatenate(quotes)
+    return (all_comments[::2], all_comments[1::2]), (all_quotes[::2], all_quotes[1::2])
+
+
+def _chunks(events: Offsets) -> Iterator[Offsets]:
+    for begin in range(0, len(events), _EVENTS):
+        yield events[begin : begin + _EVENTS]
+
+
+def _stray(source: Source, offset: int) -> InputError:
+    return source.error("unexpected ']': no comment is open", "remove it, or quote the label that contains it", offset)
+
+
+def _unclosed_comment(source: Source, offset: int) -> InputError:
+    return source.error("comment '[' never closed", "add the ']'", offset)

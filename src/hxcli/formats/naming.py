@@ -1,0 +1,179 @@
+"""From the scan's arrays to a Phylogeny: names, support values, annotations, and what may not be."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from hxcli.errors import InputError
+from hxcli.formats.blanking import Blanked, shorten
+from hxcli.formats.complaints import CLOSE, COLON, NUMBER, WORD
+from hxcli.formats.numerals import is_support
+from hxcli.formats.scan import ScannedTree
+from hxcli.phylogeny import Phylogeny, TextArray
+
+# Takes the labels of tips, and of internal nodes, to the names they stand for; `refuse(i, found, advice)` makes
+# the error about the i-th tip.
+Rename = Callable[[list[str], list[str], Callable[[int, str, str], InputError]], tuple[list[str], list[str]]]
+
+_HYBRID = re.compile(r"#(?:H|LGT|R)?[0-9]+$")
+_ROOTED = re.compile(r"&([RU])", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What stands before a tree.
+
+    Attributes:
+        start: Offset from which comments belong to the tree.
+        name: The tree's name; empty for none.
+        tree: What messages call the tree; empty for none.
+        rooted: What the kind of command says, before any `[&R]`.
+    """
+
+    start: int
+    name: str = ""
+    tree: str = ""
+    rooted: bool | None = None
+
+
+def phylogeny_of(blanked: Blanked, scanned: ScannedTree, header: Header, rename: Rename | None = None) -> Phylogeny:
+    """Names the nodes of a scanned tree.
+
+    Internal labels that are all numbers (`95`, `100/0.99`) become support values; so do plain numbers in brackets
+    behind internal nodes (`:1[95]`) of a tree that has no internal labels. Other comments than `[&...]` are dropped,
+    and so are comments before the tree, of which `[&R]` and `[&U]` are understood.
+
+    Raises:
+        InputError: An empty or repeated tip name, a network, or what `rename` refuses.
+    """
+    topology = scanned.topology
+    labelled = np.flatnonzero(scanned.label_starts >= 0)
+    labels = np.full(topology.size, "", object)
+    labels[labelled] = blanked.labels(scanned.label_starts[labelled], scanned.label_ends[labelled])
+    tips = np.flatnonzero(topology.is_leaf)
+    inner = labelled[~topology.is_leaf[labelled]]
+
+    def refuse(i: int, found: str, advice: str) -> InputError:
+        prefix = f"{header.tree}: " if header.tree else ""
+        return blanked.source.error(prefix + found, advice, int(scanned.label_starts[tips[i]]))
+
+    _refuse_networks(labels[tips].tolist(), labels[inner].tolist(), refuse, blanked, scanned, tips)
+    if rename is not None:
+        labels[tips], labels[inner] = (
+            _texts(names) for names in rename(labels[tips].tolist(), labels[inner].tolist(), refuse)
+        )
+    refuse_bad_names(labels[tips].tolist(), refuse)
+    annotations, bracketed, rooted = _comments(blanked, scanned, header)
+    support = np.full(topology.size, "", object)
+    names = labels[inner].tolist()
+    if all(is_support(name) or not name for name in names):
+        support[inner], labels[inner] = labels[inner], ""
+    if not any(names) and bracketed:
+        nodes = list(bracketed)
+        if not topology.is_leaf[nodes].any():
+            support[nodes] = list(bracketed.values())
+    return Phylogeny(topology, scanned.edge_lengths, labels, support, annotations, rooted, header.name)
+
+
+def refuse_bad_names(names: list[str], refuse: Callable[[int, str, str], InputError]) -> None:
+    """Tips must be named, each by a name of its own.
+
+    Raises:
+        InputError: Made by `refuse`, from the position of the tip in the list, what was found and the advice.
+    """
+    if len(set(names)) == len(names) and "" not in names:
+        return
+    if "" in names:
+        raise refuse(names.index(""), "tip with an empty name", "name every tip")
+    counts = Counter(names)
+    repeated = [(name, count) for name, count in counts.items() if count > 1]
+    listed = ", ".join(f"{shorten(name)} ({count} times)" for name, count in repeated[:5])
+    more = f", ... ({len(repeated)} names)" if len(repeated) > 5 else ""
+    first = repeated[0][0]
+    second = names.index(first, names.index(first) + 1)
+    raise refuse(
+        second, f"duplicate tip name{'s' * (len(repeated) > 1)}: {listed}{more}", "give every tip its own name"
+    )
+
+
+def _texts(values: list[str]) -> TextArray:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def _refuse_networks(
+    tips: list[str],
+    inner: list[str],
+    refuse: Callable[[int, str, str], InputError],
+    blanked: Blanked,
+    scanned: ScannedTree,
+    tip_nodes: np.ndarray,
+) -> None:
+    if b"#" not in blanked.source.data:
+        return
+    hybrids = {name for name in inner if _HYBRID.search(name)}
+    seen: set[str] = set()
+    for i, name in enumerate(tips):
+        if not _HYBRID.search(name):
+            continue
+        start = int(scanned.label_starts[tip_nodes[i]])
+        unquoted = blanked.source.data[start : start + 1] == b"#"
+        if name in hybrids or name in seen or (unquoted and _HYBRID.fullmatch(name)):
+            found = f"hybrid node {shorten(name)}: this is a phylogenetic network"
+            raise refuse(i, found, "networks are not supported; quote the name if it is one")
+        seen.add(name)
+
+
+def _comments(
+    blanked: Blanked, scanned: ScannedTree, header: Header
+) -> tuple[dict[int, tuple[str, ...]], dict[int, str], bool | None]:
+    """Annotations by node, plain numbers in brackets by node, and whether the tree says that it is rooted."""
+    starts, ends = blanked.comment_starts, blanked.comment_ends
+    first, last = np.searchsorted(starts, (header.start, _end_of(blanked, scanned)))
+    starts, ends = starts[first:last], ends[first:last]
+    rooted = header.rooted
+    annotations: dict[int, tuple[str, ...]] = {}
+    bracketed: dict[int, str] = {}
+    if not len(starts):
+        return annotations, bracketed, rooted
+    before = np.searchsorted(scanned.offsets, starts) - 1
+    nodes = _annotated_nodes(scanned, before)
+    data = blanked.source.data
+    for start, end, node, token in zip(starts.tolist(), ends.tolist(), nodes.tolist(), before.tolist(), strict=True):
+        text = data[start + 1 : end - 1].decode("utf-8")
+        if token < 0:
+            stated = _ROOTED.fullmatch(text.strip())
+            if stated:
+                rooted = stated[1] in "Rr"
+        elif node >= 0 and text.startswith("&"):
+            annotations[node] = (*annotations.get(node, ()), text)
+        elif node >= 0 and is_support(text.strip()):
+            bracketed[node] = text.strip()
+    return annotations, bracketed, rooted
+
+
+def _end_of(blanked: Blanked, scanned: ScannedTree) -> int:
+    """Offset of the `;` that ends the tree, or of the end of the text."""
+    end = blanked.source.data.find(b";", int(scanned.offsets[-1]))
+    while end >= 0 and blanked.blank[end] != ord(";"):
+        end = blanked.source.data.find(b";", end + 1)
+    return end if end >= 0 else len(blanked.blank)
+
+
+def _annotated_nodes(scanned: ScannedTree, before: np.ndarray) -> np.ndarray:
+    """Per comment, from the token before it, the node that it belongs to; -1 for none."""
+    kinds, closing = scanned.kinds, scanned.close_tokens
+    token = np.maximum(before, 0)
+    behind_node = np.isin(kinds[token], (CLOSE, COLON, WORD, NUMBER))
+    # Behind `(` or `,` a comment belongs to the tip that it introduces, if it does.
+    following = np.minimum(token + 1, len(kinds) - 1)
+    introduces = ~behind_node & (kinds[following] == WORD)
+    ordinal = np.searchsorted(closing, np.where(introduces, following, token), side="right") - 1
+    nodes = scanned.place[np.maximum(ordinal, 0)]
+    return np.where((before >= 0) & (behind_node | introduces), nodes, -1)

@@ -1,0 +1,81 @@
+"""Newick text: statements that end in `;`, each one tree."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hxcli.formats.biopython import BIOPYTHON_LIMIT, parse_again
+from hxcli.formats.blanking import Blanked, blank_out, positions
+from hxcli.formats.naming import Header, Rename, phylogeny_of
+from hxcli.formats.scan import scan_tree
+from hxcli.formats.source import Source
+from hxcli.phylogeny import Phylogeny
+
+_SEMICOLON = np.zeros(256, bool)
+_SEMICOLON[ord(";")] = True
+
+
+def read_newick(source: Source) -> tuple[list[Phylogeny], list[str]]:
+    """All trees of a Newick text, and warnings.
+
+    Raises:
+        InputError: No tree, or anything that is not one; line and column say where.
+    """
+    blanked = blank_out(source)
+    _refuse_other_text(blanked)
+    trees: list[Phylogeny] = []
+    warnings: list[str] = []
+    start = 0
+    ends = positions(_SEMICOLON, blanked.blank).tolist()
+    for end in [*ends, len(blanked.blank)]:
+        terminated = end < len(blanked.blank)
+        name = f"tree {len(trees) + 1}" if trees or len(ends) > 1 else ""
+        tree = read_tree(blanked, start, end, Header(start, tree=name), terminated=terminated)
+        if tree is not None:
+            if not terminated:
+                warnings.append("the last ';' is missing: was the file cut short?")
+            _refuse_text_between(blanked, tree, trees, start)
+            trees.append(tree)
+        start = end + 1
+    if not trees:
+        commented = b"(" in source.data
+        found = "the file contains no tree" + (": everything is inside a [comment]" if commented else "")
+        raise source.error(found, "give a Newick, NEXUS, phyloXML or NeXML file")
+    return trees, warnings
+
+
+def read_tree(
+    blanked: Blanked, start: int, end: int, header: Header, rename: Rename | None = None, *, terminated: bool = True
+) -> Phylogeny | None:
+    """The tree between two offsets; None where there is only white space.
+
+    Raises:
+        InputError: Anything that is not one tree.
+    """
+    scanned = scan_tree(blanked, start, end, terminated=terminated, tree=header.tree)
+    if scanned is None:
+        return None
+    phylogeny = phylogeny_of(blanked, scanned, header, rename)
+    if len(blanked.blank) > BIOPYTHON_LIMIT:
+        return phylogeny
+    return parse_again(scanned, phylogeny)
+
+
+def _refuse_other_text(blanked: Blanked) -> None:
+    """A text without any bracket is something else, unless it is a single named tip."""
+    data = blanked.source.data
+    if b"(" in data or not data.strip():
+        return
+    words = blanked.blank.tobytes().split()
+    first = data.lstrip().split(b"\n")[0].split(b"\r")[0]
+    if len(words) > 1 or not words[0].endswith(b";"):
+        kind = "it looks like a table" if b"\t" in first or b"," in first else "it has no '('"
+        raise blanked.source.error(f"not a tree file: {kind}", "give a Newick, NEXUS, phyloXML or NeXML file")
+
+
+def _refuse_text_between(blanked: Blanked, tree: Phylogeny, earlier: list[Phylogeny], start: int) -> None:
+    """A tip without brackets is a tree only where it is alone; elsewhere it is text beside a tree."""
+    for number, one in ((len(earlier) + 1, tree), (len(earlier), earlier[-1] if earlier else tree)):
+        if one.topology.size == 1 and earlier:
+            found = f"tree {number}: unexpected text '{one.labels[0]}' between trees"
+            raise blanked.source.error(found, "remove it, or write (name:length);", start)

@@ -1,0 +1,170 @@
+"""What the tips of a NEXUS tree are called: TRANSLATE, TAXLABELS and numbers into them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hxcli.errors import InputError
+from hxcli.formats.blanking import Blanked, shorten
+from hxcli.formats.complaints import COMMA, SPACE, WORD
+from hxcli.formats.numerals import is_support
+from hxcli.formats.scan import tokens
+
+_TRANSLATE_CLASSES = np.full(256, WORD, np.uint8)
+_TRANSLATE_CLASSES[list(b" \t\n\v\f\r")] = SPACE
+_LABEL_CLASSES = _TRANSLATE_CLASSES.copy()
+_TRANSLATE_CLASSES[ord(",")] = COMMA
+
+
+@dataclass(frozen=True)
+class Taxa:
+    """The TAXLABELS of one block, in order, and the block's TITLE."""
+
+    title: str
+    labels: list[str]
+
+
+def read_taxlabels(blanked: Blanked, start: int, end: int) -> list[str]:
+    """The labels between two offsets.
+
+    Raises:
+        InputError: A comment inside a label, text glued to a quoted label.
+    """
+    _, starts, ends = tokens(blanked, start, end, _LABEL_CLASSES)
+    data = blanked.source.data
+    for i in np.flatnonzero(np.isin(ends[:-1], blanked.comment_starts) & np.isin(starts[1:], blanked.comment_ends)):
+        if data[ends[i] : starts[i + 1]].count(b"]") == data[ends[i] : starts[i + 1]].count(b"["):
+            raise blanked.source.error("comment inside a label", "move the comment behind the label", int(ends[i]))
+    return blanked.labels(starts, ends)
+
+
+def read_translate(blanked: Blanked, start: int, end: int) -> dict[str, str]:
+    """The names by key of a TRANSLATE command between two offsets.
+
+    Raises:
+        InputError: Not `key name, key name, ...`, or a repeated key.
+    """
+    kinds, starts, ends = tokens(blanked, start, end, _TRANSLATE_CLASSES)
+    if len(kinds) and kinds[-1] == COMMA:
+        kinds, starts, ends = kinds[:-1], starts[:-1], ends[:-1]
+    wanted = np.where(np.arange(len(kinds)) % 3 == 2, COMMA, WORD)
+    wrong = np.flatnonzero(kinds != wanted)
+    if len(wrong) or len(kinds) % 3 == 1:
+        i = int(wrong[0]) if len(wrong) else len(kinds) - 1
+        text = shorten(blanked.slice(int(starts[i]), int(ends[i])))
+        if i % 3 == 2:
+            found, advice = (
+                f"TRANSLATE: unexpected {text}",
+                "is a ',' or the ';' missing? Quote names that contain spaces",
+            )
+        elif i < len(kinds) and kinds[i] == COMMA:
+            found, advice = "TRANSLATE: unexpected ','", "write: key name, key name;"
+        else:
+            found, advice = f"TRANSLATE: key {text} without a name", "write: key name, key name;"
+        raise blanked.source.error(found, advice, int(starts[i]))
+    keys, names = (blanked.labels(starts[part::3], ends[part::3]) for part in (0, 1))
+    table = dict(zip(keys, names, strict=True))
+    if len(table) < len(keys):
+        key = next(key for key, count in Counter(keys).items() if count > 1)
+        again = keys.index(key, keys.index(key) + 1)
+        offset = int(starts[0::3][again])
+        raise blanked.source.error(f"TRANSLATE: key {shorten(key)} is given twice", "keys are unique", offset)
+    return table
+
+
+@dataclass
+class Translation:
+    """From the labels of one TREES block to names.
+
+    Attributes:
+        taxa: The blocks with TAXLABELS that may be meant.
+        names: TRANSLATE: key -> name.
+    """
+
+    taxa: list[Taxa]
+    names: dict[str, str] = field(default_factory=dict)
+    _strangers: dict[str, None] = field(default_factory=dict)
+    _known: set[str] | None = None
+
+    def rename(
+        self, tips: list[str], inner: list[str], refuse: Callable[[int, str, str], InputError]
+    ) -> tuple[list[str], list[str]]:
+        """The names of tips and of internal nodes.
+
+        Raises:
+            InputError: A tip that is no TRANSLATE key but looks like one, or a number beyond TAXLABELS.
+        """
+        if self.names:
+            return self._translate(tips, refuse), self._translate_inner(tips, inner)
+        if self.taxa:
+            return self._by_taxlabels(tips, refuse), inner
+        return tips, inner
+
+    def warnings(self) -> list[str]:
+        """Tips that no TAXLABELS name."""
+        if not self._strangers:
+            return []
+        names = list(self._strangers)
+        listed = ", ".join(map(shorten, names[:5])) + (", ..." if len(names) > 5 else "")
+        where = "TAXLABELS" if self.taxa else "TRANSLATE"
+        return [f"{len(names)} tip name{'s are' if len(names) > 1 else ' is'} not in {where}: {listed}"]
+
+    def _translate(self, tips: list[str], refuse: Callable[[int, str, str], InputError]) -> list[str]:
+        get = self.names.get
+        found = [get(tip, tip) for tip in tips]
+        if not (self.taxa or any(tip not in self.names for tip in tips)):
+            return found
+        if self._known is None:
+            self._known = {_folded(name) for name in self.names.values()}
+        for i, tip in enumerate(tips):
+            if tip not in self.names and _folded(tip) not in self._known:
+                if tip.isdigit():
+                    raise refuse(i, f"tip {shorten(tip)} is not in TRANSLATE", "add it there")
+                self._strangers.setdefault(tip)
+        self._note_strangers(found)
+        return found
+
+    def _translate_inner(self, tips: list[str], inner: list[str]) -> list[str]:
+        """Keys that no tip and no other node uses are names of internal nodes; anything else may be support values."""
+        keys = [label for label in inner if label in self.names]
+        if not keys or len(set(keys)) < len(keys) or not set(keys).isdisjoint(tips):
+            return inner
+        if len(keys) < len(inner) and all(is_support(label) for label in inner if label):
+            return inner
+        return [self.names.get(label, label) for label in inner]
+
+    def _by_taxlabels(self, tips: list[str], refuse: Callable[[int, str, str], InputError]) -> list[str]:
+        labels = self.taxa[0].labels
+        known = {label for taxa in self.taxa for label in taxa.labels}
+        # A number is a name where TAXLABELS has it, or where numbers are names at all.
+        numbered = [i for i, tip in enumerate(tips) if tip.isascii() and tip.isdigit() and tip not in known]
+        found = list(tips)
+        if numbered and not any(label.isdigit() for label in known):
+            if any(taxa.labels != labels for taxa in self.taxa[1:]):
+                advice = "use names, or LINK the trees to one TAXA block"
+                raise refuse(numbered[0], f"tip {shorten(tips[numbered[0]])} could be of several TAXA blocks", advice)
+            for i in numbered:
+                number = int(tips[i]) if len(tips[i]) < 12 else 0
+                if not 1 <= number <= len(labels):
+                    advice = "number tips from 1, or add the name to TAXLABELS"
+                    raise refuse(i, f"tip {shorten(tips[i])}: TAXLABELS has {len(labels)} names", advice)
+                found[i] = labels[number - 1]
+        self._note_strangers(found)
+        return found
+
+    def _note_strangers(self, names: list[str]) -> None:
+        if self.taxa:
+            known = {_folded(label) for taxa in self.taxa for label in taxa.labels}
+            self._strangers.update((name, None) for name in names if _folded(name) not in known)
+            for name in list(self._strangers):
+                if _folded(name) in known:
+                    del self._strangers[name]
+
+
+def _folded(name: str) -> str:
+    """Names that differ only by case, or by underscore and space, are one in NEXUS."""
+    return name.replace("_", " ").casefold()

@@ -1,0 +1,74 @@
+"""What a reader of a tree file should know although the file is sound."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from hxcli.phylogeny import Phylogeny
+
+_ODD_SPACE = re.compile(r"[^\S \n]|(?:^ )|(?: $)", re.MULTILINE)
+
+
+def tree_warnings(phylogenies: Sequence[Phylogeny]) -> list[str]:
+    """One sentence for each thing that is worth knowing, with the trees that it concerns."""
+    trees: dict[str, list[int]] = {}
+    checked: dict[bytes, list[str]] = {}
+    for number, phylogeny in enumerate(phylogenies, 1):
+        for message in _shape_warnings(phylogeny):
+            trees.setdefault(message, []).append(number)
+        # Trees of one file mostly share their tips: names are looked at once.
+        joined = "\n".join(sorted(phylogeny.tip_names.tolist()) if len(phylogenies) > 1 else phylogeny.tip_names)
+        key = joined.encode()
+        if key not in checked:
+            checked[key] = list(_name_warnings(joined))
+        for message in checked[key]:
+            trees.setdefault(message, []).append(number)
+    return [_prefixed(message, numbers, len(phylogenies)) for message, numbers in trees.items()]
+
+
+def _prefixed(message: str, numbers: list[int], total: int) -> str:
+    if len(numbers) == total:
+        return message
+    if len(numbers) == 1:
+        return f"tree {numbers[0]}: {message}"
+    return f"{len(numbers)} of {total} trees, first tree {numbers[0]}: {message}"
+
+
+def _shape_warnings(phylogeny: Phylogeny) -> Iterator[str]:
+    if phylogeny.edge_lengths[0] == phylogeny.edge_lengths[0] and phylogeny.edge_lengths[0] != 0:
+        yield "the length of the root's edge is kept but not used"
+    degree = int(phylogeny.topology.child_counts[0])
+    if phylogeny.rooted is False:
+        yield "the tree is marked as unrooted ([&U]); it is used with the root that it is written with"
+    elif degree > 2 and phylogeny.rooted is None and phylogeny.topology.depth > 1:
+        yield f"the root has {degree} branches, as unrooted trees have; it is used as the root"
+
+
+def _name_warnings(joined: str) -> Iterator[str]:
+    """Warnings on tip names, given one a line."""
+    odd = _ODD_SPACE.search(joined)
+    if odd:
+        start, end = joined.rfind("\n", 0, max(odd.start(), 0)) + 1, joined.find("\n", odd.end())
+        name = joined[start : end if end >= 0 else None]
+        yield f"a tip name begins or ends with white space, or holds a tab or a space of an unusual kind: {name!r}"
+    if '"' in joined:
+        yield "double quotes in tip names are kept as part of the names; only single quotes quote"
+    folded = joined.replace("_", " ").casefold()
+    if not folded.isascii():
+        folded = unicodedata.normalize("NFC", folded)
+    keys = folded.split("\n")
+    if len(set(keys)) == len(keys):
+        return
+    names = joined.split("\n")
+    first: dict[str, str] = {}
+    for name, key in zip(names, keys, strict=True):
+        other = first.setdefault(key, name)
+        if other != name:
+            count = len(keys) - len(set(keys))
+            yield (
+                f"{count} tip name{'s differ' if count > 1 else ' differs'} from another only by underscore and space, "
+                f"case or Unicode form: '{other}' and '{name}'"
+            )
+            return
