@@ -1,0 +1,47 @@
+"""What the commands that run a model have in common: build the job, perform it, say what came out."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from hxcli.cli.options import LengthChoices, MachineChoices, OutputChoices, TableChoices, TalkChoices
+
+
+def analyse(
+    model: str,
+    tree: str,
+    traits: str,
+    reading: TableChoices,
+    lengths: LengthChoices,
+    outputs: OutputChoices,
+    machine: MachineChoices,
+    talk: TalkChoices,
+    **model_options: Any,
+) -> None:
+    """Runs the model `model` on two files."""
+    # Here and not above, because `hx --help` needs none of it.
+    from hxcli.cli.progress import Progress
+    from hxcli.cli.summary import show_outcome
+    from hxcli.pipeline import Job, perform
+    from hxcli.products import choose_products
+
+    job = Job(
+        model=model,
+        inputs=reading.input_options(tree, traits, lengths.missing_lengths, lengths.negative_lengths),
+        products=choose_products(
+            model,
+            (tree, traits),
+            out=outputs.out,
+            out_table=outputs.out_table,
+            out_tree=outputs.out_tree,
+            out_json=outputs.out_json,
+        ),
+        model_options=model_options,
+        runtime=machine.runtime_options(),
+        command_line=("hx", *sys.argv[1:]),
+    )
+    with Progress(wanted=not talk.quiet) as progress:
+        outcome = perform(job, progress)
+    if not talk.quiet:
+        show_outcome(outcome, verbose=talk.verbose)

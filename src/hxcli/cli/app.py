@@ -1,0 +1,130 @@
+"""The `hx` command: its table of commands, and the only place that catches errors and exits."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from hxcli import __version__
+from hxcli.errors import HxError
+
+# Name -> module that holds a function of the same name. These modules import nothing heavy before they are called.
+COMMANDS = {
+    "ancestral": "hxcli.cli.ancestral",
+    "mean": "hxcli.cli.mean",
+    "posterior": "hxcli.cli.posterior",
+    "check": "hxcli.cli.check",
+    "devices": "hxcli.cli.devices",
+}
+
+
+class Terminated(BaseException):
+    """The process was asked to end; like KeyboardInterrupt, nothing but clean-up may catch it."""
+
+
+def make_app() -> typer.Typer:
+    """The application with all its commands."""
+    # Plain help: rendering it with rich takes longer than everything else that `hx --help` does.
+    app = typer.Typer(name="hx", rich_markup_mode=None, pretty_exceptions_enable=False)
+    app.callback()(_hx)
+    for name, module in COMMANDS.items():
+        app.command(name)(getattr(importlib.import_module(module), name))
+    return app
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits the process.
+
+    Exit codes: 0 done, 2 the input or the options were refused, 130 Ctrl-C, 141 the reader of standard output
+    went away, 143 terminated, 1 anything else.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    with contextlib.suppress(ValueError):
+        # Only the main thread may do this.
+        signal.signal(signal.SIGTERM, _terminate)
+    sys.exit(run(arguments))
+
+
+def run(arguments: list[str]) -> int:
+    """Runs the command line and returns its exit code; every error ends here, as one line on standard error."""
+    debug = "--debug" in arguments
+    try:
+        returned = make_app()(arguments, prog_name="hx", standalone_mode=False)
+        sys.stdout.flush()
+        return returned if isinstance(returned, int) else 0
+    except BrokenPipeError:
+        # Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except KeyboardInterrupt:
+        return 130
+    except Terminated:
+        return 143
+    except HxError as error:
+        return _refuse(error, str(error), error.exit_code, debug)
+    except MemoryError as error:
+        return _refuse(error, "the machine has not enough memory for this", 1, debug)
+    except Exception as error:
+        if (message := _usage_message(error)) is not None:
+            return _refuse(error, message, 2, debug)
+        text = " ".join(str(error).split()) or "no message"
+        hint = "" if debug else " (run again with --debug to see where)"
+        return _refuse(error, f"internal error: {type(error).__name__}: {text[:300]}{hint}", 1, debug)
+
+
+def _refuse(error: BaseException, message: str, exit_code: int, debug: bool) -> int:
+    if debug:
+        import traceback
+
+        traceback.print_exception(error)
+    print(f"hx: {message}", file=sys.stderr)
+    return exit_code
+
+
+def _usage_message(error: Exception) -> str | None:
+    """What typer says about a wrong command line, as one line; None for an error that is not typer's."""
+    # Newer versions of typer carry click's classes under another name: known by what they can do.
+    if not hasattr(error, "format_message"):
+        return None
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "hx"
+    # Left by some versions of typer: the name of no environment variable, and pydantic's opening words.
+    text = error.format_message().replace(" (env var: 'None')", "").replace("Value error, ", "")
+    message = " ".join(text.split()).rstrip(".")
+    return f"{message} (see {command} --help)"
+
+
+def _terminate(signal_number: int, frame: FrameType | None) -> None:
+    raise Terminated
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"hx {__version__}")
+        raise typer.Exit
+
+
+def _hx(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Ancestral states from a phylogeny and a trait table.
+
+    \b
+    hx check data/primates.nwk data/primates.csv       what would be used
+    hx ancestral data/primates.nwk data/primates.csv   the states of all ancestors
+    """
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return make_app()
+    raise AttributeError(name)

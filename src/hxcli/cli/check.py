@@ -1,0 +1,92 @@
+"""`hx check`: what the files hold, and whether an analysis could use them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from hxcli.cli.groups import with_groups
+from hxcli.cli.options import LengthChoices, OptionalTraitsArgument, TableChoices, TalkChoices, TreeArgument
+
+if TYPE_CHECKING:
+    from hxcli.checking import Checkup
+
+
+@with_groups
+def check(
+    tree: TreeArgument,
+    traits: OptionalTraitsArgument = "",
+    *,
+    json: Annotated[
+        str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - streams it.")
+    ] = None,
+    reading: TableChoices,
+    lengths: LengthChoices,
+    talk: TalkChoices,
+) -> None:
+    """Read, validate and match; say what an analysis would use. Nothing is computed.
+
+    Exits with 0 where an analysis could use the files, with 2 where it could not.
+
+    \b
+    Example:
+      hx check data/primates.nwk data/primates.csv
+    """
+    from hxcli.checking import check as check_files
+
+    found = check_files(reading.input_options(tree, traits, lengths.missing_lengths, lengths.negative_lengths))
+    if json is not None:
+        from hxcli.formats.outputs import write_whole
+        from hxcli.formats.record import record_bytes
+        from hxcli.products import choose_products
+
+        choose_products("check", (tree, traits) if traits else (tree,), out_json=json)
+        write_whole(json, record_bytes(found.as_json()))
+    # The report is the command's data, unless the data are the JSON.
+    elif not talk.quiet:
+        print("\n".join(report_lines(found)))
+    if found.obstacle is not None:
+        raise found.obstacle
+
+
+def report_lines(found: Checkup) -> list[str]:
+    """The report for a person, a line each."""
+    tree = found.tree
+    trees = "1 tree" if found.trees == 1 else f"{found.trees} trees"
+    shape = ["binary" if tree.binary else f"{tree.polytomies} polytomies, {tree.one_child_nodes} one-child nodes"]
+    shape.append(("rooted" if tree.rooted else "unrooted") + ("" if tree.rooted_stated else " by its shape"))
+    if tree.ultrametric is not None:
+        shape.append("ultrametric" if tree.ultrametric else "not ultrametric")
+    lines = [
+        f"tree     {found.file}: {found.format}, {trees}",
+        f"nodes    {tree.tips} tips, {tree.nodes} nodes, {tree.depth} levels deep",
+        f"shape    {', '.join(shape)}",
+        f"lengths  {tree.total_edge_length:.6g} in total, {tree.max_root_to_tip:.6g} to the farthest tip; "
+        f"{tree.missing_lengths} missing, {tree.zero_lengths} zero, {tree.negative_lengths} negative",
+    ]
+    if found.table is not None:
+        lines += _table_lines(found)
+    lines += [f"note     {note}" for note in found.notes]
+    lines += [f"needs    {need}" for need in found.needs]
+    if found.obstacle is None:
+        lines.append("ready" if not found.needs else "ready, with the options that are needed")
+    return lines
+
+
+def _table_lines(found: Checkup) -> list[str]:
+    assert found.table is not None
+    lines = [f"table    {found.table.file}: {len(found.table.names)} rows"]
+    lines += [
+        f"trait    {name}: {facts.n} values, {facts.missing} missing, {facts.min:.6g} to {facts.max:.6g}"
+        for name, facts in found.columns.items()
+    ]
+    lines += [f"text     {name}: left out" for name in found.table.text_columns]
+    if (report := found.match) is not None:
+        ways = {"exactly": report.exact, "by underscore": len(report.by_underscore), "by NFC": len(report.by_unicode)}
+        matched = ", ".join(f"{count} {way}" for way, count in ways.items() if count or way == "exactly")
+        lines.append(
+            f"match    {sum(ways.values())} of {found.tree.tips} tips ({matched}); "
+            f"{len(report.tips_without_data)} tips without data, {len(report.rows_without_tip)} rows without a tip"
+        )
+    return lines

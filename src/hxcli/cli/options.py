@@ -1,0 +1,222 @@
+"""The options that several commands share, each said once."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from hxcli.inputs import InputOptions
+    from hxcli.runtime import RuntimeOptions
+
+
+class Estimator(StrEnum):
+    """How sigma2 is estimated."""
+
+    REML = "reml"
+    ML = "ml"
+
+
+class NegativeLengths(StrEnum):
+    """What to do with a negative edge length."""
+
+    ZERO = "zero"
+
+
+_UNITS = {"": 1, "k": 2**10, "m": 2**20, "g": 2**30}
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `500M`, `4G` or a plain number."""
+    found = re.fullmatch(r"(\d{1,15})([kmg]?)(i?b)?", text.strip().lower())
+    if not found or not int(found[1]):
+        raise typer.BadParameter(f"{text!r} is not a size (write 500M, 4G or a number of bytes)")
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def parse_probability(text: str | float) -> float:
+    """A number between 0 and 1, both excluded."""
+    value = parse_number(text)
+    if not 0 < value < 1:
+        raise typer.BadParameter(f"{text!r} is not between 0 and 1 (write 0.95 for 95 %)")
+    return value
+
+
+def parse_number(text: str | float) -> float:
+    """A finite number, written as in trees and tables."""
+    # Some versions of typer pass defaults through the parser.
+    text = str(text)
+    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text) or abs(value := float(text)) == float("inf"):
+        raise typer.BadParameter(f"{text!r} is not a finite number")
+    return value
+
+
+def parse_non_negative(text: str | float) -> float:
+    """A finite number that is not below 0."""
+    value = parse_number(text)
+    if value < 0:
+        raise typer.BadParameter(f"{text!r} is negative")
+    return value
+
+
+TreeArgument = Annotated[
+    str, typer.Argument(metavar="TREE", help="Tree file: Newick, NEXUS, phyloXML or NeXML; - for standard input.")
+]
+TraitsArgument = Annotated[
+    str, typer.Argument(metavar="TRAITS", help="Trait table: CSV, TSV or Parquet; - for standard input.")
+]
+OptionalTraitsArgument = Annotated[
+    str, typer.Argument(metavar="[TRAITS]", help="Trait table to match with the tree.", show_default=False)
+]
+Level = Annotated[
+    float, typer.Option("--level", parser=parse_probability, metavar="P", help="Probability of the intervals.")
+]
+HowSigma2 = Annotated[Estimator, typer.Option("--estimator", help="How sigma2 is estimated.", case_sensitive=False)]
+Tau2 = Annotated[
+    float,
+    typer.Option(
+        "--tau2", parser=parse_non_negative, metavar="V", help="Observation variance, in squared trait units."
+    ),
+]
+
+
+@dataclass(frozen=True)
+class TableChoices:
+    """How the tree file and the table are read."""
+
+    column: Annotated[
+        list[str] | None,
+        typer.Option("--column", metavar="NAME", help="Trait column; repeat for several. [default: all numeric ones]"),
+    ] = None
+    id_column: Annotated[
+        str | None, typer.Option("--id-column", metavar="NAME", help="Column of tip names. [default: the first]")
+    ] = None
+    se_column: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--se-column",
+            metavar="[TRAIT=]NAME",
+            help="Column of known standard errors; repeatable. [default: <trait>_se where there is one]",
+        ),
+    ] = None
+    na: Annotated[
+        list[str] | None, typer.Option("--na", metavar="TEXT", help="Further mark of a missing value; repeatable.")
+    ] = None
+    replicates: Annotated[
+        bool, typer.Option("--replicates", help="Several rows for one tip are several observations.")
+    ] = False
+    strict: Annotated[bool, typer.Option("--strict", help="Refuse tips without data and rows without a tip.")] = False
+    tree_index: Annotated[
+        int | None, typer.Option("--tree-index", min=1, metavar="K", help="Which tree of the file, from 1.")
+    ] = None
+    max_size: Annotated[
+        int | None,
+        typer.Option("--max-size", parser=parse_size, metavar="SIZE", help="Largest input, such as 4G. [default: 2G]"),
+    ] = None
+
+    def input_options(
+        self, tree: str, traits: str, missing_lengths: float | None, negative_lengths: NegativeLengths | None
+    ) -> InputOptions:
+        """The same choices as the library takes them."""
+        from hxcli.formats.source import DEFAULT_MAX_SIZE
+        from hxcli.inputs import InputOptions
+
+        return InputOptions(
+            tree=tree,
+            traits=traits,
+            tree_index=self.tree_index,
+            missing_lengths=missing_lengths,
+            negative_lengths="zero" if negative_lengths is NegativeLengths.ZERO else None,
+            id_column=self.id_column,
+            columns=tuple(self.column or ()),
+            se_columns=tuple(_pair(text) for text in self.se_column or ()),
+            na=tuple(self.na or ()),
+            replicates=self.replicates,
+            strict=self.strict,
+            max_size=self.max_size or DEFAULT_MAX_SIZE,
+        )
+
+
+def _pair(text: str) -> tuple[str, str]:
+    trait, equals, column = text.rpartition("=")
+    return (trait, column) if equals else ("", text)
+
+
+@dataclass(frozen=True)
+class LengthChoices:
+    """What to do with edge lengths that no analysis can use."""
+
+    missing_lengths: Annotated[
+        float | None,
+        typer.Option(
+            "--missing-lengths", parser=parse_non_negative, metavar="X", help="Edge length where none is given."
+        ),
+    ] = None
+    negative_lengths: Annotated[
+        NegativeLengths | None, typer.Option("--negative-lengths", help="Read negative edge lengths as 0.")
+    ] = None
+
+
+@dataclass(frozen=True)
+class OutputChoices:
+    """Where the results go."""
+
+    out: Annotated[
+        str | None,
+        typer.Option(
+            "--out", "-o", metavar="PREFIX", help="Write PREFIX.csv, .nex and .json. [default: TREE's name.COMMAND]"
+        ),
+    ] = None
+    out_table: Annotated[
+        str | None,
+        typer.Option("--out-table", metavar="FILE", help="Table: .csv .tsv .parquet, also .gz; - streams CSV."),
+    ] = None
+    out_tree: Annotated[
+        str | None,
+        typer.Option("--out-tree", metavar="FILE", help="Annotated tree: .nex .nwk .nhx .xml; - streams NEXUS."),
+    ] = None
+    out_json: Annotated[str | None, typer.Option("--out-json", metavar="FILE", help="Run record; - streams it.")] = None
+
+
+class Precision(StrEnum):
+    """Bits of a floating-point number."""
+
+    DOUBLE = "64"
+    SINGLE = "32"
+
+
+@dataclass(frozen=True)
+class MachineChoices:
+    """Where and how precisely to compute."""
+
+    device: Annotated[
+        str | None,
+        typer.Option("--device", metavar="NAME", help="cpu, gpu, gpu:1, tpu. [default: JAX's choice, see hx devices]"),
+    ] = None
+    precision: Annotated[Precision, typer.Option("--precision", help="Bits of a number.")] = Precision.DOUBLE
+    threads: Annotated[
+        int | None, typer.Option("--threads", min=1, metavar="N", help="Threads on the CPU. [default: all]")
+    ] = None
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Keep no compiled programs on disk (see HX_CACHE_DIR).")
+    ] = False
+
+    def runtime_options(self) -> RuntimeOptions:
+        """The same choices as the library takes them."""
+        from hxcli.runtime import RuntimeOptions
+
+        return RuntimeOptions(self.device, int(self.precision), self.threads, not self.no_cache)
+
+
+@dataclass(frozen=True)
+class TalkChoices:
+    """How much is said on standard error."""
+
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Also say what took how long.")] = False
+    # Read by the application, which catches the errors.
+    debug: Annotated[bool, typer.Option("--debug", help="Show where an error comes from.")] = False
