@@ -122,7 +122,8 @@ def match(
     )
     notes = _match_notes(report, len(tip_names), table)
     if strict and (report.tips_without_data or report.rows_without_tip):
-        raise InputError("; ".join(notes[-2:]), "correct the names, or leave --strict out", file=table.file)
+        unmet = notes[-(bool(report.tips_without_data) + bool(report.rows_without_tip)) :]
+        raise InputError("; ".join(unmet), "correct the names, or leave --strict out", file=table.file)
     rows = np.flatnonzero(with_tip)
     # Stable, so that replicates keep the order of the file.
     rows = rows[np.argsort(placed[rows], kind="stable")]

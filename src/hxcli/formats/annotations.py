@@ -1,0 +1,126 @@
+"""Annotations of nodes: those a reconstruction gives, and those the tree came with."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+
+import polars as pl
+
+from hxcli.formats.tree_text import joined, number_texts
+from hxcli.phylogeny import Phylogeny
+from hxcli.reconstruction import Reconstruction
+
+
+@dataclass(frozen=True, eq=False)
+class TraitTexts:
+    """The numbers of one trait as text, null where there is none.
+
+    Attributes:
+        key: The trait's name without what annotations cannot hold.
+        estimates, standard_errors, lower, upper: (N,) texts.
+    """
+
+    key: str
+    estimates: pl.Series
+    standard_errors: pl.Series
+    lower: pl.Series
+    upper: pl.Series
+
+
+def trait_texts(reconstruction: Reconstruction, forbidden: str = r"""[\s:,;\[\]{}()="'&!]+""") -> Iterator[TraitTexts]:
+    """The numbers of every trait as text.
+
+    Args:
+        reconstruction: What was found.
+        forbidden: Pattern of what keys cannot hold; `_` stands for it.
+    """
+    keys = safe_keys(reconstruction.traits, forbidden)
+    for column, key in enumerate(keys):
+        arrays = (
+            reconstruction.estimates,
+            reconstruction.standard_errors,
+            reconstruction.lower,
+            reconstruction.upper,
+        )
+        yield TraitTexts(key, *(number_texts(array[:, column]) for array in arrays))
+
+
+def interval_name(reconstruction: Reconstruction) -> str:
+    """`95%_CI`, `89%_HPD`."""
+    return f"{100 * reconstruction.level:.10g}%_{reconstruction.interval}"
+
+
+def safe_keys(names: Iterable[str], forbidden: str) -> list[str]:
+    """One key for each name, without what `forbidden` matches; no key is another's or begins a figure of another.
+
+    `mass` has the figures `mass_se` and `mass_95%_CI`, so a trait that is itself called `mass_se` becomes
+    `mass_se_2`.
+    """
+    keys: list[str] = []
+    for name in names:
+        plain = re.sub(forbidden, "_", name).strip("_") or "trait"
+        key, number = plain, 2
+        while any(_clash(key, other) for other in keys):
+            key, number = f"{plain}_{number}", number + 1
+        keys.append(key)
+    return keys
+
+
+def _clash(key: str, other: str) -> bool:
+    figures = r"(_se|_[0-9.]+%?_(CI|HPD)(_lower|_upper)?)"
+    return key == other or any(
+        re.fullmatch(re.escape(first) + figures, second) is not None for first, second in ((key, other), (other, key))
+    )
+
+
+def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> pl.Series:
+    """(N,) `[&mass=1.05,mass_se=0.21,mass_95%_CI={0.64,1.46}]` and what the tree came with; "" for nothing."""
+    size = phylogeny.topology.size
+    if reconstruction is None:
+        texts = [""] * size
+        for node, given in phylogeny.annotations.items():
+            texts[node] = "".join(f"[{text}]" for text in given)
+        return pl.Series("text", texts, dtype=pl.String)
+    parts, keys = [], set()
+    for trait in trait_texts(reconstruction):
+        interval = f"{trait.key}_{interval_name(reconstruction)}"
+        keys |= {trait.key, f"{trait.key}_se", interval}
+        parts += [
+            joined(f",{trait.key}=", trait.estimates),
+            joined(f",{trait.key}_se=", trait.standard_errors),
+            joined(f",{interval}={{", trait.lower, ",", trait.upper, "}"),
+        ]
+    inside, beside = [""] * size, [""] * size
+    for node, given in phylogeny.annotations.items():
+        kept = [entry for text in given if _is_beast(text) for entry in entries(text[1:], ",", keys)]
+        inside[node] = "".join(f",{entry}" for entry in kept)
+        beside[node] = "".join(f"[{text}]" for text in given if not _is_beast(text))
+    body = joined(*parts, pl.Series(inside, dtype=pl.String)).str.slice(1)
+    frame = pl.DataFrame({"body": body, "beside": pl.Series(beside, dtype=pl.String)})
+    bracket = pl.when(pl.col("body") == "").then(pl.lit("")).otherwise(pl.concat_str(pl.lit("[&"), "body", pl.lit("]")))
+    return frame.select(pl.concat_str(bracket, "beside").alias("text")).to_series()
+
+
+def entries(text: str, separator: str, without: Collection[str]) -> Iterator[str]:
+    """The `key=value` entries of an annotation, but those whose key is in `without`.
+
+    Separators inside braces and quotation marks separate nothing.
+    """
+    start, depth, quoted = 0, 0, False
+    for place, character in enumerate(text + separator):
+        if character == '"':
+            quoted = not quoted
+        elif not quoted and character in "{}":
+            depth += 1 if character == "{" else -1
+        # What is never closed ends with the text.
+        elif character == separator and ((depth <= 0 and not quoted) or place == len(text)):
+            entry = text[start:place]
+            if entry and entry.split("=", 1)[0].strip() not in without:
+                yield entry
+            start = place + 1
+
+
+def _is_beast(text: str) -> bool:
+    return text.startswith("&") and not text.startswith("&&")
