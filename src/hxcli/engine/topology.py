@@ -109,6 +109,16 @@ class Topology:
         return bool(degrees.size) and bool(np.all(degrees == degrees[0]))
 
     @cached_property
+    def symmetric(self) -> bool:
+        """True when all leaves have the same depth and all other nodes the same degree, as in `symmetric_topology`.
+
+        Such a tree is a reshape away from its levels, unless it is a chain, which has as many levels as nodes.
+        """
+        if not self.equal_degree or self.max_degree == 1 or self.parents[1:2].any():
+            return False
+        return self.size == sum(self.max_degree**level for level in range(self.depth + 1))
+
+    @cached_property
     def _hash(self) -> int:
         return hash(self.parents.tobytes())
 

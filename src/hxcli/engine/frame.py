@@ -1,0 +1,80 @@
+"""Frame: a topology as device arrays, so that it can be an argument of a compiled program."""
+
+from __future__ import annotations
+
+import dataclasses
+import weakref
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from hxcli.engine.schedule import Layout, Schedule, build_schedule, size_class
+from hxcli.engine.topology import Topology
+
+jax.tree_util.register_dataclass(
+    Schedule,
+    data_fields=[field.name for field in dataclasses.fields(Schedule) if field.name != "layout"],
+    meta_fields=["layout"],
+)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frame:
+    """The topology of a tree whose shape is data: traced, padded to a size class.
+
+    A tree on a frame (`tree.framed()`) passes through `jax.jit` with its topology as an argument, so that all
+    trees of one size class share the executable. Padding nodes have neither parent nor children.
+
+    Attributes:
+        schedule: The arrays.
+    """
+
+    schedule: Schedule
+
+    @property
+    def layout(self) -> Layout:
+        """The static part of the schedule."""
+        return self.schedule.layout
+
+    @property
+    def size(self) -> int:
+        """Number of nodes, padding included."""
+        return self.layout.capacity
+
+    @property
+    def equal_degree(self) -> bool:
+        """Whether all nodes with children have the same number of them."""
+        return self.layout.uniform
+
+    @property
+    def has_children(self) -> Any:
+        """(N,) mask of the nodes with children."""
+        return self.schedule.has_children
+
+    @property
+    def has_parent(self) -> Any:
+        """(N,) mask of the nodes with a parent."""
+        return self.schedule.has_parent
+
+
+jax.tree_util.register_dataclass(Frame, data_fields=["schedule"], meta_fields=[])
+
+# Equal topologies share a frame, and a frame goes when its topology does.
+_FRAMES: weakref.WeakKeyDictionary[Topology, dict[int, Frame]] = weakref.WeakKeyDictionary()
+
+
+def frame_of(topology: Topology, *, padded: bool) -> Frame:
+    """The frame of a topology, made once.
+
+    Args:
+        topology: N nodes.
+        padded: Whether to leave room up to the size class of N, or for N nodes only.
+    """
+    capacity = size_class(topology.size) if padded else topology.size
+    frames = _FRAMES.setdefault(topology, {})
+    if capacity not in frames:
+        # Concrete even when called while tracing: the arrays outlive the trace.
+        with jax.ensure_compile_time_eval():
+            frames[capacity] = jax.tree.map(jnp.asarray, Frame(build_schedule(topology, capacity)))
+    return frames[capacity]

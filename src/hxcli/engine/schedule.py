@@ -1,0 +1,169 @@
+"""Schedule: the order in which a sweep visits the families of a tree, as arrays of a few sizes (pure numpy).
+
+A family is a node together with its children. Families of one level do not depend on each other, so they
+are cut into chunks that one compiled body handles; deeper levels come first. Within a level, families are
+grouped by degree class, so that a node with many children pads only its like.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.engine.topology import Topology
+
+# Children handled by one chunk: measured on a CPU, where wider chunks no longer hide the cost of a step.
+_WIDE, _NARROW = 2048, 16
+# Below this mean number of families in a level, a wide chunk would mostly compute what is thrown away.
+_DEEP = 8
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a compiled sweep depends on: trees with equal layouts share one executable.
+
+    Attributes:
+        capacity: Nodes that the arrays have room for.
+        chunk_capacity, level_capacity: Rows of the chunk and level tables.
+        degrees: Degree classes, ascending: a family of class d has at most d children.
+        exact: For every class, whether its families have exactly d children.
+        width: Children that a chunk holds; a chunk of class d has `rows(d)` families.
+        grouped: Whether the children of a node have consecutive numbers.
+        uniform: Whether all families have the same number of children, known when a sweep is traced.
+    """
+
+    capacity: int
+    chunk_capacity: int
+    level_capacity: int
+    degrees: tuple[int, ...]
+    exact: tuple[bool, ...]
+    width: int
+    grouped: bool
+    uniform: bool
+
+    def rows(self, degree: int) -> int:
+        """Families in a chunk of this degree class."""
+        return max(1, self.width // degree)
+
+
+@dataclass(frozen=True, eq=False)
+class Schedule:
+    """A topology in the form that a compiled sweep reads.
+
+    Attributes:
+        layout: The static part.
+        nodes: (capacity + slack,) families in the order of their visit, by node number.
+        starts: likewise, where the family's children begin (a node number, or a place in `children`).
+        counts: likewise, number of children.
+        chunks: (chunk_capacity, 2) first row and number of rows of every chunk.
+        levels: (level_capacity, classes + 1) where the chunks of every class begin in a level.
+        steps: () number of chunks if there is one degree class, else number of levels.
+        children: (capacity,) non-root nodes grouped by parent; (0,) if the layout is grouped.
+        has_children, has_parent: (capacity,) masks; false on padding.
+    """
+
+    layout: Layout
+    nodes: Any
+    starts: Any
+    counts: Any
+    chunks: Any
+    levels: Any
+    steps: Any
+    children: Any
+    has_children: Any
+    has_parent: Any
+
+
+def size_class(size: int) -> int:
+    """The smallest of four steps an octave that is at least `size`."""
+    step = 1 << max(size.bit_length() - 3, 0)
+    return -(-size // step) * step
+
+
+def build_schedule(topology: Topology, capacity: int) -> Schedule:
+    """Cuts a topology into chunks.
+
+    Args:
+        topology: N nodes.
+        capacity: Room for nodes, at least N.
+    """
+    parents_of = np.flatnonzero(~topology.is_leaf)
+    counts = topology.child_counts[parents_of]
+    classes, exact, of_class = _degree_classes(counts, topology)
+    depth = topology.node_depths[parents_of]
+    key = (topology.depth - depth).astype(np.int64) * len(classes) + of_class
+    order = np.argsort(key, kind="stable")
+    groups, group_starts, group_sizes = np.unique(key[order], return_index=True, return_counts=True)
+
+    levels = topology.depth
+    width = _NARROW if topology.size > 1024 and len(order) < _DEEP * len(groups) else _WIDE
+    if capacity <= 1024:
+        width = min(width, 128)
+    rows = np.maximum(1, width // np.asarray(classes or [1]))
+    class_of_group = groups % max(len(classes), 1)
+    chunks_in_group = -(-group_sizes // rows[class_of_group])
+    chunks = _chunk_table(group_starts, group_sizes, rows[class_of_group], chunks_in_group)
+
+    # Chunk offsets of every (level, class): a running count over all pairs, empty ones included.
+    per_pair = np.zeros(levels * len(classes), np.int64)
+    # The deepest families lie one level above the deepest nodes.
+    per_pair[groups - len(classes)] = chunks_in_group
+    offsets = np.concatenate([[0], np.cumsum(per_pair)])
+    table = offsets[np.arange(levels)[:, None] * len(classes) + np.arange(len(classes) + 1)]
+
+    floor = max(capacity // 64, 16)
+    many = len(classes) > 1
+    layout = Layout(
+        capacity=capacity,
+        chunk_capacity=max(floor, size_class(len(chunks))),
+        level_capacity=max(floor, size_class(levels)) if many else 1,
+        degrees=classes,
+        exact=exact,
+        width=width,
+        grouped=bool(np.all(np.diff(topology.children) == 1)),
+        uniform=topology.equal_degree,
+    )
+    slack = capacity + (int(rows.max()) if len(classes) else 1)
+    starts = topology.first_child[parents_of[order]]
+    if layout.grouped and topology.size > 1:
+        starts = starts + topology.children[0]
+    return Schedule(
+        layout=layout,
+        nodes=_padded(parents_of[order], slack),
+        starts=_padded(starts, slack),
+        counts=_padded(counts[order], slack),
+        chunks=_padded(chunks, layout.chunk_capacity),
+        levels=_padded(table, layout.level_capacity) if many else np.zeros((1, 1), np.int32),
+        steps=np.int32(levels if many else len(chunks)),
+        children=np.zeros(0, np.int32) if layout.grouped else _padded(topology.children, capacity),
+        has_children=np.pad(~topology.is_leaf, (0, capacity - topology.size)),
+        has_parent=np.pad(~topology.is_root, (0, capacity - topology.size)),
+    )
+
+
+def _degree_classes(
+    counts: NDArray[np.int32], topology: Topology
+) -> tuple[tuple[int, ...], tuple[bool, ...], NDArray[np.int64]]:
+    """Degree classes, whether each is exact, and the class of every family."""
+    if topology.equal_degree:
+        return (int(counts[0]),), (True,), np.zeros(len(counts), np.int64)
+    powers = np.int64(1) << np.ceil(np.log2(np.maximum(counts, 1))).astype(np.int64)
+    classes, of_class = np.unique(powers, return_inverse=True)
+    return tuple(classes.tolist()), tuple((classes <= 2).tolist()), of_class.astype(np.int64)
+
+
+def _chunk_table(
+    starts: NDArray[np.int64], sizes: NDArray[np.int64], rows: NDArray[np.int64], counts: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """(C, 2) first row and length of the chunks of consecutive groups."""
+    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    skip = within * np.repeat(rows, counts)
+    return np.stack([np.repeat(starts, counts) + skip, np.minimum(np.repeat(sizes, counts) - skip, np.repeat(rows, counts))], 1)
+
+
+def _padded(values: NDArray[Any], size: int) -> NDArray[np.int32]:
+    room = [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1)
+    return np.pad(values.astype(np.int32), room)

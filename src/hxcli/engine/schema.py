@@ -1,0 +1,79 @@
+"""Schema: which fields a tree has, and the shape and dtype of each at one node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from jax import dtypes
+
+
+@dataclass(frozen=True)
+class FieldSpec:
+    """Shape and dtype of one field at one node.
+
+    Args:
+        shape: The trailing shape; the array of a tree with N nodes is `(N, *shape)`.
+        dtype: None for JAX's default floating-point dtype at the time of the call.
+    """
+
+    shape: tuple[int, ...] = ()
+    dtype: Any = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "shape", tuple(int(n) for n in self.shape))
+        dtype = float if self.dtype is None else self.dtype
+        object.__setattr__(self, "dtype", np.dtype(dtypes.canonicalize_dtype(dtype)))
+
+
+SpecLike: TypeAlias = "FieldSpec | tuple[int, ...] | None"
+
+
+@dataclass(frozen=True)
+class Schema:
+    """Named fields, ordered by name, so that two schemas with the same fields are equal.
+
+    Attributes:
+        fields: (name, specification) pairs sorted by name.
+    """
+
+    fields: tuple[tuple[str, FieldSpec], ...]
+
+    @classmethod
+    def from_dict(cls, specs: Mapping[str, SpecLike]) -> Schema:
+        """Builds a schema from field names and `FieldSpec`s, shape tuples or None (a scalar field)."""
+        return cls(tuple(sorted((name, as_spec(spec)) for name, spec in specs.items())))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the fields, sorted."""
+        return tuple(name for name, _ in self.fields)
+
+    def __contains__(self, name: object) -> bool:
+        return any(name == known for known, _ in self.fields)
+
+    def __getitem__(self, name: str) -> FieldSpec:
+        return dict(self.fields)[name]
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def __iter__(self) -> Iterator[tuple[str, FieldSpec]]:
+        return iter(self.fields)
+
+
+def as_spec(spec: SpecLike) -> FieldSpec:
+    """The `FieldSpec` that a shape tuple or None stands for.
+
+    Raises:
+        TypeError: Something else.
+    """
+    if isinstance(spec, FieldSpec):
+        return spec
+    if spec is None:
+        return FieldSpec()
+    if isinstance(spec, tuple):
+        return FieldSpec(spec)
+    raise TypeError(f"a field is specified by a FieldSpec, a shape tuple or None, got {spec!r}")

@@ -1,0 +1,273 @@
+"""Tree: a topology and named arrays with one row a node; immutable, and a JAX pytree."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.engine.frame import Frame, frame_of
+from hxcli.engine.schema import FieldSpec, Schema, SpecLike, as_spec
+from hxcli.engine.topology import Topology
+from hxcli.errors import MissingField, SchemaMismatch
+
+Shape: TypeAlias = Topology | Frame
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Tree:
+    """A topology with fields: every change returns a new tree.
+
+    A field is read as `tree.value` or `tree["value"]`; a name that is an attribute of `Tree` (`size`, `set`,
+    ...) is read as `tree["size"]` only. As a pytree, the fields are the leaves, in order of their names, and
+    the topology and the schema are static.
+
+    Attributes:
+        topology: The shape of the tree, N nodes.
+        schema: The fields.
+        data: Field name -> array `(N, *shape)`.
+    """
+
+    topology: Shape
+    schema: Schema
+    data: Mapping[str, Any]
+
+    @classmethod
+    def empty(cls, topology: Shape, schema: Schema | Mapping[str, SpecLike]) -> Tree:
+        """A tree of zeros.
+
+        Args:
+            topology: The shape of the tree.
+            schema: A `Schema`, or field names with a `FieldSpec`, a trailing shape or None (a scalar).
+        """
+        if not isinstance(schema, Schema):
+            schema = Schema.from_dict(schema)
+        # From numpy, because a device-side fill would compile once for every new size.
+        data = {name: jnp.asarray(np.zeros((topology.size, *spec.shape), spec.dtype)) for name, spec in schema}
+        return cls(topology, schema, data)
+
+    @classmethod
+    def from_data(cls, topology: Shape, data: Mapping[str, Any]) -> Tree:
+        """A tree with the given fields; the schema is read off the arrays.
+
+        Raises:
+            SchemaMismatch: An array's leading axis is not the number of nodes.
+        """
+        arrays = {name: jnp.asarray(value) for name, value in sorted(data.items())}
+        specs = {name: _spec_of(name, array, topology.size) for name, array in arrays.items()}
+        return cls(topology, Schema.from_dict(specs), arrays)
+
+    @property
+    def size(self) -> int:
+        """Number of nodes."""
+        return self.topology.size
+
+    def __len__(self) -> int:
+        return self.topology.size
+
+    def __getitem__(self, name: str) -> Any:
+        try:
+            return self.data[name]
+        except KeyError:
+            raise MissingField(f"the tree has no field {name!r}; its fields are {list(self.data)}") from None
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self[name]
+
+    def __repr__(self) -> str:
+        fields = ", ".join(f"{name}: {spec.shape}" for name, spec in self.schema)
+        return f"Tree(size={self.size}, fields={{{fields}}})"
+
+    def set(self, **fields: Any) -> Tree:
+        """Replaces whole fields.
+
+        Args:
+            **fields: Arrays `(N, *shape)`, cast to the field's dtype.
+
+        Raises:
+            MissingField: The schema has no such field; `update` adds one.
+            SchemaMismatch: The shape is not the field's.
+        """
+        data = dict(self.data)
+        for name, value in fields.items():
+            spec = self._spec(name, f"use .update({name}=...) to add a field")
+            array = jnp.asarray(value, spec.dtype)
+            if array.shape != (self.size, *spec.shape):
+                raise SchemaMismatch(
+                    f"field {name!r}: expected shape {(self.size, *spec.shape)}, got {array.shape}"
+                )
+            data[name] = array
+        return Tree(self.topology, self.schema, data)
+
+    def update(self, **fields: Any) -> Tree:
+        """Adds fields: each a `FieldSpec`, a trailing shape, None (zeros of that kind) or an array `(N, *shape)`.
+
+        Raises:
+            SchemaMismatch: The field exists, or an array's leading axis is not N.
+        """
+        specs, data = dict(self.schema.fields), dict(self.data)
+        for name, value in fields.items():
+            if name in specs:
+                raise SchemaMismatch(f"field {name!r} is there already; use .set({name}=...) to replace its values")
+            if value is None or isinstance(value, FieldSpec | tuple):
+                specs[name] = as_spec(value)
+                data[name] = jnp.zeros((self.size, *specs[name].shape), specs[name].dtype)
+            else:
+                data[name] = jnp.asarray(value)
+                specs[name] = _spec_of(name, data[name], self.size)
+        return Tree(self.topology, Schema.from_dict(specs), dict(sorted(data.items())))
+
+    def drop(self, *names: str) -> Tree:
+        """Removes fields.
+
+        Raises:
+            MissingField: The tree has no such field.
+        """
+        for name in names:
+            self._spec(name, "nothing to drop")
+        kept = {name: value for name, value in self.data.items() if name not in names}
+        return Tree(self.topology, Schema.from_dict({name: self.schema[name] for name in kept}), kept)
+
+    @property
+    def at(self) -> _At:
+        """`tree.at[index].set(field=values)`, and `add`, `multiply`, `min`, `max`, `get`; as in `jnp.ndarray.at`."""
+        return _At(self)
+
+    def framed(self) -> Tree:
+        """The same tree with its topology as data: padded to a size class, and an argument under `jax.jit`.
+
+        Trees of one size class then share one compiled program. `hxcli.engine.sweep` does this by itself for a
+        sweep that is called outside of any transformation.
+        """
+        if isinstance(self.topology, Frame):
+            return self
+        frame = frame_of(self.topology, padded=True)
+        return Tree(frame, self.schema, {name: pad(value, frame.size) for name, value in self.data.items()})
+
+    def _spec(self, name: str, advice: str) -> FieldSpec:
+        if name not in self.schema:
+            raise MissingField(f"the tree has no field {name!r}; its fields are {list(self.data)} ({advice})")
+        return self.schema[name]
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        return (
+            isinstance(other, Tree)
+            and self.topology == other.topology
+            and self.schema == other.schema
+            and all(bool(jnp.array_equal(self.data[name], other.data[name])) for name in self.data)
+        )
+
+    __hash__ = None  # type: ignore[assignment]
+
+
+class _At:
+    """`tree.at`."""
+
+    def __init__(self, tree: Tree) -> None:
+        self._tree = tree
+
+    def __getitem__(self, index: Any) -> _Indexed:
+        return _Indexed(self._tree, index)
+
+
+class _Indexed:
+    """`tree.at[index]`: each method but `get` takes fields by name and returns a new tree."""
+
+    def __init__(self, tree: Tree, index: Any) -> None:
+        self._tree, self._index = tree, index
+
+    def _apply(self, method: str, fields: Mapping[str, Any]) -> Tree:
+        tree, data = self._tree, dict(self._tree.data)
+        for name, value in fields.items():
+            spec = tree._spec(name, f"use .update({name}=...) to add a field")
+            data[name] = getattr(data[name].at[self._index], method)(jnp.asarray(value, spec.dtype))
+        return Tree(tree.topology, tree.schema, data)
+
+    def set(self, **fields: Any) -> Tree:
+        """Replaces the values at the index."""
+        return self._apply("set", fields)
+
+    def add(self, **fields: Any) -> Tree:
+        """Adds to the values at the index."""
+        return self._apply("add", fields)
+
+    def multiply(self, **fields: Any) -> Tree:
+        """Multiplies the values at the index."""
+        return self._apply("multiply", fields)
+
+    def min(self, **fields: Any) -> Tree:
+        """Takes the smaller of the values at the index and the given ones."""
+        return self._apply("min", fields)
+
+    def max(self, **fields: Any) -> Tree:
+        """Takes the larger of the values at the index and the given ones."""
+        return self._apply("max", fields)
+
+    def get(self) -> dict[str, Any]:
+        """All fields at the index."""
+        return {name: value[self._index] for name, value in self._tree.data.items()}
+
+
+def _spec_of(name: str, array: Any, size: int) -> FieldSpec:
+    if array.ndim == 0 or array.shape[0] != size:
+        raise SchemaMismatch(f"field {name!r}: the leading axis must have {size} nodes, got shape {array.shape}")
+    return FieldSpec(array.shape[1:], array.dtype)
+
+
+def on_host(value: Any) -> bool:
+    """Whether numpy sees the values without a copy from another device."""
+    return not isinstance(value, jax.Array) or all(device.platform == "cpu" for device in value.devices())
+
+
+def pad(value: Any, size: int) -> Any:
+    """Appends zeros to the node axis; through numpy on the CPU, where no size then compiles anything."""
+    room = [(0, size - value.shape[0])] + [(0, 0)] * (value.ndim - 1)
+    if room[0][1] == 0:
+        return value
+    if isinstance(value, jax.core.Tracer) or not on_host(value):
+        return jnp.pad(value, room)
+    return jnp.asarray(np.pad(np.asarray(value), room))
+
+
+def unpad(value: Any, size: int) -> Any:
+    """The first `size` rows."""
+    if value.shape[0] == size:
+        return value
+    if isinstance(value, jax.core.Tracer) or not on_host(value):
+        return value[:size]
+    return jnp.asarray(np.asarray(value)[:size])
+
+
+def _flatten(tree: Tree) -> tuple[tuple[Any, ...], Any]:
+    names = tuple(tree.data)
+    values = tuple(tree.data.values())
+    if isinstance(tree.topology, Frame):
+        return (*values, tree.topology), (None, tree.schema, names)
+    return values, (tree.topology, tree.schema, names)
+
+
+def _flatten_with_keys(tree: Tree) -> tuple[list[tuple[Any, Any]], Any]:
+    values, static = _flatten(tree)
+    names = [*tree.data, "topology"][: len(values)]
+    return [(jax.tree_util.GetAttrKey(name), value) for name, value in zip(names, values, strict=True)], static
+
+
+def _unflatten(static: Any, values: Any) -> Tree:
+    topology, schema, names = static
+    if topology is None:
+        *values, topology = values
+    tree = object.__new__(Tree)
+    fields = tree.__dict__
+    fields["topology"], fields["schema"], fields["data"] = topology, schema, dict(zip(names, values, strict=True))
+    return tree
+
+
+jax.tree_util.register_pytree_with_keys(Tree, _flatten_with_keys, _unflatten, _flatten)

@@ -1,0 +1,240 @@
+"""Running a family sweep: the loop over chunks, and the unrolled walk over a symmetric tree."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import jax
+import jax.numpy as jnp
+from jax import lax
+
+from hxcli.engine.schedule import Layout, Schedule
+
+Sizes: TypeAlias = tuple[int, int, int, int]
+Groups: TypeAlias = tuple[list[Any], list[Any], list[Any], list[Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Symmetric:
+    """Layout of a tree whose levels are full: the shape is static, and every level is a reshape of the next.
+
+    Attributes:
+        depth: Number of edges between the root and every leaf.
+        degree: Children of every node above the last level.
+    """
+
+    depth: int
+    degree: int
+
+    @property
+    def capacity(self) -> int:
+        """Number of nodes."""
+        return sum(self.degree**level for level in range(self.depth + 1))
+
+    @property
+    def degrees(self) -> tuple[int, ...]:
+        """The one degree class."""
+        return (self.degree,) if self.depth else ()
+
+    @property
+    def exact(self) -> tuple[bool, ...]:
+        """Every family has exactly `degree` children."""
+        return (True,) * len(self.degrees)
+
+    @property
+    def uniform(self) -> bool:
+        """All families have the same number of children."""
+        return bool(self.depth)
+
+
+Layouts: TypeAlias = Layout | Symmetric
+
+
+def walk(
+    layout: Layouts,
+    schedule: Schedule | None,
+    upwards: bool,
+    steps: Sequence[Callable[..., Any]],
+    avals: Sequence[Sequence[Any]],
+    inputs: Groups,
+    sizes: Sizes,
+) -> Groups:
+    """Visits all families; see `hxcli.engine.family.family_sweep` for the meaning of the groups.
+
+    Args:
+        layout, schedule, upwards: As there.
+        steps: `step(degree, *params, *node, *children, *carried)` for every degree class, flat.
+        avals: Shapes of every step's outputs.
+        inputs: Params, node, child and carried arrays.
+        sizes: Numbers of carried, node, child and sum outputs.
+    """
+    vmapped = [_over_families(step, inputs) for step in steps]
+    if isinstance(layout, Symmetric):
+        return _walk_levels(layout, upwards, vmapped[0], avals[0], inputs, sizes)
+    assert schedule is not None
+    return _walk_chunks(layout, schedule, upwards, vmapped, avals[0], inputs, sizes)
+
+
+def untouched(layout: Layouts, schedule: Schedule | None, upwards: bool) -> Any:
+    """(N,) mask of the nodes whose carried values no family writes: the leaves going up, the roots going down."""
+    if isinstance(layout, Symmetric):
+        node = jnp.arange(layout.capacity)
+        return node >= layout.capacity - layout.degree**layout.depth if upwards else node == 0
+    assert schedule is not None
+    return ~(schedule.has_children if upwards else schedule.has_parent)
+
+
+def _over_families(step: Callable[..., Any], inputs: Groups) -> Callable[..., Any]:
+    params, nodes, children, carried = (len(group) for group in inputs)
+    return jax.vmap(step, in_axes=(0, *[None] * params, *[0] * (nodes + children + carried)))
+
+
+def _split_outputs(values: Sequence[Any], sizes: Sizes) -> Groups:
+    ends = [sum(sizes[: i + 1]) for i in range(4)]
+    return tuple(list(values[end - size : end]) for end, size in zip(ends, sizes, strict=True))  # type: ignore[return-value]
+
+
+def _masked(mask: Any, values: Any) -> Any:
+    return jnp.where(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values, 0)
+
+
+def _walk_chunks(
+    layout: Layout,
+    schedule: Schedule,
+    upwards: bool,
+    steps: Sequence[Callable[..., Any]],
+    avals: Sequence[Any],
+    inputs: Groups,
+    sizes: Sizes,
+) -> Groups:
+    params, nodes, children, carried = inputs
+    size = layout.capacity
+    _, node_avals, child_avals, sum_avals = _split_outputs(avals, sizes)
+    buffers = (
+        list(carried),
+        [jnp.zeros((size, *aval.shape), aval.dtype) for aval in node_avals],
+        [jnp.zeros((size, *aval.shape[1:]), aval.dtype) for aval in child_avals],
+        [jnp.zeros(aval.shape, aval.dtype) for aval in sum_avals],
+    )
+
+    def visit(which: int, chunk: Any, buffers: Groups) -> Groups:
+        degree = layout.degrees[which]
+        lanes = jnp.arange(layout.rows(degree), dtype=jnp.int32)
+        first, length = schedule.chunks[chunk]
+        real = lanes < length
+        # Rows past the end repeat the last family, so that no step ever sees a value that is not the tree's.
+        rows = first + jnp.minimum(lanes, length - 1)
+        node, start = _take(schedule.nodes, rows), _take(schedule.starts, rows)
+        slots = jnp.arange(degree, dtype=jnp.int32)
+        real_child = jnp.broadcast_to(real[:, None], (len(lanes), degree))
+        if layout.exact[which]:
+            count = jnp.full(lanes.shape, degree, jnp.int32)
+            child = start[:, None] + slots
+        else:
+            count = _take(schedule.counts, rows)
+            child = start[:, None] + jnp.minimum(slots, count[:, None] - 1)
+            real_child &= slots < count[:, None]
+        if not layout.grouped:
+            child = _take(schedule.children, child)
+
+        held = child if upwards else node
+        flat = steps[which](
+            count,
+            *params,
+            *(_take(x, node) for x in nodes),
+            *(_take(x, child) for x in children),
+            *(_take(x, held) for x in buffers[0]),
+        )
+        new = _split_outputs(flat, sizes)
+        # Places past the end are distinct, so that the scatter may assume so; it drops them.
+        to_node = jnp.where(real, node, size + lanes)
+        beyond = size + jnp.arange(child.size, dtype=jnp.int32).reshape(child.shape)
+        to_child = jnp.where(real_child, child, beyond)
+        to_held = to_node if upwards else to_child
+        return (
+            [_put(old, to_held, value) for old, value in zip(buffers[0], new[0], strict=True)],
+            [_put(old, to_node, value) for old, value in zip(buffers[1], new[1], strict=True)],
+            [_put(old, to_child, value) for old, value in zip(buffers[2], new[2], strict=True)],
+            [old + _masked(real, value).sum(0) for old, value in zip(buffers[3], new[3], strict=True)],
+        )
+
+    steps_taken = schedule.steps
+    if len(layout.degrees) == 1:
+        return lax.fori_loop(
+            0,
+            steps_taken,
+            lambda i, buffers: visit(0, i if upwards else steps_taken - 1 - i, buffers),
+            buffers,
+        )
+
+    def visit_level(i: Any, buffers: Groups) -> Groups:
+        bounds = schedule.levels[i if upwards else steps_taken - 1 - i]
+        for which in range(len(layout.degrees)):
+            visit_one = lambda chunk, buffers, which=which: visit(which, chunk, buffers)  # noqa: E731
+            buffers = lax.fori_loop(bounds[which], bounds[which + 1], visit_one, buffers)
+        return buffers
+
+    return lax.fori_loop(0, steps_taken, visit_level, buffers)
+
+
+def _take(array: Any, index: Any) -> Any:
+    return array.at[index].get(mode="promise_in_bounds")
+
+
+def _put(array: Any, index: Any, values: Any) -> Any:
+    return array.at[index].set(values, mode="drop", unique_indices=True)
+
+
+def _walk_levels(
+    layout: Symmetric,
+    upwards: bool,
+    step: Callable[..., Any],
+    avals: Sequence[Any],
+    inputs: Groups,
+    sizes: Sizes,
+) -> Groups:
+    params, nodes, children, carried = inputs
+    starts = [0]
+    for level in range(layout.depth + 1):
+        starts.append(starts[-1] + layout.degree**level)
+
+    def level_of(array: Any, level: int) -> Any:
+        return lax.slice_in_dim(array, starts[level], starts[level + 1])
+
+    def by_family(values: Any) -> Any:
+        return values.reshape(values.shape[0] // layout.degree, layout.degree, *values.shape[1:])
+
+    def by_node(values: Any) -> Any:
+        return values.reshape(values.shape[0] * layout.degree, *values.shape[2:])
+
+    levels = range(layout.depth - 1, -1, -1) if upwards else range(layout.depth)
+    edge = layout.depth if upwards else 0
+    written = {edge: [level_of(x, edge) for x in carried]}
+    at_nodes: dict[int, list[Any]] = {}
+    at_children: dict[int, list[Any]] = {}
+    _, node_avals, child_avals, sum_avals = _split_outputs(avals, sizes)
+    sums = [jnp.zeros(aval.shape, aval.dtype) for aval in sum_avals]
+    for level in levels:
+        held = [by_family(x) for x in written[level + 1]] if upwards else written[level]
+        flat = step(
+            jnp.full((layout.degree**level,), layout.degree, jnp.int32),
+            *params,
+            *(level_of(x, level) for x in nodes),
+            *(by_family(level_of(x, level + 1)) for x in children),
+            *held,
+        )
+        new = _split_outputs(flat, sizes)
+        written[level if upwards else level + 1] = new[0] if upwards else [by_node(x) for x in new[0]]
+        at_nodes[level] = new[1]
+        at_children[level + 1] = [by_node(x) for x in new[2]]
+        sums = [old + value.sum(0, dtype=old.dtype) for old, value in zip(sums, new[3], strict=True)]
+    leaves = layout.degree**layout.depth
+    at_nodes[layout.depth] = [jnp.zeros((leaves, *aval.shape), aval.dtype) for aval in node_avals]
+    at_children[0] = [jnp.zeros((1, *aval.shape[1:]), aval.dtype) for aval in child_avals]
+    return _stacked(written), _stacked(at_nodes), _stacked(at_children), sums
+
+
+def _stacked(by_level: dict[int, list[Any]]) -> list[Any]:
+    return [jnp.concatenate(parts) for parts in zip(*(by_level[level] for level in sorted(by_level)), strict=True)]
