@@ -106,8 +106,8 @@ constraints:
 	"$$found" -m venv "$$fresh/venv"; \
 	"$$fresh/venv/bin/python" $(PIP) install -e '.[dev,plot]'; \
 	sed -n '/^#/p' constraints.txt > "$$fresh/constraints.txt"; \
-	"$$fresh/venv/bin/python" $(PIP) list --format=freeze --exclude pip --exclude setuptools --exclude hxcli \
-		>> "$$fresh/constraints.txt"; \
+	"$$fresh/venv/bin/python" -m pip --disable-pip-version-check list --format=freeze \
+		--exclude pip --exclude setuptools --exclude hxcli >> "$$fresh/constraints.txt"; \
 	cp "$$fresh/constraints.txt" constraints.txt; \
 	echo 'Wrote constraints.txt with '"$$("$$found" --version)"
 
