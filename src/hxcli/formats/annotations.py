@@ -94,9 +94,9 @@ def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> 
         ]
     inside, beside = [""] * size, [""] * size
     for node, given in phylogeny.annotations.items():
-        kept = [entry for text in given if _is_beast(text) for entry in entries(text[1:], ",", keys)]
-        inside[node] = "".join(f",{entry}" for entry in kept)
-        beside[node] = "".join(f"[{text}]" for text in given if not _is_beast(text))
+        # One bracket a node: Biopython fails on a second.
+        inside[node] = "".join(f",{entry}" for text in given for entry in _beast_entries(text, keys))
+        beside[node] = "".join(f"[{text}]" for text in given if not text.startswith("&"))
     body = joined(*parts, pl.Series(inside, dtype=pl.String)).str.slice(1)
     frame = pl.DataFrame({"body": body, "beside": pl.Series(beside, dtype=pl.String)})
     bracket = pl.when(pl.col("body") == "").then(pl.lit("")).otherwise(pl.concat_str(pl.lit("[&"), "body", pl.lit("]")))
@@ -122,5 +122,10 @@ def entries(text: str, separator: str, without: Collection[str]) -> Iterator[str
             start = place + 1
 
 
-def _is_beast(text: str) -> bool:
-    return text.startswith("&") and not text.startswith("&&")
+def _beast_entries(text: str, without: Collection[str]) -> Iterator[str]:
+    if text.startswith("&&NHX"):
+        for entry in entries(text.removeprefix("&&NHX"), ":", without):
+            key, _, value = entry.partition("=")
+            yield f'{key}="{value}"' if "," in value else entry
+    elif text.startswith("&"):
+        yield from entries(text[1:], ",", without)

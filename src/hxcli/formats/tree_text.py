@@ -12,8 +12,8 @@ from hxcli.phylogeny import Phylogeny
 
 # Characters that end or change an unquoted Newick label; `#` would make some labels hybrid nodes of a network.
 NEWICK_QUOTED = r"""[\s()\[\]{}:;,'"=#]"""
-# NEXUS readers take `_` for a space, other punctuation for tokens of its own, and a number for a tip's number.
-NEXUS_QUOTED = r"^[0-9]+$|[^\p{L}\p{M}\p{N}.]"
+# Further marks that are tokens of their own in NEXUS.
+NEXUS_QUOTED = r"""[\s()\[\]{}:;,'"=#*\\<>]"""
 
 
 def number_texts(values: ArrayLike) -> pl.Series:
@@ -28,9 +28,9 @@ def number_texts(values: ArrayLike) -> pl.Series:
     return texts if finite.all() else _where(finite, texts)
 
 
-def quoted(labels: pl.Series, needs: str) -> pl.Series:
-    """Labels in single quotes, quotes inside doubled, where the pattern `needs` is found in them."""
-    unsafe = labels.str.contains(needs)
+def quoted(labels: pl.Series, needs: str, also: pl.Series | bool = False) -> pl.Series:
+    """Labels in single quotes, quotes inside doubled, where the pattern `needs` is found in them or `also` is true."""
+    unsafe = labels.str.contains(needs) | also
     if not unsafe.any():
         return labels
     frame = pl.DataFrame({"label": labels, "unsafe": unsafe})
@@ -40,8 +40,13 @@ def quoted(labels: pl.Series, needs: str) -> pl.Series:
 
 def label_texts(phylogeny: Phylogeny, needs: str) -> pl.Series:
     """(N,) the label or support value of every node, in quotes where the format needs them."""
+    return quoted(plain_texts(phylogeny), needs)
+
+
+def plain_texts(phylogeny: Phylogeny) -> pl.Series:
+    """(N,) the label or support value of every node."""
     texts = np.where(phylogeny.labels == "", phylogeny.support, phylogeny.labels)
-    return quoted(pl.Series("label", texts.tolist(), dtype=pl.String), needs)
+    return pl.Series("label", texts.tolist(), dtype=pl.String)
 
 
 def length_texts(phylogeny: Phylogeny) -> pl.Series:
