@@ -54,6 +54,15 @@ class Blanked:
         """The label between two offsets, without its quotes."""
         return self.labels(np.array([start]), np.array([end]))[0]
 
+    def slices(self, starts: Offsets, ends: Offsets) -> list[str]:
+        """The text between pairs of offsets, as it stands in the file."""
+        pairs = zip(starts.tolist(), ends.tolist(), strict=True)
+        if self.text is not None:
+            text = self.text
+            return [text[start:end] for start, end in pairs]
+        data = self.source.data
+        return [data[start:end].decode("utf-8") for start, end in pairs]
+
     def labels(self, starts: Offsets, ends: Offsets) -> list[str]:
         """The labels between pairs of offsets, without their quotes.
 
@@ -64,13 +73,7 @@ class Blanked:
         if glued.any():
             raise self._glued(int(starts[glued.argmax()]), int(ends[glued.argmax()]))
         quoted = self.blank[starts] == QUOTED
-        pairs = zip((starts + quoted).tolist(), (ends - quoted).tolist(), strict=True)
-        if self.text is not None:
-            text = self.text
-            found = [text[start:end] for start, end in pairs]
-        else:
-            data = self.source.data
-            found = [data[start:end].decode("utf-8") for start, end in pairs]
+        found = self.slices(starts + quoted, ends - quoted)
         for i in np.flatnonzero(quoted).tolist():
             if "'" in found[i]:
                 found[i] = found[i].replace("''", "'")
@@ -80,7 +83,8 @@ class Blanked:
 
     def _glued(self, start: int, end: int) -> InputError:
         behind = start + int((self.blank[start:end] != QUOTED).argmax())
-        found = f"unexpected text {shorten(self.slice(behind, end))} after label {shorten(self.slice(start, behind))}"
+        label, text = self.slice(start + 1, behind - 1), self.slice(behind, end)
+        found = f"unexpected text {shorten(text)} after label {shorten(label)}"
         return self.source.error(found, "put the whole name inside the quotes", behind)
 
 

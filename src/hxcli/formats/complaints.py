@@ -105,8 +105,9 @@ class Complaints:
         if gap[:1] == b"[" and gap[-1:] == b"]":
             advice = "move the comment behind the label"
             return self._error(i, f"comment inside label {first[:-1]}{second[1:]}", advice)
-        if re.fullmatch(r"'u?tree'", second, re.IGNORECASE):
-            return self._error(i + 1, f"unexpected text {second} after the tree", "is the ';' missing?")
+        for token, text in ((i, first), (i + 1, second)):
+            if re.fullmatch(r"'u?tree'", text, re.IGNORECASE) and self.kinds[: i + 1].tolist().count(CLOSE):
+                return self._error(token, f"unexpected text {text} after the tree", "is the ';' missing?")
         advice = "quote names that contain spaces: 'Homo sapiens'"
         if "\N{LEFT SINGLE QUOTATION MARK}" in first or "\N{LEFT DOUBLE QUOTATION MARK}" in first:
             advice = "typographic quotes are not quotes: write 'Homo sapiens'"
@@ -126,7 +127,8 @@ class Complaints:
             advice = "a PAML or PHYLIP header? Remove the first line"
         elif re.match(r"(begin|tree|utree|translate)\b", text, re.IGNORECASE):
             advice = "NEXUS begins with #NEXUS"
-        where = "before the tree" if len(opening) else "where a tree should be"
+        before = self.blanked.blank[max(0, start - 1000) : start].tobytes().rstrip()
+        where = "before the tree" if len(opening) else "after the tree" if before[-1:] == b";" else "instead of a tree"
         return self._error(i, f"unexpected text {shorten(text)} {where}", advice)
 
     def _text(self, i: int) -> str:

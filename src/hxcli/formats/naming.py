@@ -20,6 +20,8 @@ from hxcli.phylogeny import Phylogeny, TextArray
 # the error about the i-th tip.
 Rename = Callable[[list[str], list[str], Callable[[int, str, str], InputError]], tuple[list[str], list[str]]]
 
+# From here on polars, which compares names in a fraction of the time, pays for its import.
+_MANY = 200_000
 _HYBRID = re.compile(r"#(?:H|LGT|R)?[0-9]+$")
 _ROOTED = re.compile(r"&([RU])", re.IGNORECASE)
 
@@ -52,10 +54,11 @@ def phylogeny_of(blanked: Blanked, scanned: ScannedTree, header: Header, rename:
         InputError: An empty or repeated tip name, a network, or what `rename` refuses.
     """
     topology = scanned.topology
-    labelled = np.flatnonzero(scanned.label_starts >= 0)
+    labelled = scanned.place[scanned.label_starts[scanned.place] >= 0]
     labels = np.full(topology.size, "", object)
-    labels[labelled] = blanked.labels(scanned.label_starts[labelled], scanned.label_ends[labelled])
-    tips = np.flatnonzero(topology.is_leaf)
+    labels[labelled] = _texts(blanked.labels(scanned.label_starts[labelled], scanned.label_ends[labelled]))
+    # In the file's order, so that messages name the first place and reading is sequential.
+    tips = scanned.place[topology.is_leaf[scanned.place]]
     inner = labelled[~topology.is_leaf[labelled]]
 
     def refuse(i: int, found: str, advice: str) -> InputError:
@@ -86,7 +89,7 @@ def refuse_bad_names(names: list[str], refuse: Callable[[int, str, str], InputEr
     Raises:
         InputError: Made by `refuse`, from the position of the tip in the list, what was found and the advice.
     """
-    if len(set(names)) == len(names) and "" not in names:
+    if all_distinct(names) and "" not in names:
         return
     if "" in names:
         raise refuse(names.index(""), "tip with an empty name", "name every tip")
@@ -99,6 +102,15 @@ def refuse_bad_names(names: list[str], refuse: Callable[[int, str, str], InputEr
     raise refuse(
         second, f"duplicate tip name{'s' * (len(repeated) > 1)}: {listed}{more}", "give every tip its own name"
     )
+
+
+def all_distinct(names: list[str]) -> bool:
+    """Whether no name occurs twice."""
+    if len(names) < _MANY:
+        return len(set(names)) == len(names)
+    import polars as pl
+
+    return pl.Series(names, dtype=pl.String).n_unique() == len(names)
 
 
 def _texts(values: list[str]) -> TextArray:
@@ -115,11 +127,9 @@ def _refuse_networks(
     scanned: ScannedTree,
     tip_nodes: np.ndarray,
 ) -> None:
-    if b"#" not in blanked.source.data:
-        return
-    hybrids = {name for name in inner if _HYBRID.search(name)}
+    hybrids = {name for name in inner if "#" in name and _HYBRID.search(name)}
     seen: set[str] = set()
-    for i, name in enumerate(tips):
+    for i, name in [(i, name) for i, name in enumerate(tips) if "#" in name]:
         if not _HYBRID.search(name):
             continue
         start = int(scanned.label_starts[tip_nodes[i]])
@@ -144,16 +154,20 @@ def _comments(
         return annotations, bracketed, rooted
     before = np.searchsorted(scanned.offsets, starts) - 1
     nodes = _annotated_nodes(scanned, before)
-    data = blanked.source.data
-    for start, end, node, token in zip(starts.tolist(), ends.tolist(), nodes.tolist(), before.tolist(), strict=True):
-        text = data[start + 1 : end - 1].decode("utf-8")
-        if token < 0:
-            stated = _ROOTED.fullmatch(text.strip())
-            if stated:
-                rooted = stated[1] in "Rr"
-        elif node >= 0 and text.startswith("&"):
-            annotations[node] = (*annotations.get(node, ()), text)
-        elif node >= 0 and is_support(text.strip()):
+    for start, end in zip(starts[before < 0].tolist(), ends[before < 0].tolist(), strict=True):
+        stated = _ROOTED.fullmatch(blanked.slice(start + 1, end - 1).strip())
+        if stated:
+            rooted = stated[1] in "Rr"
+    # A comment is at least two bytes long, so that there is a byte behind its bracket.
+    is_annotation = blanked.blank.dtype.type(ord("&")) == np.frombuffer(blanked.source.data, np.uint8)[starts + 1]
+    chosen = (nodes >= 0) & is_annotation
+    texts = blanked.slices(starts[chosen] + 1, ends[chosen] - 1)
+    for node, text in zip(nodes[chosen].tolist(), texts, strict=True):
+        annotations[node] = (*annotations[node], text) if node in annotations else (text,)
+    chosen = (nodes >= 0) & ~is_annotation
+    texts = blanked.slices(starts[chosen] + 1, ends[chosen] - 1)
+    for node, text in zip(nodes[chosen].tolist(), texts, strict=True):
+        if is_support(text.strip()):
             bracketed[node] = text.strip()
     return annotations, bracketed, rooted
 

@@ -38,7 +38,7 @@ def read_newick(source: Source) -> tuple[list[Phylogeny], list[str]]:
             trees.append(tree)
         start = end + 1
     if not trees:
-        commented = b"(" in source.data
+        commented = len(blanked.comment_starts) > 0
         found = "the file contains no tree" + (": everything is inside a [comment]" if commented else "")
         raise source.error(found, "give a Newick, NEXUS, phyloXML or NeXML file")
     return trees, warnings

@@ -114,18 +114,16 @@ class Translation:
         return [f"{len(names)} tip name{'s are' if len(names) > 1 else ' is'} not in {where}: {listed}"]
 
     def _translate(self, tips: list[str], refuse: Callable[[int, str, str], InputError]) -> list[str]:
-        get = self.names.get
-        found = [get(tip, tip) for tip in tips]
-        if not (self.taxa or any(tip not in self.names for tip in tips)):
-            return found
-        if self._known is None:
-            self._known = {_folded(name) for name in self.names.values()}
-        for i, tip in enumerate(tips):
-            if tip not in self.names and _folded(tip) not in self._known:
-                if tip.isdigit():
-                    raise refuse(i, f"tip {shorten(tip)} is not in TRANSLATE", "add it there")
-                self._strangers.setdefault(tip)
-        self._note_strangers(found)
+        names = self.names
+        try:
+            found, others = list(map(names.__getitem__, tips)), []
+        except KeyError:
+            found = [names.get(tip, tip) for tip in tips]
+            others = [i for i, tip in enumerate(tips) if tip not in names]
+        for i in others:
+            if tips[i].isdigit() and tips[i] not in self._listed:
+                raise refuse(i, f"tip {shorten(tips[i])} is not in TRANSLATE", "add it there")
+        self._note_strangers(found if self.taxa else [tips[i] for i in others])
         return found
 
     def _translate_inner(self, tips: list[str], inner: list[str]) -> list[str]:
@@ -139,7 +137,7 @@ class Translation:
 
     def _by_taxlabels(self, tips: list[str], refuse: Callable[[int, str, str], InputError]) -> list[str]:
         labels = self.taxa[0].labels
-        known = {label for taxa in self.taxa for label in taxa.labels}
+        known = self._listed
         # A number is a name where TAXLABELS has it, or where numbers are names at all.
         numbered = [i for i, tip in enumerate(tips) if tip.isascii() and tip.isdigit() and tip not in known]
         found = list(tips)
@@ -156,13 +154,19 @@ class Translation:
         self._note_strangers(found)
         return found
 
+    @property
+    def _listed(self) -> set[str]:
+        """All names of TAXLABELS; without any, those of TRANSLATE."""
+        if self._known is None:
+            labels = (label for taxa in self.taxa for label in taxa.labels)
+            self._known = set(labels if self.taxa else self.names.values())
+        return self._known
+
     def _note_strangers(self, names: list[str]) -> None:
-        if self.taxa:
-            known = {_folded(label) for taxa in self.taxa for label in taxa.labels}
-            self._strangers.update((name, None) for name in names if _folded(name) not in known)
-            for name in list(self._strangers):
-                if _folded(name) in known:
-                    del self._strangers[name]
+        strangers = [name for name in names if name not in self._listed]
+        if strangers:
+            known = {_folded(name) for name in self._listed}
+            self._strangers.update((name, None) for name in strangers if _folded(name) not in known)
 
 
 def _folded(name: str) -> str:

@@ -13,9 +13,12 @@ from hxcli.phylogeny import FloatArray
 NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = re.compile(NUMBER)
 _SUPPORT = re.compile(rf"{NUMBER}(?:/{NUMBER})*")
+_INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _CHARACTERS = b"0123456789+-.eE\n"
 # From here on polars, which reads a number in a fifth of the time, pays for its import.
 _MANY = 200_000
+# Numbers looked at together: what is made of them stays in the processor's cache.
+_PIECE = 1 << 13
 
 
 def is_number(text: str) -> bool:
@@ -51,19 +54,23 @@ def read_numbers(blanked: Blanked, starts: Offsets, ends: Offsets) -> FloatArray
 
 def _joined(blanked: Blanked, starts: Offsets, ends: Offsets) -> bytes:
     """The numbers' text, one a line."""
-    base, stop = int(starts[0]), int(ends[-1])
     if len(starts) < 1000:
         data = blanked.source.data
         return b"\n".join([data[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)])
-    part = blanked.blank[base : stop + 1].copy()
-    if len(part) == stop - base:
-        part = np.append(part, np.uint8(0))
-    steps = np.zeros(len(part) + 1, np.int8)
-    steps[starts - base] += 1
-    # One byte behind every number is kept, to become the line end.
-    steps[ends - base + 1] -= 1
-    part[ends - base] = ord("\n")
-    return part[np.cumsum(steps[:-1], dtype=np.int8).view(bool)].tobytes()[:-1]
+    pieces = [_lines(blanked, starts[i : i + _PIECE], ends[i : i + _PIECE]) for i in range(0, len(starts), _PIECE)]
+    return b"".join(pieces)[:-1]
+
+
+def _lines(blanked: Blanked, starts: Offsets, ends: Offsets) -> bytes:
+    """The numbers' text, a line end behind each."""
+    # One byte behind every number is taken too, to become the line end.
+    lengths = ends - starts + 1
+    begins = np.cumsum(lengths, dtype=np.int64) - lengths
+    where = np.repeat(starts - begins, lengths)
+    where += np.arange(len(where))
+    part = blanked.blank.take(where, mode="clip")
+    part[begins + lengths - 1] = ord("\n")
+    return part.tobytes()
 
 
 def _parse_many(joined: bytes) -> FloatArray:
@@ -80,6 +87,8 @@ def _parse_many(joined: bytes) -> FloatArray:
 def _first_bad(blanked: Blanked, starts: Offsets, ends: Offsets) -> InputError:
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         text = blanked.slice(start, end)
+        if _INFINITE.fullmatch(text):
+            return blanked.source.error(f"edge length {shorten(text)} is not finite", "give a finite length", start)
         if not is_number(text):
             return blanked.source.error(f"edge length {shorten(text)} is not a number", _advice(text), start)
         if not np.isfinite(float(text)):
@@ -90,8 +99,6 @@ def _first_bad(blanked: Blanked, starts: Offsets, ends: Offsets) -> InputError:
 def _advice(text: str) -> str:
     if re.fullmatch(r"[+-]?(nan|na|n/a|null|\?)", text, re.IGNORECASE):
         return "leave a missing length out, colon included"
-    if re.fullmatch(r"[+-]?inf(inity)?", text, re.IGNORECASE):
-        return "lengths are finite"
     if "{" in text:
         return "jplace edge numbers are not supported: remove them"
     if "<" in text:

@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 
 from hxcli.engine.topology import BoolArray, IntArray, Topology
 from hxcli.formats import complaints
-from hxcli.formats.blanking import Blanked, Offsets, offset_type
+from hxcli.formats.blanking import Blanked, Bytes, Offsets, offset_type
 from hxcli.formats.complaints import CLOSE, COLON, COMMA, NUMBER, OPEN, SPACE, WORD
 from hxcli.formats.numerals import read_numbers
 from hxcli.phylogeny import FloatArray
 
 # Nodes are numbered with 32 bits, and the engine wants room for padding.
 MAX_NODES = 2**29
+# Bytes looked at together: what is made of them stays in the processor's cache.
+_PIECE = 1 << 18
 _CLASSES = np.full(256, WORD, np.uint8)
 _CLASSES[list(b" \t\n\v\f\r")] = SPACE
 for _character, _class in zip(b"(),:", (OPEN, CLOSE, COMMA, COLON), strict=True):
@@ -102,19 +104,36 @@ def tokens(
     blanked: Blanked, start: int, end: int, table: NDArray[np.uint8] = _CLASSES
 ) -> tuple[NDArray[np.uint8], Offsets, Offsets]:
     """Kind, begin and end of every token, by a (256,) table of the bytes' kinds."""
-    classes = table[blanked.blank[start:end]]
+    kind = offset_type(len(blanked.blank))
+    pieces = [
+        _piece(blanked.blank, first, min(first + _PIECE, end), start, end, table) for first in range(start, end, _PIECE)
+    ]
+    kinds = np.concatenate([piece[0] for piece in pieces] or [np.zeros(0, np.uint8)])
+    offsets = np.concatenate([piece[1] for piece in pieces] or [np.zeros(0, kind)])
+    ends = offsets + kind(1)
+    ends[kinds == WORD] = np.concatenate([piece[2] for piece in pieces] or [np.zeros(0, kind)])
+    if len(kinds):
+        kinds[1:][(kinds[:-1] == COLON) & (kinds[1:] == WORD)] = NUMBER
+    return kinds, offsets, ends
+
+
+def _piece(
+    blank: Bytes, first: int, last: int, start: int, end: int, table: NDArray[np.uint8]
+) -> tuple[NDArray[np.uint8], Offsets, Offsets]:
+    """Kinds and offsets of the tokens that begin in a piece of the text, and where the words end that end in it."""
+    kind = offset_type(len(blank))
+    classes = table[blank[first:last]]
     word = classes == WORD
     begins = classes != SPACE
     begins[1:] &= ~(word[1:] & word[:-1])
-    offsets = np.flatnonzero(begins).astype(offset_type(len(blanked.blank)))
-    kinds = classes[offsets]
-    begins[:] = word
-    begins[:-1] &= ~word[1:]
-    ends = offsets + 1
-    ends[kinds == WORD] = np.flatnonzero(begins) + 1
-    if len(kinds):
-        kinds[1:][(kinds[:-1] == COLON) & (kinds[1:] == WORD)] = NUMBER
-    return kinds, offsets + start, ends + start
+    if first > start and word[0] and table[blank[first - 1]] == WORD:
+        begins[0] = False
+    found = np.flatnonzero(begins)
+    word[:-1] &= ~word[1:]
+    if last < end and word[-1] and table[blank[last]] == WORD:
+        word[-1] = False
+    shift = kind(first)
+    return classes[found], found.astype(kind) + shift, np.flatnonzero(word).astype(kind) + (shift + kind(1))
 
 
 def _assemble(

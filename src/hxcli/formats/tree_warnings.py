@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
+from hxcli.formats.naming import all_distinct
 from hxcli.phylogeny import Phylogeny
 
 _ODD_SPACE = re.compile(r"[^\S \n]|(?:^ )|(?: $)", re.MULTILINE)
@@ -46,9 +47,16 @@ def _shape_warnings(phylogeny: Phylogeny) -> Iterator[str]:
         yield f"the root has {degree} branches, as unrooted trees have; it is used as the root"
 
 
+def _has_odd_space(joined: str) -> bool:
+    """Whether a search for odd spaces could find one: a cheap test, for the many names that have none."""
+    if not joined.isascii() or joined[:1] == " " or joined[-1:] == " ":
+        return True
+    return any(odd in joined for odd in ("\t", "\v", "\f", "\r", " \n", "\n "))
+
+
 def _name_warnings(joined: str) -> Iterator[str]:
     """Warnings on tip names, given one a line."""
-    odd = _ODD_SPACE.search(joined)
+    odd = _ODD_SPACE.search(joined) if _has_odd_space(joined) else None
     if odd:
         start, end = joined.rfind("\n", 0, max(odd.start(), 0)) + 1, joined.find("\n", odd.end())
         name = joined[start : end if end >= 0 else None]
@@ -59,7 +67,7 @@ def _name_warnings(joined: str) -> Iterator[str]:
     if not folded.isascii():
         folded = unicodedata.normalize("NFC", folded)
     keys = folded.split("\n")
-    if len(set(keys)) == len(keys):
+    if all_distinct(keys):
         return
     names = joined.split("\n")
     first: dict[str, str] = {}
