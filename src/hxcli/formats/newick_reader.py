@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hxcli.formats.biopython import BIOPYTHON_LIMIT, parse_again
-from hxcli.formats.blanking import Blanked, blank_out, positions
+from hxcli.formats.blanking import Blanked, blank_out, positions, shorten
 from hxcli.formats.naming import Header, Rename, phylogeny_of
 from hxcli.formats.scan import scan_tree
 from hxcli.formats.source import Source
@@ -13,6 +13,8 @@ from hxcli.phylogeny import Phylogeny
 
 _SEMICOLON = np.zeros(256, bool)
 _SEMICOLON[ord(";")] = True
+_SPACE = np.zeros(256, bool)
+_SPACE[list(b" \t\n\v\f\r")] = True
 
 
 def read_newick(source: Source) -> tuple[list[Phylogeny], list[str]]:
@@ -25,6 +27,7 @@ def read_newick(source: Source) -> tuple[list[Phylogeny], list[str]]:
     _refuse_other_text(blanked)
     trees: list[Phylogeny] = []
     warnings: list[str] = []
+    starts: list[int] = []
     start = 0
     ends = positions(_SEMICOLON, blanked.blank).tolist()
     for end in [*ends, len(blanked.blank)]:
@@ -34,9 +37,10 @@ def read_newick(source: Source) -> tuple[list[Phylogeny], list[str]]:
         if tree is not None:
             if not terminated:
                 warnings.append("the last ';' is missing: was the file cut short?")
-            _refuse_text_between(blanked, tree, trees, start)
             trees.append(tree)
+            starts.append(start)
         start = end + 1
+    _refuse_bare_tips(blanked, trees, starts)
     if not trees:
         commented = len(blanked.comment_starts) > 0
         found = "the file contains no tree" + (": everything is inside a [comment]" if commented else "")
@@ -62,20 +66,19 @@ def read_tree(
 
 
 def _refuse_other_text(blanked: Blanked) -> None:
-    """A text without any bracket is something else, unless it is a single named tip."""
-    data = blanked.source.data
-    if b"(" in data or not data.strip():
+    """A text without any bracket is something else, unless it is a single tip with a length (`A:1.5;`)."""
+    words = blanked.blank.tobytes().split() if b"(" not in blanked.source.data else []
+    if not words or (len(words) == 1 and words[0].endswith(b";") and b":" in words[0]):
         return
-    words = blanked.blank.tobytes().split()
-    first = data.lstrip().split(b"\n")[0].split(b"\r")[0]
-    if len(words) > 1 or not words[0].endswith(b";"):
-        kind = "it looks like a table" if b"\t" in first or b"," in first else "it has no '('"
-        raise blanked.source.error(f"not a tree file: {kind}", "give a Newick, NEXUS, phyloXML or NeXML file")
+    first = blanked.source.data.lstrip().split(b"\n")[0].split(b"\r")[0]
+    kind = "it looks like a table" if b"\t" in first or b"," in first else "it has no '('"
+    raise blanked.source.error(f"not a tree file: {kind}", "give a Newick, NEXUS, phyloXML or NeXML file")
 
 
-def _refuse_text_between(blanked: Blanked, tree: Phylogeny, earlier: list[Phylogeny], start: int) -> None:
+def _refuse_bare_tips(blanked: Blanked, trees: list[Phylogeny], starts: list[int]) -> None:
     """A tip without brackets is a tree only where it is alone; elsewhere it is text beside a tree."""
-    for number, one in ((len(earlier) + 1, tree), (len(earlier), earlier[-1] if earlier else tree)):
-        if one.topology.size == 1 and earlier:
-            found = f"tree {number}: unexpected text '{one.labels[0]}' between trees"
-            raise blanked.source.error(found, "remove it, or write (name:length);", start)
+    for tree, start in zip(trees, starts, strict=True):
+        if tree.topology.size == 1 and len(trees) > 1:
+            offset = start + int((_SPACE[blanked.blank[start:]]).argmin())
+            found = f"unexpected text {shorten(tree.labels[0])} between trees"
+            raise blanked.source.error(found, "remove it, or write (name:length);", offset)

@@ -145,7 +145,7 @@ def _trees_block(reader: _Reader, commands: Iterator[_Command], begin: _Command)
                 raise reader.error("a second TRANSLATE in one TREES block", "join the two", command.start)
             translation.names = read_translate(reader.blanked, command.rest, command.end)
         elif command.word == b"LINK":
-            translation.taxa = _linked(reader, _words(reader, command))
+            translation = Translation(_linked(reader, _words(reader, command)), translation.names)
         elif command.word != b"TITLE":
             shown = _cut(reader, command)
             reader.warnings.append(f"unknown command {shown} in the TREES block is ignored")

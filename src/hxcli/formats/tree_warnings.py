@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from hxcli.formats.naming import all_distinct
 from hxcli.phylogeny import Phylogeny
 
-_ODD_SPACE = re.compile(r"[^\S \n]|(?:^ )|(?: $)", re.MULTILINE)
+# Spaces of other kinds, and characters without width.
+_ODD_SPACE = re.compile(r"[^\S \n]|[\u200b-\u200f\u2060\ufeff]|(?:^ )|(?: $)", re.MULTILINE)
 
 
 def tree_warnings(phylogenies: Sequence[Phylogeny]) -> list[str]:
@@ -60,7 +61,7 @@ def _name_warnings(joined: str) -> Iterator[str]:
     if odd:
         start, end = joined.rfind("\n", 0, max(odd.start(), 0)) + 1, joined.find("\n", odd.end())
         name = joined[start : end if end >= 0 else None]
-        yield f"a tip name begins or ends with white space, or holds a tab or a space of an unusual kind: {name!r}"
+        yield f"a tip name begins or ends with white space, or holds a tab, an unusual space or an invisible character: {name!r}"
     if '"' in joined:
         yield "double quotes in tip names are kept as part of the names; only single quotes quote"
     folded = joined.replace("_", " ").casefold()
