@@ -29,7 +29,8 @@ def _flat(groups: Sequence[Sequence[Any]]) -> list[Any]:
 def _chosen(groups: Sequence[Sequence[Any]], flags: Sequence[Sequence[bool]]) -> list[list[Any]]:
     """Of every group, the values whose flag is set."""
     return [
-        [value for value, on in zip(group, marks, strict=True) if on] for group, marks in zip(groups, flags, strict=True)
+        [value for value, on in zip(group, marks, strict=True) if on]
+        for group, marks in zip(groups, flags, strict=True)
     ]
 
 
@@ -62,7 +63,10 @@ def _differentiate(primals: Any, tangents: Any, *, form: Form, layout: Layouts, 
 
     def step(which: int, degree: Any, *values: list[Any]) -> Groups:
         groups = [list(group) for group in values[:3]]
-        groups[where], primal_carried = groups[where][: -counts[3] or None], groups[where][len(groups[where]) - counts[3] :]
+        groups[where], primal_carried = (
+            groups[where][: -counts[3] or None],
+            groups[where][len(groups[where]) - counts[3] :],
+        )
         primal = [group[:count] for group, count in zip(groups, counts[:3], strict=True)] + [primal_carried]
         tangent = [group[count:] for group, count in zip(groups, counts[:3], strict=True)] + [values[3]]
         fixed = _chosen(primal, _not(moving))
@@ -155,9 +159,7 @@ def _aval(value: Any) -> Any:
 
 def _filled(marks: Sequence[bool], values: Sequence[Any], avals: Sequence[Any]) -> list[Any]:
     given = iter(values)
-    return [
-        next(given) if on else jnp.zeros(aval.shape, aval.dtype) for on, aval in zip(marks, avals, strict=True)
-    ]
+    return [next(given) if on else jnp.zeros(aval.shape, aval.dtype) for on, aval in zip(marks, avals, strict=True)]
 
 
 def _masked(mask: Any, values: Any) -> Any:
@@ -179,9 +181,7 @@ def _batch(operands: Any, dims: Any, *, form: Form, layout: Layouts, tree: Any) 
         for behind, group, group_axes, marks in zip((0, 1, 1, 1), inputs, axes, batched, strict=True)
     ]
     read, write = (1, 0) if form.upwards else (0, 1)
-    inner = [
-        [front if on else None for on in marks] for front, marks in zip((0, 0, 1, read), batched, strict=True)
-    ]
+    inner = [[front if on else None for on in marks] for front, marks in zip((0, 0, 1, read), batched, strict=True)]
     outer = _flat([[front] * count for front, count in zip((write, 0, 1, 0), form.outputs, strict=True)])
 
     def step(which: int, degree: Any, *values: list[Any]) -> Groups:

@@ -161,7 +161,9 @@ def _chunk_table(
     """(C, 2) first row and length of the chunks of consecutive groups."""
     within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
     skip = within * np.repeat(rows, counts)
-    return np.stack([np.repeat(starts, counts) + skip, np.minimum(np.repeat(sizes, counts) - skip, np.repeat(rows, counts))], 1)
+    return np.stack(
+        [np.repeat(starts, counts) + skip, np.minimum(np.repeat(sizes, counts) - skip, np.repeat(rows, counts))], 1
+    )
 
 
 def _padded(values: NDArray[Any], size: int) -> NDArray[np.int32]:

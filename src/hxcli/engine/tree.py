@@ -99,9 +99,7 @@ class Tree:
             spec = self._spec(name, f"use .update({name}=...) to add a field")
             array = jnp.asarray(value, spec.dtype)
             if array.shape != (self.size, *spec.shape):
-                raise SchemaMismatch(
-                    f"field {name!r}: expected shape {(self.size, *spec.shape)}, got {array.shape}"
-                )
+                raise SchemaMismatch(f"field {name!r}: expected shape {(self.size, *spec.shape)}, got {array.shape}")
             data[name] = array
         return Tree(self.topology, self.schema, data)
 

@@ -38,7 +38,9 @@ class View:
         )
 
     def __setattr__(self, name: str, value: Any) -> NoReturn:
-        raise SchemaMismatch(f"{self._kind} fields cannot be assigned: return {{{name!r}: ...}} and declare it in writes=")
+        raise SchemaMismatch(
+            f"{self._kind} fields cannot be assigned: return {{{name!r}: ...}} and declare it in writes="
+        )
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._fields)

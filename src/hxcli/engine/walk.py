@@ -127,7 +127,7 @@ def _walk_chunks(
         # Rows past the end repeat the last family, so that no step ever sees a value that is not the tree's.
         rows = first + jnp.minimum(lanes, length - 1)
         node, start = _take(schedule.nodes, rows), _take(schedule.starts, rows)
-        slots = jnp.arange(degree, dtype=jnp.int32)
+        slots = jnp.arange(degree, dtype=jnp.int32)[None]
         real_child = jnp.broadcast_to(real[:, None], (len(lanes), degree))
         if layout.exact[which]:
             count = jnp.full(lanes.shape, degree, jnp.int32)

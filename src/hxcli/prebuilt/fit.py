@@ -1,0 +1,82 @@
+"""Estimating the Brownian rate sigma2 by restricted (REML) or plain (ML) maximum likelihood."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hxcli.engine.tree import Tree
+from hxcli.prebuilt.brownian import brownian_edges
+from hxcli.prebuilt.gaussian import likelihoods, log_density, log_marginal_flat, with_edges
+
+# Decades searched for the rate below and above the rate of a model without observation error, and points a decade.
+_DECADES_BELOW, _DECADES_ABOVE, _POINTS = 12, 1, 4
+
+
+def degrees_of_freedom(tree: Tree, restricted: bool) -> Any:
+    """(D,) what the squared contrasts are divided by: observations, less one for the root when restricted.
+
+    A root that an observation fixes exactly leaves one contrast fewer and nothing to subtract.
+    """
+    count, known = tree["count"][0], tree["known"][0]
+    return count - (1 - known) if restricted else count
+
+
+def rate_without_error(tree: Tree, restricted: bool) -> tuple[Any, Any]:
+    """(D,) sigma2 and log likelihood from a tree swept up with unit rate and error-free observations.
+
+    sigma2 is q / (n - 1) or q / n with q the sum of squared contrasts (Felsenstein 1985, Am. Nat. 125:1);
+    nan where there are no degrees of freedom.
+    """
+    freedom = degrees_of_freedom(tree, restricted)
+    quadratic, count, log_det = tree["quadratic"][0], tree["count"][0], tree["log_det"][0]
+    sigma2 = jnp.where(freedom > 0, quadratic / jnp.maximum(freedom, 1), jnp.nan)
+    soft = tree["known"][0] == 0
+    width = jnp.where(soft & restricted, jnp.log(jnp.where(soft, tree["precision"][0], 1)), 0)
+    size = freedom if restricted else count
+    return sigma2, -(size * jnp.log(2 * np.pi * sigma2) + log_det + width + size) / 2
+
+
+def rate_with_error(tree: Tree, lengths: Any, start: Any, restricted: bool) -> tuple[Any, Any]:
+    """(D,) sigma2 and log likelihood when the observations have known errors.
+
+    A grid of logarithmic steps finds the highest point, because the likelihood may have several; bisection of the
+    derivative finishes. sigma2 is 0 where the likelihood still rises at the lower end.
+
+    Args:
+        tree: Before any sweep, with the tips' likelihoods.
+        lengths: (N,) edge lengths.
+        start: (D,) rate to search around, such as that of a model without observation error.
+        restricted: REML or ML.
+    """
+    measure = log_marginal_flat if restricted else log_density
+    start = jnp.where(start > 0, start, 1)
+
+    def value(log_rate: Any) -> Any:
+        return measure(likelihoods(with_edges(tree, brownian_edges(lengths, start * jnp.exp(log_rate)))))
+
+    def slope(log_rate: Any) -> Any:
+        return jax.grad(lambda x: value(x).sum())(log_rate)
+
+    steps = np.log(10) * np.linspace(-_DECADES_BELOW, _DECADES_ABOVE, (_DECADES_BELOW + _DECADES_ABOVE) * _POINTS + 1)
+    grid = jnp.asarray(steps, start.dtype)
+    heights = lax.map(lambda x: value(jnp.full_like(start, x)), grid)
+    heights = jnp.where(jnp.isnan(heights), -jnp.inf, heights)
+    best = jnp.argmax(heights, 0)
+    low, high = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, len(grid) - 1)]
+
+    def halve(_: Any, bounds: Any) -> Any:
+        low, high = bounds
+        middle = (low + high) / 2
+        rising = slope(middle) > 0
+        return jnp.where(rising, middle, low), jnp.where(rising, high, middle)
+
+    low, high = lax.fori_loop(0, 60, halve, (low, high))
+    at = (low + high) / 2
+    flat_end = best == 0
+    sigma2 = jnp.where(flat_end, 0, start * jnp.exp(at))
+    return sigma2, jnp.where(flat_end, heights[0], value(at))

@@ -1,0 +1,159 @@
+"""Gaussian messages: everything that is linear on its edges, `x_child ~ N(scale * x_parent + shift, variance)`.
+
+The up sweep gives what the observations at and below a node say about it, the likelihood
+
+    L(x) = exp(-(count * log(2 pi) + log_det + quadratic) / 2) * exp(-precision * (x - mean)^2 / 2),
+
+the down sweep what all observations say. Felsenstein (1973, Am. J. Hum. Genet. 25:471) gives the upward
+recursion; the downward one is the smoother of Rauch, Tung and Striebel (1965, AIAA J. 3:1445) on a tree.
+
+A node whose state is known exactly (an observation without error, at the end of no or only zero-variance
+edges) has infinite precision, which is kept as a mask: `known` with `precision` 0. So zero edge lengths,
+missing observations (precision 0) and their combinations need no special case and give no nan.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.engine.sweep import down, up
+from hxcli.engine.tree import Tree
+
+EDGE = ("scale", "shift", "variance")
+LIKELIHOOD = ("count", "known", "log_det", "mean", "precision", "quadratic")
+STATE = ("state", "state_variance")
+
+
+@up(reads=(), reads_children=(*EDGE, *LIKELIHOOD), writes=LIKELIHOOD)
+def likelihoods(node: Any, children: Any, params: Any) -> dict[str, Any]:
+    """What the observations below a node say about it; every field of `LIKELIHOOD` is `(D,)`, of `EDGE` () or `(D,)`."""
+    over_edges = children.map(_over_edge)
+    known = over_edges.known.max(0)
+    number_known = over_edges.known.sum(0)
+    precision = over_edges.precision.sum(0)
+    soft_mean = _ratio(over_edges.weighted.sum(0), precision)
+    mean = jnp.where(known > 0, over_edges.known_mean.sum(0) / jnp.maximum(number_known, 1), soft_mean)
+
+    def misfit(child: Any) -> dict[str, Any]:
+        # Around the mean just found, not as a difference of sums of squares, which would cancel.
+        return {"value": child.weight * (child.residual - child.slope * mean) ** 2}
+
+    return {
+        "count": over_edges.count.sum(0),
+        "known": known,
+        "log_det": over_edges.log_det.sum(0),
+        "mean": mean,
+        "precision": jnp.where(known > 0, 0, precision),
+        "quadratic": over_edges.quadratic.sum(0) + over_edges.map(misfit).value.sum(0),
+    }
+
+
+def _over_edge(child: Any) -> dict[str, Any]:
+    """What a child says about its parent: its likelihood integrated over the edge."""
+    variance = child.variance
+    hard = child.known > 0
+    certain = hard & (variance == 0)
+    safe = jnp.where(variance == 0, 1, variance)
+    spread = 1 + child.precision * variance
+    weight = jnp.where(hard, jnp.where(certain, 0, 1 / safe), child.precision / spread)
+    residual = child.mean - child.shift
+    slope = jnp.broadcast_to(child.scale, residual.shape)
+    return {
+        "weight": weight,
+        "residual": residual,
+        "slope": slope,
+        "precision": slope**2 * weight,
+        "weighted": slope * weight * residual,
+        "known": certain.astype(residual.dtype),
+        "known_mean": jnp.where(certain, residual / jnp.where(slope == 0, 1, slope), 0),
+        "count": child.count + (hard & ~certain),
+        "log_det": child.log_det + jnp.where(hard, jnp.log(safe), jnp.log(spread)),
+        "quadratic": child.quadratic,
+    }
+
+
+@down(reads=(*EDGE, "known", "mean", "precision"), reads_parent=STATE, writes=STATE)
+def states(node: Any, parent: Any, params: Any) -> dict[str, Any]:
+    """Mean and variance of a node given all observations; seed `state` and `state_variance` at the root."""
+    # How much of the node's own expectation comes from its parent.
+    pull = jnp.where(node.known > 0, 0, 1 / (1 + node.precision * node.variance))
+    from_parent = node.scale * parent.state + node.shift
+    return {
+        "state": pull * from_parent + (1 - pull) * node.mean,
+        "state_variance": pull * node.variance + (pull * node.scale) ** 2 * parent.state_variance,
+    }
+
+
+def gaussian_tree(topology: Any, edges: dict[str, Any], tips: dict[str, Any]) -> Tree:
+    """A tree that is ready for both sweeps.
+
+    Args:
+        topology: N nodes.
+        edges: The fields of `EDGE`, each `(N,)` or `(N, D)`; of no meaning at the root.
+        tips: The fields of `LIKELIHOOD`, each `(N, D)`; of meaning at the tips only.
+    """
+    data = {**edges, **tips}
+    blank = np.zeros_like(data["mean"])
+    return Tree.from_data(topology, {**data, "state": blank, "state_variance": blank})
+
+
+def with_edges(tree: Tree, edges: dict[str, Any]) -> Tree:
+    """The tree with other edges, for instance scaled by a rate."""
+    return Tree.from_data(tree.topology, {**tree.data, **edges})
+
+
+def smooth(tree: Tree, root_mean: Any, root_variance: Any) -> tuple[Any, Any]:
+    """Both (N, D): mean and variance of every node given all observations, from a tree swept up.
+
+    Args:
+        tree: The result of `likelihoods`.
+        root_mean, root_variance: (D,) state of the root given all observations.
+    """
+    seeded = tree.at[0].set(state=root_mean, state_variance=root_variance)
+    swept = states(seeded)
+    return swept["state"], swept["state_variance"]
+
+
+def root_given_flat(tree: Tree) -> tuple[Any, Any]:
+    """(D,) mean and variance of the root under a flat prior; nan where nothing was observed."""
+    known, precision = tree["known"][0] > 0, tree["precision"][0]
+    informed = known | (precision > 0)
+    mean = jnp.where(informed, tree["mean"][0], jnp.nan)
+    return mean, jnp.where(known, 0, jnp.where(informed, 1 / jnp.where(precision > 0, precision, 1), jnp.nan))
+
+
+def root_given_normal(tree: Tree, prior_mean: Any, prior_variance: Any) -> tuple[Any, Any]:
+    """(D,) mean and variance of the root under the prior N(prior_mean, prior_variance)."""
+    known, precision = tree["known"][0] > 0, tree["precision"][0]
+    pull = jnp.where(known, 0, 1 / (1 + precision * prior_variance))
+    return pull * prior_mean + (1 - pull) * tree["mean"][0], pull * prior_variance
+
+
+def log_density(tree: Tree, x: Any = None) -> Any:
+    """(D,) log density of the observations given the root's state, at its best value or at x."""
+    count, log_det, quadratic = (tree[name][0] for name in ("count", "log_det", "quadratic"))
+    away = 0 if x is None else tree["precision"][0] * (x - tree["mean"][0]) ** 2
+    return -(count * np.log(2 * np.pi) + log_det + quadratic + away) / 2
+
+
+def log_marginal_flat(tree: Tree) -> Any:
+    """(D,) log of the likelihood integrated over a flat root (the restricted likelihood)."""
+    known, precision = tree["known"][0] > 0, tree["precision"][0]
+    width = jnp.log(2 * np.pi / jnp.where(precision > 0, precision, 1)) / 2
+    return log_density(tree) + jnp.where(known, 0, width)
+
+
+def log_marginal_normal(tree: Tree, prior_mean: Any, prior_variance: Any) -> Any:
+    """(D,) log of the likelihood integrated over a root N(prior_mean, prior_variance)."""
+    known, precision, mean = tree["known"][0] > 0, tree["precision"][0], tree["mean"][0]
+    spread = jnp.where(known, prior_variance, 1 + precision * prior_variance)
+    weight = jnp.where(known, 1, precision) / spread
+    count = jnp.where(known, 1, 0)
+    return log_density(tree) - (count * np.log(2 * np.pi) + jnp.log(spread) + weight * (mean - prior_mean) ** 2) / 2
+
+
+def _ratio(above: Any, below: Any) -> Any:
+    return jnp.where(below > 0, above / jnp.where(below > 0, below, 1), 0)

@@ -1,0 +1,116 @@
+"""Phylogenetic mean of the root and of every clade, from the tips of that clade alone."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.engine.sweep import up
+from hxcli.engine.tree import Tree
+from hxcli.errors import OptionError
+from hxcli.phylogeny import Phylogeny
+from hxcli.prebuilt.local_mean import local_means
+from hxcli.prebuilt.observed import observed_means
+from hxcli.prebuilt.rate import Estimator, likelihood_name, prepare, sweep_up
+from hxcli.prebuilt.report import on_host, reconstruction
+from hxcli.reconstruction import Reconstruction
+from hxcli.traits import Observations
+
+
+def mean(
+    phylogeny: Phylogeny,
+    observations: Observations,
+    *,
+    weights: Literal["pruning", "local"] = "pruning",
+    estimator: Estimator = "REML",
+    level: float = 0.95,
+    tau2: float = 0.0,
+) -> Reconstruction:
+    """Phylogenetic mean of every clade: its root's state given the tips below it and no others.
+
+    With `pruning` weights this is the generalised least squares mean by Felsenstein's (1973) pruning, with its
+    standard error and the effective number of tips: the number of independent tips, each as far away as the
+    clade's tips are on average, that would determine the mean as well. With `local` weights children are
+    averaged by 1 / edge length and nothing is accumulated (Hyperiax's phylo_mean): another estimator, without a
+    standard error.
+
+    Args:
+        phylogeny: Tree with N nodes and edge lengths that are neither missing nor negative.
+        observations: M observations of D traits.
+        weights: As above.
+        estimator: Of sigma2, `REML` or `ML`.
+        level: Probability of the interval.
+        tau2: Observation variance, trait^2, added to the known standard errors' squares.
+
+    Raises:
+        ModelError: Error-free observations that contradict each other.
+        OptionError: Local weights together with an observation variance.
+    """
+    if weights == "local":
+        if tau2:
+            raise OptionError("local weights know no observation variance: leave tau2 out, or use pruning weights")
+        estimates = local_means(phylogeny, observed_means(phylogeny, observations))
+        return reconstruction(
+            phylogeny,
+            observations,
+            estimates,
+            np.full_like(estimates, np.nan),
+            level=level,
+            interval="CI",
+            parameters={},
+            root_how=("children weighted by 1 / edge length", "none"),
+            method="phylogenetic mean of every clade, children weighted by 1 / edge length (local)",
+        )
+    tree, start = prepare(phylogeny, observations, tau2)
+    there = (~np.isnan(observed_means(phylogeny, observations))).astype(float)
+    reach = Tree.from_data(
+        phylogeny.topology,
+        {"length": phylogeny.lengths, "tips": there, "distance": np.zeros_like(there)},
+    ).framed()
+    estimates, variances, effective, sigma2, log_likelihood = on_host(
+        _mean(tree, reach, start, estimator == "REML"), phylogeny.topology.size
+    )
+    return reconstruction(
+        phylogeny,
+        observations,
+        estimates,
+        np.sqrt(variances),
+        level=level,
+        interval="CI",
+        parameters={
+            "sigma2": (sigma2, estimator),
+            "tau2": (tau2, "given"),
+            "log_likelihood": (log_likelihood, likelihood_name(estimator)),
+            "n_effective": (effective[0], "pruning"),
+        },
+        root_how=("GLS mean", "GLS standard error"),
+        method=f"phylogenetic mean of every clade by pruning, sigma2 by {estimator}",
+        columns={"n_effective": effective},
+    )
+
+
+@up(reads=(), reads_children=("length", "tips", "distance"), writes=("tips", "distance"))
+def _distances_to_tips(node: Any, children: Any, params: Any) -> dict[str, Any]:
+    """Number of observed tips below a node and the sum of their distances, each (D,)."""
+    over = children.map(lambda child: {"tips": child.tips, "distance": child.distance + child.length * child.tips})
+    return {"tips": over.tips.sum(0), "distance": over.distance.sum(0)}
+
+
+@partial(jax.jit, static_argnums=3)
+def _mean(tree: Tree, reach: Tree, start: Any, restricted: bool) -> tuple[Any, ...]:
+    """Means, variances and effective numbers of tips (N, D), sigma2 and log likelihood (D,)."""
+    swept, scale, sigma2, log_likelihood = sweep_up(tree, start, restricted)
+    known, precision = swept["known"] > 0, swept["precision"]
+    informed = precision > 0
+    variance = jnp.where(informed, 1 / jnp.where(informed, precision, 1), jnp.nan) * scale[None]
+    below = _distances_to_tips(reach)
+    tips = below["tips"]
+    # The variance of one tip at the mean distance, over that of the mean.
+    alone = sigma2[None] * below["distance"] / jnp.maximum(tips, 1)
+    effective = jnp.where(known, 1, jnp.where(informed & (alone > 0), alone / variance, jnp.where(tips > 0, 1, 0)))
+    means = jnp.where(known | informed, swept["mean"], jnp.nan)
+    return means, jnp.where(known, 0, variance), effective, sigma2, log_likelihood

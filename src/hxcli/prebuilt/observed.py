@@ -1,0 +1,113 @@
+"""From observations to what every tip says about its own state, on the host, and what no model can answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hxcli.errors import ModelError
+from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.traits import Observations
+
+
+def tip_likelihoods(phylogeny: Phylogeny, observations: Observations, tau2: Any = 0.0) -> dict[str, FloatArray]:
+    """The fields of `gaussian.LIKELIHOOD` at the tips, each (N, D): replicates combined, missing ones silent.
+
+    Args:
+        phylogeny: N nodes.
+        observations: M observations of D traits.
+        tau2: () or (D,) observation variance, added to the squares of the known standard errors.
+
+    Raises:
+        ModelError: Error-free observations that contradict each other, at one tip or across zero-length edges.
+    """
+    shape = (phylogeny.topology.size, len(observations.traits))
+    there = ~np.isnan(observations.values)
+    values = np.where(there, observations.values, 0.0)
+    variance = np.where(there, observations.standard_errors**2 + tau2, 1.0)
+    exact = there & (variance == 0)
+    refuse_contradictions(phylogeny, observations, exact)
+    weight = np.where(there & ~exact, 1 / np.where(variance > 0, variance, 1.0), 0.0)
+    nodes = observations.nodes
+
+    def total(per_observation: FloatArray) -> FloatArray:
+        if len(np.unique(nodes)) == len(nodes):
+            sums = np.zeros(shape)
+            sums[nodes] = per_observation
+            return sums
+        sums = np.zeros(shape)
+        np.add.at(sums, nodes, per_observation)
+        return sums
+
+    number_exact = total(exact.astype(float))
+    known = number_exact > 0
+    precision = total(weight)
+    soft_mean = total(weight * values) / np.where(precision > 0, precision, 1.0)
+    mean = np.where(known, total(np.where(exact, values, 0.0)) / np.maximum(number_exact, 1), soft_mean)
+    return {
+        "count": total((there & ~exact).astype(float)),
+        "known": known.astype(float),
+        "log_det": total(np.where(there & ~exact, np.log(np.where(variance > 0, variance, 1.0)), 0.0)),
+        "mean": mean,
+        "precision": np.where(known, 0.0, precision),
+        "quadratic": total(weight * (values - mean[nodes]) ** 2),
+    }
+
+
+def observed_means(phylogeny: Phylogeny, observations: Observations) -> FloatArray:
+    """(N, D) the observed value of every tip, the mean of its replicates; nan elsewhere."""
+    shape = (phylogeny.topology.size, len(observations.traits))
+    sums, counts = np.zeros(shape), np.zeros(shape)
+    there = ~np.isnan(observations.values)
+    np.add.at(sums, observations.nodes, np.where(there, observations.values, 0.0))
+    np.add.at(counts, observations.nodes, there)
+    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def refuse_contradictions(phylogeny: Phylogeny, observations: Observations, exact: Any) -> None:
+    """Raises where error-free observations joined by edges of length zero differ.
+
+    Args:
+        phylogeny: N nodes.
+        observations: M observations.
+        exact: (M, D) which of them have no error.
+
+    Raises:
+        ModelError: Names the trait, the tips and the values.
+    """
+    top = np.where(
+        (phylogeny.lengths > 0) | phylogeny.topology.is_root,
+        np.arange(phylogeny.topology.size),
+        phylogeny.topology.parents,
+    )
+    # Pointer doubling to the highest node that only zero-length edges separate from a tip.
+    while True:
+        higher = top[top]
+        if np.array_equal(higher, top):
+            break
+        top = higher
+    group = top[observations.nodes]
+    if len(np.unique(group)) == len(group):
+        return
+    order = np.argsort(group, kind="stable")
+    same = group[order][1:] == group[order][:-1]
+    for trait, name in enumerate(observations.traits):
+        # Among the error-free observations of this trait only, neighbours of one group must agree.
+        chosen = order if exact[:, trait].all() else order[exact[order, trait]]
+        together = same if len(chosen) == len(order) else group[chosen][1:] == group[chosen][:-1]
+        values = observations.values[chosen, trait]
+        clash = np.flatnonzero(together & (values[1:] != values[:-1]))
+        if clash.size:
+            a, b = chosen[clash[0]], chosen[clash[0] + 1]
+            first, second = (phylogeny.labels[observations.nodes[i]] for i in (a, b))
+            where = (
+                f"tip {first!r} has"
+                if first == second
+                else f"tips {first!r} and {second!r}, joined by edges of length 0, have"
+            )
+            raise ModelError(
+                f"trait {name!r}: {where} different values {observations.values[a, trait]:g} and "
+                f"{observations.values[b, trait]:g} without any error (give standard errors or an observation "
+                "variance, drop one of them, or give the edge a length)"
+            )

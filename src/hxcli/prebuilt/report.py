@@ -1,0 +1,92 @@
+"""What the models share when they report: intervals, arrays back on the host, the record, warnings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.prebuilt.observed import observed_means
+from hxcli.reconstruction import Parameter, Reconstruction
+from hxcli.traits import Observations
+
+
+def reconstruction(
+    phylogeny: Phylogeny,
+    observations: Observations,
+    estimates: FloatArray,
+    standard_errors: FloatArray,
+    *,
+    level: float,
+    interval: str,
+    parameters: Mapping[str, tuple[NDArray[Any] | float, str]],
+    root_how: tuple[str, str],
+    method: str,
+    columns: Mapping[str, FloatArray] | None = None,
+) -> Reconstruction:
+    """Assembles the record of a run with normal intervals.
+
+    Args:
+        phylogeny: N nodes.
+        observations: M observations of D traits.
+        estimates, standard_errors: (N, D).
+        level: Probability of the interval.
+        interval: `CI` or `HPD`.
+        parameters: Name -> values (D,) or (), and how they were obtained.
+        root_how: How the root's estimate and its standard error were obtained.
+        method: In words.
+        columns: Further (N, D) columns of the table.
+    """
+    observed = observed_means(phylogeny, observations)
+    used = tuple(int(n) for n in (~np.isnan(observed)).sum(0))
+    traits = observations.traits
+    by_trait = {name: (np.broadcast_to(values, len(traits)), how) for name, (values, how) in parameters.items()}
+    by_trait["root"] = (estimates[0], root_how[0])
+    by_trait["root_se"] = (standard_errors[0], root_how[1])
+    half = NormalDist().inv_cdf((1 + level) / 2) * standard_errors
+    return Reconstruction(
+        phylogeny=phylogeny,
+        traits=traits,
+        observed=observed,
+        estimates=estimates,
+        standard_errors=standard_errors,
+        lower=estimates - half,
+        upper=estimates + half,
+        level=level,
+        interval=interval,
+        parameters={
+            trait: {name: Parameter(float(values[d]), how) for name, (values, how) in by_trait.items()}
+            for d, trait in enumerate(traits)
+        },
+        tips_used=used,
+        method=method,
+        columns=columns or {},
+        warnings=_warnings(traits, used, by_trait.get("sigma2")),
+    )
+
+
+def on_host(results: Sequence[Any], size: int) -> list[FloatArray]:
+    """Results as float64 numpy arrays; those with a node axis cut to the first `size` rows."""
+    arrays = [np.asarray(value).astype(np.float64, copy=False) for value in results]
+    return [array[:size] if array.ndim == 2 else array for array in arrays]
+
+
+def _warnings(traits: Sequence[str], used: Sequence[int], sigma2: tuple[Any, str] | None) -> tuple[str, ...]:
+    """A sentence for every trait whose rate or states the data do not determine."""
+    said = []
+    rates = np.ones(len(traits)) if sigma2 is None else sigma2[0]
+    for trait, n, rate in zip(traits, used, rates, strict=True):
+        if n == 0:
+            said.append(f"trait {trait!r} has no value at any tip: its estimates are empty")
+        elif np.isnan(rate):
+            said.append(f"trait {trait!r} has too few values to estimate sigma2: its standard errors are empty")
+        elif rate == 0:
+            said.append(
+                f"trait {trait!r}: the estimate of sigma2 is 0 (equal values, or differences that the observation errors "
+                "explain): standard errors do not grow along the edges"
+            )
+    return tuple(said)
