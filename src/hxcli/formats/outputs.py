@@ -93,7 +93,10 @@ def write_all(products: Mapping[str, bytes]) -> None:
         for temporary, _ in ready:
             _remove(temporary)
     if "-" in products:
-        sys.stdout.buffer.write(products["-"])
+        rest = memoryview(products["-"])
+        # Unbuffered (PYTHONUNBUFFERED), one call may write a part only, as when the reader goes away.
+        while rest:
+            rest = rest[sys.stdout.buffer.write(rest) :]
         sys.stdout.buffer.flush()
 
 
