@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hxcli.errors import InputError
-from hxcli.formats.blanking import QUOTED, Blanked, blank_out, positions, shorten
+from hxcli.formats.blanking import Blanked, blank_out, positions, shorten
 from hxcli.formats.naming import Header
 from hxcli.formats.newick_reader import read_tree
 from hxcli.formats.nexus_names import Taxa, Translation, read_taxlabels, read_translate
@@ -187,13 +187,10 @@ def _name(reader: _Reader, start: int, end: int) -> str:
 
 
 def _words(reader: _Reader, command: _Command) -> str:
-    """What follows a command's first word, without quotes around a single label."""
-    text = reader.text[command.rest : command.end]
-    start = command.end - len(text.lstrip())
-    stop = start + len(text.strip())
-    if start < stop and all(byte == QUOTED for byte in reader.text[start:stop]):
-        return reader.blanked.label(start, stop)
-    return reader.blanked.slice(start, stop).replace("'", "")
+    """What follows a command's first word: without comments and quotes, with single spaces."""
+    words = re.finditer(rb"\S+", reader.text[command.rest : command.end])
+    texts = [reader.blanked.slice(command.rest + word.start(), command.rest + word.end()) for word in words]
+    return " ".join(" ".join(texts).replace("'", "").split())
 
 
 def _first_word(reader: _Reader, command: _Command) -> bytes:

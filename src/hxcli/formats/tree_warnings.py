@@ -61,7 +61,8 @@ def _name_warnings(joined: str) -> Iterator[str]:
     if odd:
         start, end = joined.rfind("\n", 0, max(odd.start(), 0)) + 1, joined.find("\n", odd.end())
         name = joined[start : end if end >= 0 else None]
-        yield f"a tip name begins or ends with white space, or holds a tab, an unusual space or an invisible character: {name!r}"
+        what = "begins or ends with white space, or holds a tab, an unusual space or an invisible character"
+        yield f"a tip name {what}: {name!r}"
     if '"' in joined:
         yield "double quotes in tip names are kept as part of the names; only single quotes quote"
     folded = joined.replace("_", " ").casefold()

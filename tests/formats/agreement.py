@@ -1,0 +1,45 @@
+"""Whether a Phylogeny says what the oracle says of the same text."""
+
+from __future__ import annotations
+
+import math
+
+from hxcli.phylogeny import Phylogeny
+from tests.formats import oracle
+
+
+def differences(phylogenies: tuple[Phylogeny, ...], trees: list[oracle.Tree]) -> list[str]:
+    """What differs between hxcli's reading and the oracle's; empty where they agree."""
+    if len(phylogenies) != len(trees):
+        return [f"{len(phylogenies)} trees, the oracle says {len(trees)}"]
+    return [
+        f"tree {number}: {problem}"
+        for number, (phylogeny, tree) in enumerate(zip(phylogenies, trees, strict=True), 1)
+        for problem in _tree_differences(phylogeny, tree)
+    ]
+
+
+def _tree_differences(phylogeny: Phylogeny, tree: oracle.Tree) -> list[str]:
+    walk = tree.root.walk()
+    nodes = [node for node, _ in walk]
+    lengths = [math.nan if node.length is None else float(node.length) for node in nodes]
+    annotations = {
+        i: tuple(comment for comment in node.comments if comment.startswith("&")) for i, node in enumerate(nodes)
+    }
+    pairs = {
+        "parents": (phylogeny.topology.parents.tolist(), [parent for _, parent in walk]),
+        "labels": (phylogeny.labels.tolist(), [node.label for node in nodes]),
+        "support": (phylogeny.support.tolist(), [node.support for node in nodes]),
+        "lengths": ([repr(x) for x in phylogeny.edge_lengths.tolist()], [repr(x) for x in lengths]),
+        "annotations": (dict(phylogeny.annotations), {i: texts for i, texts in annotations.items() if texts}),
+        "rooted": (phylogeny.rooted, tree.rooted),
+    }
+    if tree.name:
+        pairs["name"] = (phylogeny.name, tree.name)
+    found = [
+        f"{what}: {ours!r}, the oracle says {theirs!r}" for what, (ours, theirs) in pairs.items() if ours != theirs
+    ]
+    names = phylogeny.tip_names.tolist()
+    if len(set(names)) < len(names) or "" in names:
+        found.append("tips that are not named, each by its own name")
+    return found
