@@ -192,13 +192,13 @@ class ChildrenAxis:
     def __len__(self) -> NoReturn:
         self._refuse("len() of children")
 
-    def __jax_array__(self) -> NoReturn:
-        self._refuse("a jax.numpy function of children")
-
     def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
         self._refuse("a numpy function of children")
 
     def __getattr__(self, name: str) -> NoReturn:
+        if name == "__jax_array__":
+            # jax.numpy asks for this name and would else answer with a TypeError that does not help.
+            self._refuse("a jax.numpy function of children")
         if name.startswith("_"):
             raise AttributeError(name)
         self._refuse(f"children field attribute .{name}")
