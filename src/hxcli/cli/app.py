@@ -7,6 +7,8 @@ import importlib
 import os
 import signal
 import sys
+from collections.abc import Callable
+from functools import wraps
 from types import FrameType
 from typing import Annotated, Any
 
@@ -29,14 +31,30 @@ class Terminated(BaseException):
     """The process was asked to end; like KeyboardInterrupt, nothing but clean-up may catch it."""
 
 
+class ReaderGone(BaseException):
+    """Whoever read standard output has closed it. Not an OSError, because typer would turn that into exit code 1."""
+
+
 def make_app() -> typer.Typer:
     """The application with all its commands."""
     # Plain help: rendering it with rich takes longer than everything else that `hx --help` does.
     app = typer.Typer(name="hx", rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback()(_hx)
     for name, module in COMMANDS.items():
-        app.command(name)(getattr(importlib.import_module(module), name))
+        app.command(name)(_telling_reader_gone(getattr(importlib.import_module(module), name)))
     return app
+
+
+def _telling_reader_gone(command: Callable[..., None]) -> Callable[..., None]:
+    @wraps(command)
+    def told(*arguments: Any, **options: Any) -> None:
+        try:
+            command(*arguments, **options)
+            sys.stdout.flush()
+        except BrokenPipeError as error:
+            raise ReaderGone from error
+
+    return told
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -57,9 +75,8 @@ def run(arguments: list[str]) -> int:
     debug = "--debug" in arguments
     try:
         returned = make_app()(arguments, prog_name="hx", standalone_mode=False)
-        sys.stdout.flush()
         return returned if isinstance(returned, int) else 0
-    except BrokenPipeError:
+    except (ReaderGone, BrokenPipeError):
         # Python would complain once more when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
@@ -71,6 +88,8 @@ def run(arguments: list[str]) -> int:
         return _refuse(error, str(error), error.exit_code, debug)
     except MemoryError as error:
         return _refuse(error, "the machine has not enough memory for this", 1, debug)
+    except OSError as error:
+        return _refuse(error, f"{error.filename or 'standard output'}: {error.strerror or error}", 1, debug)
     except Exception as error:
         if (message := _usage_message(error)) is not None:
             return _refuse(error, message, 2, debug)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -43,9 +44,8 @@ def check(
 
         choose_products("check", (tree, traits) if traits else (tree,), out_json=json)
         write_whole(json, record_bytes(found.as_json()))
-    # The report is the command's data, unless the data are the JSON.
     elif not talk.quiet:
-        print("\n".join(report_lines(found)))
+        print("\n".join(report_lines(found)), file=sys.stderr)
     if found.obstacle is not None:
         raise found.obstacle
 

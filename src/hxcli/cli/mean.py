@@ -18,6 +18,7 @@ from hxcli.cli.options import (
     OutputChoices,
     TableChoices,
     TalkChoices,
+    Tau2,
     TraitsArgument,
     TreeArgument,
 )
@@ -43,6 +44,7 @@ def mean(
     ] = Weights.PRUNING,
     level: Level = 0.95,
     estimator: HowSigma2 = Estimator.REML,
+    tau2: Tau2 = 0.0,
     outputs: OutputChoices,
     reading: TableChoices,
     lengths: LengthChoices,
@@ -69,4 +71,5 @@ def mean(
         weights=weights.value,
         level=level,
         estimator=estimator.name,
+        tau2=tau2,
     )

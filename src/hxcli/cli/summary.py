@@ -40,7 +40,10 @@ def trait_rows(reconstruction: Reconstruction) -> list[tuple[str, ...]]:
     """A header and one row per trait: root with interval, the parameters, tips used and missing."""
     shown = reconstruction.traits[:_MOST_TRAITS]
     names = list(dict.fromkeys(key for trait in shown for key in reconstruction.parameters[trait]))
-    rows: list[tuple[str, ...]] = [("trait", "root", *names, "tips used", "missing")]
+    # The root has a column of its own, with its interval.
+    names = [name for name in names if not name.startswith("root")]
+    titles = [name.replace("_", " ") for name in names]
+    rows: list[tuple[str, ...]] = [("trait", "root", *titles, "tips used", "missing")]
     for column, trait in enumerate(shown):
         figures = reconstruction.parameters[trait]
         used = reconstruction.tips_used[column]

@@ -1,0 +1,5 @@
+"""`python -m hxcli` is `hx`."""
+
+from hxcli.cli.app import main
+
+main()
