@@ -100,7 +100,7 @@ def match(
     tip_of = dict(zip(tip_names, range(len(tip_names)), strict=True))
     tips_of_rows = [tip_of.get(name, -1) for name in table.names]
     placed = np.asarray(tips_of_rows, np.intp)
-    exact = int(np.unique(placed[placed >= 0]).size)
+    exact = int(np.count_nonzero(np.bincount(placed[placed >= 0], minlength=len(tip_names))))
 
     by_underscore, by_unicode = _loose_pairs(tip_names, table.names, placed)
     pairs = {row: tip_of[tip] for row, tip in (*by_underscore, *by_unicode)}

@@ -30,8 +30,8 @@ def write_nexus(phylogeny: Phylogeny, reconstruction: Reconstruction | None = No
     tree = nested(phylogeny.topology, joined(labels, annotations, length_texts(phylogeny)))
     taxa = "\n".join(f"    {label}" for label in labels.gather(phylogeny.tips).to_list())
     rooting = {True: "[&R] ", False: "[&U] ", None: ""}[phylogeny.rooted]
-    # `=` would end the name for most readers.
-    name = re.sub(r"[\s=\[\];]+", "_", phylogeny.name) or "tree1"
+    # ape and treeio look for these without regard to quotation marks.
+    name = re.sub(r"[\n\r\t=\[\];()]+", "_", phylogeny.name) or "tree1"
     name = quoted(pl.Series([name]), NEXUS_QUOTED).item()
     lines = (
         "#NEXUS",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -47,6 +48,16 @@ class Columns:
     file: str
     notes: tuple[str, ...] = ()
     header_line: int | None = None
+
+    @cached_property
+    def has_numbers(self) -> NDArray[np.bool_]:
+        """(C,) true where a column holds a finite number."""
+        return np.asarray(~(self.missing | self.wrong).all(axis=0))
+
+    @cached_property
+    def has_wrong(self) -> NDArray[np.bool_]:
+        """(C,) true where a column holds a cell that is neither a finite number nor missing."""
+        return np.asarray(self.wrong.any(axis=0))
 
     def numbers(self, column: int) -> NDArray[np.bool_]:
         """(R,) true where the cell is a finite number."""

@@ -55,7 +55,8 @@ def read_table(
     id_index = 0 if id_column is None else named[id_column.strip()]
     given = _trait_indices(cells, named, id_index, columns, notes)
     errors = _error_indices(cells, named, id_index, given, bool(columns), se_columns or {})
-    traits = [index for index in given if columns or index not in errors.values()]
+    taken = set(errors.values())
+    traits = [index for index in given if columns or index not in taken]
     if not traits and not text_only:
         raise _no_traits(cells, id_index)
     standard_errors = np.zeros((len(cells.lines), len(traits)))
@@ -64,7 +65,7 @@ def read_table(
             standard_errors[:, position] = _standard_errors(cells, trait, errors[trait])
             notes.append(f"known standard errors of {cells.header[trait]!r}: column {cells.header[errors[trait]]!r}")
     used = {id_index, *traits, *errors.values()}
-    left_out = [index for index in named.values() if index not in used and not cells.numbers(index).any()]
+    left_out = [index for index in named.values() if index not in used and not cells.has_numbers[index]]
     text = tuple(cells.header[index] for index in left_out)
     if text and not columns:
         notes.append(f"left out, because no cell is a number: {listed(text)}")
@@ -118,13 +119,14 @@ def _trait_indices(
     for index in named.values():
         if index == id_index:
             continue
-        numbers, wrong = cells.numbers(index), cells.wrong[:, index]
-        doubtful = wrong & cells.infinite(index) if not numbers.any() else wrong
-        if not numbers.any() and wrong.any() and cells.all_decimal_commas(index):
-            doubtful = wrong
-        if doubtful.any():
-            raise _no_number(cells, int(doubtful.argmax()), index, "or leave the column out: --column")
-        if numbers.any():
+        numeric = bool(cells.has_numbers[index])
+        if cells.has_wrong[index]:
+            wrong = cells.wrong[:, index]
+            # Of a column of text only what was plainly meant as a number is refused.
+            doubtful = wrong if numeric or cells.all_decimal_commas(index) else cells.infinite(index)
+            if doubtful.any():
+                raise _no_number(cells, int(doubtful.argmax()), index, "or leave the column out: --column")
+        if numeric:
             traits.append(index)
     return traits
 
@@ -135,9 +137,9 @@ def _named_trait(cells: Columns, named: dict[str, int], id_index: int, name: str
     index = named[name]
     if index == id_index:
         raise cells.refusal(f"column {name!r} holds the tip names", "name another column", header=True)
-    if cells.wrong[:, index].any():
+    if cells.has_wrong[index]:
         raise _no_number(cells, int(cells.wrong[:, index].argmax()), index, "")
-    if not cells.numbers(index).any():
+    if not cells.has_numbers[index]:
         raise cells.refusal(f"column {name!r} holds no value", "name another column", header=True)
     return index
 
@@ -156,9 +158,10 @@ def _error_indices(
         beside = named.get(f"{cells.header[trait]}_se")
         # A column that the user names as a trait is one.
         free = beside is not None and beside != id_index and not (chosen and beside in traits)
-        if beside is not None and free and (cells.numbers(beside).any() or cells.wrong[:, beside].any()):
+        if beside is not None and free and (cells.has_numbers[beside] or cells.has_wrong[beside]):
             errors[trait] = beside
-    plain = [trait for trait in traits if trait not in errors.values()]
+    taken = set(errors.values())
+    plain = [trait for trait in traits if trait not in taken]
     for key, column in se_columns.items():
         if column.strip() not in named:
             raise _unknown(cells, column, named)
@@ -181,7 +184,7 @@ def _standard_errors(cells: Columns, trait: int, column: int) -> FloatArray:
     needed = cells.numbers(trait)
     errors = np.where(needed, cells.values[:, column], 0.0)
     name = cells.header[column]
-    if cells.wrong[:, column].any():
+    if cells.has_wrong[column]:
         raise _no_number(cells, int(cells.wrong[:, column].argmax()), column, "")
     absent = needed & ~cells.numbers(column)
     if absent.any():
