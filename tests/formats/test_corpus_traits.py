@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from hxcli.formats.source import read_source
 from hxcli.formats.tables import read_table
 from hxcli.traits import TraitTable
 
-CORPUS = Path(__file__).parents[3] / "shared" / "corpus"
+CORPUS = Path(os.environ.get("HX_SHARED", Path(__file__).parents[3] / "shared")) / "corpus"
 BASIC = (("A", "B", "C"), ("mass", "len"), [[1.5, 10], [2.5, 20], [3.5, 30]])
 ONE = (("A", "B", "C"), ("mass",), [[1.5], [2.5], [3.5]])
 

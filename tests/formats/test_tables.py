@@ -17,6 +17,7 @@ from hxcli.formats.numbers import MISSING, NUMBER
 from hxcli.formats.source import Source, checked_source, read_source
 from hxcli.formats.tables import read_table
 from hxcli.traits import TraitTable
+from tests.fuzz.fuzz_tables import run
 
 DATA = Path(__file__).parents[1] / "data" / "traits"
 
@@ -342,3 +343,9 @@ def test_hostile_names_come_back(names: list[str], delimiter: str) -> None:
     table = table_of("\n".join(rows))
     assert table.names == tuple(names)
     assert table.values[:, 0].tolist() == list(range(len(names)))
+
+
+def test_mutated_tables_are_read_right_or_refused() -> None:
+    counts = run(count=400, seed=1)
+    assert counts["read"] > 20
+    assert counts["refused"] > 20
