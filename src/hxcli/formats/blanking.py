@@ -37,6 +37,7 @@ class Blanked:
         blank: (n,) the twin; offsets are those of the text.
         comment_starts: Offsets of the outermost `[`, ascending.
         comment_ends: Offsets just behind the matching `]`.
+        quote_starts: Offsets of the quotes that open labels, ascending.
         text: The text as str where it is ASCII, so that offsets hold; None otherwise.
     """
 
@@ -44,6 +45,7 @@ class Blanked:
     blank: Bytes
     comment_starts: Offsets
     comment_ends: Offsets
+    quote_starts: Offsets
     text: str | None
 
     def slice(self, start: int, end: int) -> str:
@@ -64,11 +66,17 @@ class Blanked:
         return [data[start:end].decode("utf-8") for start, end in pairs]
 
     def labels(self, starts: Offsets, ends: Offsets) -> list[str]:
-        """The labels between pairs of offsets, without their quotes.
+        """The labels between pairs of offsets, which ascend, without their quotes.
 
         Raises:
-            InputError: Text right behind a quoted label, a line break inside one.
+            InputError: Text right behind or before a quoted label, a line break inside one.
         """
+        if len(self.quote_starts) and len(starts):
+            label = np.maximum(np.searchsorted(starts, self.quote_starts, side="right") - 1, 0)
+            inside = (self.quote_starts > starts[label]) & (self.quote_starts < ends[label])
+            if inside.any():
+                advice = "quote the whole name"
+                raise self.source.error("a quote inside a label", advice, int(self.quote_starts[inside.argmax()]))
         glued = (self.blank[starts] == QUOTED) & (self.blank[ends - 1] != QUOTED)
         if glued.any():
             raise self._glued(int(starts[glued.argmax()]), int(ends[glued.argmax()]))
@@ -119,7 +127,7 @@ def blank_out(source: Source, label_breaks: bytes = b"") -> Blanked:
     text = source.text if source.is_ascii else None
     events = positions(_EVENT_TABLE, data) if any(c in source.data for c in (b"[", b"]", b"'")) else _none(data)
     if not len(events):
-        return Blanked(source, data, events, events, text)
+        return Blanked(source, data, events, events, events, text)
     if b"'" in source.data:
         comments, quotes = _walk(source, data, events, label_breaks)
     else:
@@ -128,7 +136,7 @@ def blank_out(source: Source, label_breaks: bytes = b"") -> Blanked:
     _fill(blank, *comments, ord(" "))
     if len(quotes[0]):
         blank[_covered(len(blank), *quotes)] = QUOTED
-    return Blanked(source, blank, *comments, text)
+    return Blanked(source, blank, *comments, quotes[0], text)
 
 
 def _none(data: Bytes) -> Offsets:

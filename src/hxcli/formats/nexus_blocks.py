@@ -126,6 +126,8 @@ def _taxa_block(reader: _Reader, commands: Iterator[_Command], begin: _Command, 
         if command.word == b"TITLE":
             title = _words(reader, command)
         elif command.word == b"TAXLABELS":
+            if labels is not None:
+                raise reader.error("a second TAXLABELS in one block", "is END; missing before it?", command.start)
             labels = read_taxlabels(reader.blanked, command.rest, command.end)
     if labels is not None:
         reader.taxa.append(Taxa(title, labels))
@@ -176,14 +178,15 @@ def _tree(reader: _Reader, command: _Command, translation: Translation) -> Phylo
 
 
 def _name(reader: _Reader, start: int, end: int) -> str:
-    """The tree's name: one label, or several words as they stand; without the `*` of the default tree."""
+    """The tree's name, without the `*` of the default tree; empty for none."""
     while start < end and reader.text[start : start + 1] in b" \t\n\v\f\r*":
         start += 1
-    text = reader.text[start:end]
-    parts = text.split()
-    if len(parts) == 1:
-        return reader.blanked.label(start, start + len(parts[0]))
-    return " ".join(reader.blanked.slice(start, end).split())
+    parts = reader.text[start:end].split()
+    if len(parts) > 1:
+        shown = shorten(" ".join(reader.blanked.slice(start, end).split()))
+        advice = "quote names that contain spaces; is a quote or a ';' missing?"
+        raise reader.error(f"the tree's name is more than one word: {shown}", advice, start)
+    return reader.blanked.label(start, start + len(parts[0])) if parts else ""
 
 
 def _words(reader: _Reader, command: _Command) -> str:
