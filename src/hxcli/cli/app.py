@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from types import FrameType
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -57,7 +57,7 @@ def _telling_reader_gone(command: Callable[..., None]) -> Callable[..., None]:
     return told
 
 
-def main(arguments: list[str] | None = None) -> None:
+def main(arguments: list[str] | None = None) -> NoReturn:
     """Runs the command line and exits the process.
 
     Exit codes: 0 done, 2 the input or the options were refused, 130 Ctrl-C, 141 the reader of standard output
@@ -67,7 +67,14 @@ def main(arguments: list[str] | None = None) -> None:
     with contextlib.suppress(ValueError):
         # Only the main thread may do this.
         signal.signal(signal.SIGTERM, _terminate)
-    sys.exit(run(arguments))
+    code = run(arguments)
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except OSError:
+        code = code or 141
+    # Not sys.exit: taking down JAX and polars piece by piece takes half a second, and nothing is left to be done.
+    os._exit(code)
 
 
 def run(arguments: list[str]) -> int:
