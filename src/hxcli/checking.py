@@ -216,7 +216,9 @@ def _needs(tree_file: TreeFile, facts: TreeFacts, options: InputOptions) -> tupl
     if trees > 1 and options.tree_index is None:
         needs.append(f"--tree-index K, because the file holds {trees} trees (the first is shown here)")
     if facts.missing_lengths and options.missing_lengths is None:
-        needs.append(f"--missing-lengths X, because {facts.missing_lengths} of {facts.nodes - 1} edges have no length")
+        needs.append(f"--missing-lengths X, because {facts.missing_lengths} of {facts.nodes - 1} edges lack a length")
     if facts.negative_lengths and options.negative_lengths is None:
-        needs.append(f"--negative-lengths zero, because {facts.negative_lengths} edges have a negative length")
+        needs.append(
+            f"--negative-lengths zero, because {facts.negative_lengths} of {facts.nodes - 1} edges are negative"
+        )
     return tuple(needs)

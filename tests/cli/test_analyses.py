@@ -38,7 +38,8 @@ def test_the_summary_says_what_was_found(hx):
     assert lines[1].split("  ")[1] == "trait"
     mass, size = lines[2], lines[3]
     assert mass.split()[0] == "mass"
-    assert "(ML)" in mass
+    assert "sigma2 (ML)" in lines[1]
+    assert "tau2" not in lines[1]
     assert mass.split()[-2:] == ["4", "0"]
     assert size.split()[-2:] == ["3", "1"]
 
