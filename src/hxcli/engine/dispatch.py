@@ -31,13 +31,18 @@ def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tre
         params: The user's pytree.
         key: PRNG key or None.
     """
-    _check_shapes(sweep, tree, names)
+    check_shapes(sweep, tree, names)
     layout, schedule = _layout(tree)
     if not layout.degrees:
         return tree
     everything = tree.schema.names
     reads = everything if sweep.reads is None else sweep.reads
     reads_other = everything if sweep.reads_other is None else sweep.reads_other
+    if key is not None and "key" in reads:
+        raise SchemaMismatch(
+            f"sweep {sweep.name!r} is called with key=..., which hides the field 'key': rename the field, or leave it "
+            "out of reads=(...)"
+        )
     leaves, structure = jax.tree.flatten((params, key))
     leaves = [jnp.asarray(leaf) for leaf in leaves]
     index = [] if key is None else [jnp.arange(tree.size, dtype=jnp.int32)]
@@ -126,7 +131,8 @@ def _down_step(
     return step
 
 
-def _check_shapes(sweep: Sweep, tree: Tree, names: set[str]) -> None:
+def check_shapes(sweep: Sweep, tree: Tree, names: set[str]) -> None:
+    """Refuses fields that do not have one row a node, as those of a batch of trees do not."""
     for name in sorted(names):
         expected = (tree.size, *tree.schema[name].shape)
         if tree.data[name].shape != expected:
@@ -134,8 +140,6 @@ def _check_shapes(sweep: Sweep, tree: Tree, names: set[str]) -> None:
                 f"sweep {sweep.name!r}: field {name!r} has shape {tree.data[name].shape}, expected {expected}; "
                 "for a batch of trees use jax.vmap"
             )
-        if name == "key" and sweep.reads is None:
-            continue
 
 
 def _check_names(sweep: Sweep, out: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypeAlias
 
 import jax
 
-from hxcli.engine.dispatch import run
+from hxcli.engine.dispatch import check_shapes, run
 from hxcli.engine.frame import Frame, frame_of
 from hxcli.engine.tree import Tree, pad, unpad
 from hxcli.errors import MissingField, SchemaMismatch
@@ -76,6 +76,8 @@ class Sweep:
         if isinstance(topology, Frame) or _is_static(tree, topology):
             return self._jitted(tree, params, key)
         names = self._fields_of(tree)
+        # Before padding, which would hide a field that is too short.
+        check_shapes(self, tree, names)
         frame = frame_of(topology, padded=True)
         data = {name: pad(value, frame.size) for name, value in tree.data.items() if name in names}
         swept = self._jitted(Tree(frame, tree.schema, data), params, key)

@@ -110,13 +110,16 @@ class Topology:
 
     @cached_property
     def symmetric(self) -> bool:
-        """True when all leaves have the same depth and all other nodes the same degree, as in `symmetric_topology`.
+        """True when the tree is the one that `symmetric_topology` makes, in its order of nodes.
 
         Such a tree is a reshape away from its levels, unless it is a chain, which has as many levels as nodes.
         """
-        if not self.equal_degree or self.max_degree == 1 or self.parents[1:2].any():
+        if not self.equal_degree or self.max_degree == 1:
             return False
-        return self.size == sum(self.max_degree**level for level in range(self.depth + 1))
+        if self.size != sum(self.max_degree**level for level in range(self.depth + 1)):
+            return False
+        # Full levels are not enough: siblings may be apart, and several roots may add up to the same size.
+        return bool(np.array_equal(self.parents[1:], np.arange(self.size - 1) // self.max_degree))
 
     @cached_property
     def _hash(self) -> int:
