@@ -80,5 +80,5 @@ def _refuse_bare_tips(blanked: Blanked, trees: list[Phylogeny], starts: list[int
     for tree, start in zip(trees, starts, strict=True):
         if tree.topology.size == 1 and len(trees) > 1:
             offset = start + int((_SPACE[blanked.blank[start:]]).argmin())
-            found = f"unexpected text {shorten(tree.labels[0])} between trees"
+            found = f"unexpected text {shorten(tree.labels[0])} beside a tree"
             raise blanked.source.error(found, "remove it, or write (name:length);", offset)

@@ -150,6 +150,10 @@ def _trees_block(reader: _Reader, commands: Iterator[_Command], begin: _Command)
             translation = Translation(_linked(reader, _words(reader, command)), translation.names)
         elif command.word != b"TITLE":
             shown = _cut(reader, command)
+            # A misspelt TREE or TRANSLATE must not go missing.
+            if set(b"(,") & set(reader.text[command.start : command.end]):
+                advice = "commands are TITLE, LINK, TRANSLATE, TREE and UTREE"
+                raise reader.error(f"unknown command {shown} in the TREES block", advice, command.start)
             reader.warnings.append(f"unknown command {shown} in the TREES block is ignored")
     reader.warnings += translation.warnings()
 

@@ -192,7 +192,7 @@ def _refuse_control(file: str, data: bytes) -> None:
     found = data.translate(None, _NOT_CONTROL)
     if not found:
         return
-    if found.count(0) > len(data) // 8:
+    if found.count(0) > len(data) // 4:
         raise InputError("the file is full of NUL bytes: UTF-16 or binary", "save it as UTF-8 text", file=file)
     offset = data.index(found[:1])
     line, column = _line_column(data, offset)

@@ -64,7 +64,7 @@ def read_trees(source: Source | str | os.PathLike[str], *, max_size: int = DEFAU
         raise source.error(f"not a tree file: this looks like {other}", "give a Newick, NEXUS, phyloXML or NeXML file")
     head = source.data[:65536]
     kind = next(name for name, (beginning, _) in _FORMATS.items() if beginning.match(head))
-    if kind == "newick" and re.match(rb"\s*<(\?xml|\w+[\s>:])", head):
+    if kind == "newick" and re.match(rb"\s*<(\?xml|\w+[\s>:/])", head):
         raise source.error("not a tree file: XML that is neither phyloXML nor NeXML", "export it as one of them")
     phylogenies, warnings = _FORMATS[kind][1](source)
     warnings += tree_warnings(phylogenies)
