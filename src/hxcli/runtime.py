@@ -85,8 +85,9 @@ def prepare(options: RuntimeOptions) -> None:
         os.environ["NPROC"] = os.environ["POLARS_MAX_THREADS"] = str(options.threads)
         if options.threads == 1:
             os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
-    # XLA's information and warnings are for its developers; errors are still shown.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # XLA's log is for its developers; what concerns the user comes as an exception. Even its errors are noise: it
+    # logs one for every cached program that it reads on some processors (jax-ml/jax#38445).
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # By default JAX takes three quarters of a GPU's memory, from other users too.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
 

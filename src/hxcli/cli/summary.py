@@ -33,7 +33,8 @@ def show_outcome(outcome: Outcome, *, verbose: bool = False) -> None:
 def headline(reconstruction: Reconstruction) -> str:
     """What was computed, on how large a tree, with which intervals (none where they are nan)."""
     phylogeny = reconstruction.phylogeny
-    parts = [reconstruction.method, f"{len(phylogeny.tips)} tips, {phylogeny.topology.size} nodes"]
+    tips, nodes = len(phylogeny.tips), phylogeny.topology.size
+    parts = [reconstruction.method, f"{tips} tip{'s' * (tips > 1)}, {nodes} node{'s' * (nodes > 1)}"]
     if any(upper == upper for upper in reconstruction.upper[0]):
         parts.append(f"{reconstruction.level:.15g} {reconstruction.interval} in brackets")
     return "; ".join(parts)
