@@ -12,7 +12,8 @@ import hxcli.engine.rules  # noqa: F401  (registers what transformations do with
 from hxcli.engine.family import family_sweep
 from hxcli.engine.frame import Frame, frame_of
 from hxcli.engine.schema import FieldSpec, Schema
-from hxcli.engine.tree import Tree
+from hxcli.engine.topology import Topology
+from hxcli.engine.tree import Tree, pad, unpad
 from hxcli.engine.views import Children, ChildrenAxis, Node, Parent
 from hxcli.engine.walk import Groups, Layouts, Symmetric, untouched
 from hxcli.errors import SchemaMismatch
@@ -32,6 +33,8 @@ def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tre
         key: PRNG key or None.
     """
     check_shapes(sweep, tree, names)
+    if isinstance(tree.topology, Topology) and not tree.topology.symmetric:
+        return _run_on_frame(sweep, tree, names, params, key)
     layout, schedule = _layout(tree)
     if not layout.degrees:
         return tree
@@ -67,15 +70,21 @@ def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tre
     return Tree(tree.topology, tree.schema, data)
 
 
+def _run_on_frame(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tree:
+    """The sweep of a tree whose topology is a constant of the program that is being traced."""
+    frame = frame_of(tree.topology, padded=False)
+    data = {name: pad(value, frame.size) if name in names else value for name, value in tree.data.items()}
+    swept = run(sweep, Tree(frame, tree.schema, data), names, params, key)
+    written = {name: unpad(swept.data[name], tree.size) for name in (*sweep.writes, *sweep.writes_children)}
+    return Tree(tree.topology, tree.schema, {**tree.data, **written})
+
+
 def _layout(tree: Tree) -> tuple[Layouts, Any]:
     """How to walk: the one place that chooses between unrolled levels and the loop over chunks."""
     topology = tree.topology
     if isinstance(topology, Frame):
         return topology.layout, topology.schedule
-    if topology.symmetric:
-        return Symmetric(topology.depth, topology.max_degree), None
-    frame = frame_of(topology, padded=False)
-    return frame.layout, frame.schedule
+    return Symmetric(topology.depth, topology.max_degree), None
 
 
 def _stack(tree: Tree, names: Any) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from hxcli.engine.schedule import Layout, Schedule, build_schedule, size_class
+from hxcli.engine.schedule import Layout, Schedule, build_schedule
 from hxcli.engine.topology import Topology
 
 jax.tree_util.register_dataclass(
@@ -61,7 +61,7 @@ class Frame:
 jax.tree_util.register_dataclass(Frame, data_fields=["schedule"], meta_fields=[])
 
 # Equal topologies share a frame, and a frame goes when its topology does.
-_FRAMES: weakref.WeakKeyDictionary[Topology, dict[int, Frame]] = weakref.WeakKeyDictionary()
+_FRAMES: weakref.WeakKeyDictionary[Topology, dict[bool, Frame]] = weakref.WeakKeyDictionary()
 
 
 def frame_of(topology: Topology, *, padded: bool) -> Frame:
@@ -69,12 +69,11 @@ def frame_of(topology: Topology, *, padded: bool) -> Frame:
 
     Args:
         topology: N nodes.
-        padded: Whether to leave room up to the size class of N, or for N nodes only.
+        padded: Whether to leave room up to a size class, or only what the chunks need.
     """
-    capacity = size_class(topology.size) if padded else topology.size
     frames = _FRAMES.setdefault(topology, {})
-    if capacity not in frames:
+    if padded not in frames:
         # Concrete even when called while tracing: the arrays outlive the trace.
         with jax.ensure_compile_time_eval():
-            frames[capacity] = jax.tree.map(jnp.asarray, Frame(build_schedule(topology, capacity)))
-    return frames[capacity]
+            frames[padded] = jax.tree.map(jnp.asarray, Frame(build_schedule(topology, padded)))
+    return frames[padded]

@@ -33,6 +33,8 @@ class Layout:
         width: Children that a chunk holds; a chunk of class d has `rows(d)` families.
         grouped: Whether the children of a node have consecutive numbers.
         uniform: Whether all families have the same number of children, known when a sweep is traced.
+        consecutive: Whether the children of a whole chunk have consecutive numbers, and the arrays room for a
+            chunk to begin at the last of them.
     """
 
     capacity: int
@@ -43,6 +45,7 @@ class Layout:
     width: int
     grouped: bool
     uniform: bool
+    consecutive: bool
 
     def rows(self, degree: int) -> int:
         """Families in a chunk of this degree class."""
@@ -57,7 +60,7 @@ class Schedule:
         layout: The static part.
         nodes: (capacity + slack,) families in the order of their visit, by node number.
         starts: likewise, where the family's children begin (a node number, or a place in `children`).
-        counts: likewise, number of children.
+        counts: likewise, number of children; (0,) if the layout is consecutive.
         chunks: (chunk_capacity, 2) first row and number of rows of every chunk.
         levels: (level_capacity, classes + 1) where the chunks of every class begin in a level.
         steps: () number of chunks if there is one degree class, else number of levels.
@@ -83,62 +86,64 @@ def size_class(size: int) -> int:
     return -(-size // step) * step
 
 
-def build_schedule(topology: Topology, capacity: int) -> Schedule:
+def build_schedule(topology: Topology, padded: bool) -> Schedule:
     """Cuts a topology into chunks.
 
     Args:
         topology: N nodes.
-        capacity: Room for nodes, at least N.
+        padded: Whether to leave room up to a size class, or only what the chunks need.
     """
-    parents_of = np.flatnonzero(~topology.is_leaf)
-    counts = topology.child_counts[parents_of]
+    families = np.flatnonzero(~topology.is_leaf)
+    counts = topology.child_counts[families]
     classes, exact, of_class = _degree_classes(counts, topology)
-    depth = topology.node_depths[parents_of]
-    key = (topology.depth - depth).astype(np.int64) * len(classes) + of_class
+    many = len(classes) > 1
+    # Deepest level first, then by class; families of one level and class keep their order.
+    key = (topology.depth - 1 - topology.node_depths[families]).astype(np.int64) * max(len(classes), 1) + of_class
     order = np.argsort(key, kind="stable")
     groups, group_starts, group_sizes = np.unique(key[order], return_index=True, return_counts=True)
 
-    levels = topology.depth
     width = _NARROW if topology.size > 1024 and len(order) < _DEEP * len(groups) else _WIDE
-    if capacity <= 1024:
+    if topology.size <= 1024:
         width = min(width, 128)
     rows = np.maximum(1, width // np.asarray(classes or [1]))
-    class_of_group = groups % max(len(classes), 1)
-    chunks_in_group = -(-group_sizes // rows[class_of_group])
-    chunks = _chunk_table(group_starts, group_sizes, rows[class_of_group], chunks_in_group)
-
-    # Chunk offsets of every (level, class): a running count over all pairs, empty ones included.
-    per_pair = np.zeros(levels * len(classes), np.int64)
-    # The deepest families lie one level above the deepest nodes.
-    per_pair[groups - len(classes)] = chunks_in_group
+    rows_of_group = rows[groups % max(len(classes), 1)]
+    chunks_in_group = -(-group_sizes // rows_of_group)
+    chunks = _chunk_table(group_starts, group_sizes, rows_of_group, chunks_in_group)
+    # Where the chunks of every (level, class) begin: a running count over all pairs, empty ones included.
+    per_pair = np.zeros(topology.depth * len(classes), np.int64)
+    per_pair[groups] = chunks_in_group
     offsets = np.concatenate([[0], np.cumsum(per_pair)])
-    table = offsets[np.arange(levels)[:, None] * len(classes) + np.arange(len(classes) + 1)]
+    levels = offsets[np.arange(topology.depth)[:, None] * len(classes) + np.arange(len(classes) + 1)]
 
+    grouped = bool(np.all(np.diff(topology.children) == 1))
+    consecutive = topology.equal_degree and grouped
+    room = topology.size + ((int(rows[0]) - 1) * classes[0] if consecutive else 0)
+    capacity = size_class(room) if padded else room
     floor = max(capacity // 64, 16)
-    many = len(classes) > 1
     layout = Layout(
         capacity=capacity,
         chunk_capacity=max(floor, size_class(len(chunks))),
-        level_capacity=max(floor, size_class(levels)) if many else 1,
+        level_capacity=max(floor, size_class(topology.depth)) if many else 1,
         degrees=classes,
         exact=exact,
         width=width,
-        grouped=bool(np.all(np.diff(topology.children) == 1)),
+        grouped=grouped,
         uniform=topology.equal_degree,
+        consecutive=consecutive,
     )
-    slack = capacity + (int(rows.max()) if len(classes) else 1)
-    starts = topology.first_child[parents_of[order]]
-    if layout.grouped and topology.size > 1:
+    starts = topology.first_child[families[order]]
+    if grouped and topology.size > 1:
         starts = starts + topology.children[0]
+    slack = capacity + int(rows.max())
     return Schedule(
         layout=layout,
-        nodes=_padded(parents_of[order], slack),
+        nodes=_padded(families[order], slack),
         starts=_padded(starts, slack),
-        counts=_padded(counts[order], slack),
+        counts=_padded(counts[order], 0 if consecutive else slack),
         chunks=_padded(chunks, layout.chunk_capacity),
-        levels=_padded(table, layout.level_capacity) if many else np.zeros((1, 1), np.int32),
-        steps=np.int32(levels if many else len(chunks)),
-        children=np.zeros(0, np.int32) if layout.grouped else _padded(topology.children, capacity),
+        levels=_padded(levels, layout.level_capacity) if many else np.zeros((1, 1), np.int32),
+        steps=np.int32(topology.depth if many else len(chunks)),
+        children=_padded(topology.children, 0 if grouped else capacity),
         has_children=np.pad(~topology.is_leaf, (0, capacity - topology.size)),
         has_parent=np.pad(~topology.is_root, (0, capacity - topology.size)),
     )
@@ -167,5 +172,8 @@ def _chunk_table(
 
 
 def _padded(values: NDArray[Any], size: int) -> NDArray[np.int32]:
+    """`size` rows of 32-bit integers; 0 rows for what the layout does not read."""
+    if size == 0:
+        return np.zeros((0, *values.shape[1:]), np.int32)
     room = [(0, size - len(values))] + [(0, 0)] * (values.ndim - 1)
     return np.pad(values.astype(np.int32), room)

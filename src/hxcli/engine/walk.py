@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from hxcli.engine.places import locate
 from hxcli.engine.schedule import Layout, Schedule
 
 Sizes: TypeAlias = tuple[int, int, int, int]
@@ -120,44 +121,22 @@ def _walk_chunks(
     )
 
     def visit(which: int, chunk: Any, buffers: Groups) -> Groups:
-        degree = layout.degrees[which]
-        lanes = jnp.arange(layout.rows(degree), dtype=jnp.int32)
-        first, length = schedule.chunks[chunk]
-        real = lanes < length
-        # Rows past the end repeat the last family, so that no step ever sees a value that is not the tree's.
-        rows = first + jnp.minimum(lanes, length - 1)
-        node, start = _take(schedule.nodes, rows), _take(schedule.starts, rows)
-        slots = jnp.arange(degree, dtype=jnp.int32)[None]
-        real_child = jnp.broadcast_to(real[:, None], (len(lanes), degree))
-        if layout.exact[which]:
-            count = jnp.full(lanes.shape, degree, jnp.int32)
-            child = start[:, None] + slots
-        else:
-            count = _take(schedule.counts, rows)
-            child = start[:, None] + jnp.minimum(slots, count[:, None] - 1)
-            real_child &= slots < count[:, None]
-        if not layout.grouped:
-            child = _take(schedule.children, child)
-
-        held = child if upwards else node
+        places = locate(layout, schedule, which, chunk)
+        held = places.children if upwards else places.nodes
         flat = steps[which](
-            count,
+            places.counts,
             *params,
-            *(_take(x, node) for x in nodes),
-            *(_take(x, child) for x in children),
-            *(_take(x, held) for x in buffers[0]),
+            *(places.nodes.take(x) for x in nodes),
+            *(places.children.take(x) for x in children),
+            *(held.take(x) for x in buffers[0]),
         )
         new = _split_outputs(flat, sizes)
-        # Places past the end are distinct, so that the scatter may assume so; it drops them.
-        to_node = jnp.where(real, node, size + lanes)
-        beyond = size + jnp.arange(child.size, dtype=jnp.int32).reshape(child.shape)
-        to_child = jnp.where(real_child, child, beyond)
-        to_held = to_node if upwards else to_child
+        written = places.nodes if upwards else places.children
         return (
-            [_put(old, to_held, value) for old, value in zip(buffers[0], new[0], strict=True)],
-            [_put(old, to_node, value) for old, value in zip(buffers[1], new[1], strict=True)],
-            [_put(old, to_child, value) for old, value in zip(buffers[2], new[2], strict=True)],
-            [old + _masked(real, value).sum(0) for old, value in zip(buffers[3], new[3], strict=True)],
+            [written.put(old, value) for old, value in zip(buffers[0], new[0], strict=True)],
+            [places.nodes.put(old, value) for old, value in zip(buffers[1], new[1], strict=True)],
+            [places.children.put(old, value) for old, value in zip(buffers[2], new[2], strict=True)],
+            [old + _masked(places.real, value).sum(0) for old, value in zip(buffers[3], new[3], strict=True)],
         )
 
     steps_taken = schedule.steps
@@ -177,14 +156,6 @@ def _walk_chunks(
         return buffers
 
     return lax.fori_loop(0, steps_taken, visit_level, buffers)
-
-
-def _take(array: Any, index: Any) -> Any:
-    return array.at[index].get(mode="promise_in_bounds")
-
-
-def _put(array: Any, index: Any, values: Any) -> Any:
-    return array.at[index].set(values, mode="drop", unique_indices=True)
 
 
 def _walk_levels(

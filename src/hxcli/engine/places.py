@@ -1,0 +1,100 @@
+"""Where the families of one chunk lie in the arrays of a tree, and how to read and write there."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+from jax import lax
+
+from hxcli.engine.schedule import Layout, Schedule
+
+
+class Spots(NamedTuple):
+    """Nodes in any order.
+
+    Attributes:
+        index: Node numbers, of any shape.
+        target: The same with every place that is not to be written beyond the end of the arrays, all distinct.
+    """
+
+    index: Any
+    target: Any
+
+    def take(self, array: Any) -> Any:
+        """The rows of the nodes."""
+        return array.at[self.index].get(mode="promise_in_bounds")
+
+    def put(self, array: Any, values: Any) -> Any:
+        """The array with the rows replaced; the scatter may assume distinct places and drops those beyond."""
+        return array.at[self.target].set(values, mode="drop", unique_indices=True)
+
+
+class Run(NamedTuple):
+    """Consecutive nodes, family by family.
+
+    Attributes:
+        start: Number of the first.
+        real: (rows,) mask of the families that belong to the chunk.
+        degree: Children of every family.
+    """
+
+    start: Any
+    real: Any
+    degree: int
+
+    def take(self, array: Any) -> Any:
+        """The rows of the nodes, `(rows, degree, *trailing)`."""
+        rows = lax.dynamic_slice_in_dim(array, self.start, self.real.shape[0] * self.degree)
+        return rows.reshape(*self.real.shape, self.degree, *array.shape[1:])
+
+    def put(self, array: Any, values: Any) -> Any:
+        """The array with the rows of the real families replaced."""
+        mask = self.real.reshape(self.real.shape + (1,) * (values.ndim - 1))
+        kept = jnp.where(mask, values, self.take(array))
+        return lax.dynamic_update_slice_in_dim(array, kept.reshape(-1, *array.shape[1:]), self.start, 0)
+
+
+class Chunk(NamedTuple):
+    """The families that one step of the loop handles.
+
+    Attributes:
+        real: (rows,) mask of the families that belong to the chunk; the others compute what is thrown away.
+        counts: (rows,) number of children.
+        nodes: Places of the families' nodes, (rows,).
+        children: Places of their children, (rows, degree).
+    """
+
+    real: Any
+    counts: Any
+    nodes: Spots
+    children: Spots | Run
+
+
+def locate(layout: Layout, schedule: Schedule, which: int, chunk: Any) -> Chunk:
+    """Finds the families of a chunk of the degree class `layout.degrees[which]`."""
+    degree = layout.degrees[which]
+    lanes = jnp.arange(layout.rows(degree), dtype=jnp.int32)
+    first, length = schedule.chunks[chunk, 0], schedule.chunks[chunk, 1]
+    real = lanes < length
+    if layout.consecutive:
+        nodes = lax.dynamic_slice_in_dim(schedule.nodes, first, len(lanes))
+        counts = jnp.full(lanes.shape, degree, jnp.int32)
+        spots = Spots(nodes, jnp.where(real, nodes, layout.capacity + lanes))
+        return Chunk(real, counts, spots, Run(schedule.starts[first], real, degree))
+    # Rows past the end repeat the last family, and slots past a family's last child repeat that child, so that
+    # no step ever sees a value that is not the tree's.
+    rows = Spots(first + jnp.minimum(lanes, length - 1), None)
+    nodes, starts, counts = (rows.take(x) for x in (schedule.nodes, schedule.starts, schedule.counts))
+    slots = jnp.arange(degree, dtype=jnp.int32)[None]
+    inside = real[:, None] & (slots < counts[:, None])
+    children = starts[:, None] + (slots if layout.exact[which] else jnp.minimum(slots, counts[:, None] - 1))
+    if not layout.grouped:
+        children = Spots(children, None).take(schedule.children)
+    beyond = layout.capacity + jnp.arange(children.size, dtype=jnp.int32).reshape(children.shape)
+    return Chunk(
+        real,
+        counts,
+        Spots(nodes, jnp.where(real, nodes, layout.capacity + lanes)),
+        Spots(children, jnp.where(inside, children, beyond)),
+    )
