@@ -14,7 +14,7 @@ from hxcli.inputs import InputOptions, read_inputs
 from hxcli.products import Products
 from hxcli.reconstruction import Reconstruction
 from hxcli.run_record import Stage, run_record
-from hxcli.runtime import RuntimeOptions, prepare, started
+from hxcli.runtime import RuntimeOptions, prepare, started, versions
 from hxcli.traits import MatchReport
 
 Progress = Callable[[str], None]
@@ -100,6 +100,8 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
         reconstructions=reconstructions,
         device=device,
         precision=job.runtime.precision,
+        threads=job.runtime.threads,
+        libraries=versions(),
         seed=job.seed,
         notes=notes,
         stages=stages,

@@ -39,6 +39,8 @@ def run_record(
     reconstructions: Sequence[Reconstruction],
     device: str,
     precision: int,
+    threads: int | None,
+    libraries: Mapping[str, str],
     seed: int | None,
     notes: Sequence[str],
     stages: Sequence[Stage],
@@ -48,13 +50,15 @@ def run_record(
     Only the block `timings` differs between two runs with the same inputs, options and versions.
     """
     return {
-        "hxcli": __version__,
+        "version": __version__,
+        "libraries": dict(libraries),
         "command": command,
         "command_line": list(command_line),
         "inputs": _inputs(options, inputs),
         "options": _plain(dict(model_options) | _reading_options(options)),
         "device": device,
         "precision": precision,
+        "threads": threads,
         "seed": seed,
         "results": [_result(*each) for each in zip(inputs.matches, reconstructions, strict=True)],
         "notes": list(notes),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -139,17 +140,23 @@ class DeviceList:
 def devices() -> DeviceList:
     """Lists the devices that `--device` can name."""
     prepare(RuntimeOptions())
-    import jax
-    import jaxlib.version
-
     with _quiet_start() as said:
         found = _all_devices()
-    versions = {"jax": jax.__version__, "jaxlib": jaxlib.version.__version__}
     try:
         folder = str(cache_folder())
     except RuntimeError:
         folder = ""
-    return DeviceList(tuple((name_of(d), d.device_kind) for d in found), tuple(said), versions, folder)
+    return DeviceList(tuple((name_of(d), d.device_kind) for d in found), tuple(said), versions(), folder)
+
+
+def versions() -> dict[str, str]:
+    """Library -> version, for those that decide what is computed."""
+    import jax
+    import jaxlib.version
+    import numpy as np
+
+    python = ".".join(map(str, sys.version_info[:3]))
+    return {"jax": jax.__version__, "jaxlib": jaxlib.version.__version__, "numpy": np.__version__, "Python": python}
 
 
 def name_of(device: jax.Device) -> str:

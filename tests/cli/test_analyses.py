@@ -9,6 +9,8 @@ import json
 
 import pytest
 
+from hxcli import __version__
+
 FILES = ("tree.nwk", "traits.csv")
 COMMANDS = {"ancestral": (), "mean": (), "posterior": ("--sigma2", "0.5")}
 
@@ -48,6 +50,8 @@ def test_the_record_says_how(hx, here):
     assert hx("ancestral", *FILES, "-o", "new/run", "--column", "mass", "--device", "cpu").code == 0
     record = json.loads((here / "new" / "run.json").read_text())
     assert record["command"] == "ancestral"
+    assert record["version"] == __version__
+    assert set(record["libraries"]) == {"jax", "jaxlib", "numpy", "Python"}
     assert record["inputs"]["tree"] == {
         "file": "tree.nwk",
         "sha256": hashlib.sha256((here / "tree.nwk").read_bytes()).hexdigest(),
