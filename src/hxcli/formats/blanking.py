@@ -20,6 +20,8 @@ Bytes = NDArray[np.uint8]
 Offsets = NDArray[np.signedinteger]
 
 QUOTED = 1
+# Bytes. Longer than any name: what follows a quote or a comma that is missing.
+LONGEST_LABEL = 1_000_000
 _OPEN, _CLOSE, _QUOTE = ord("["), ord("]"), ord("'")
 _NORMAL, _COMMENT, _LABEL = range(3)
 # Events handled as Python integers at a time: bounds the memory of a text made of brackets.
@@ -69,8 +71,13 @@ class Blanked:
         """The labels between pairs of offsets, which ascend, without their quotes.
 
         Raises:
-            InputError: Text right behind or before a quoted label, a line break inside one.
+            InputError: Text right behind or before a quoted label, a line break inside one, a label longer than
+                `LONGEST_LABEL`.
         """
+        if len(starts) and (ends - starts).max() > LONGEST_LABEL:
+            first = int(starts[(ends - starts).argmax()])
+            size = int((ends - starts).max())
+            raise self.source.error(f"a name of {size} bytes", "is a quote, a comma or a bracket missing?", first)
         if len(self.quote_starts) and len(starts):
             label = np.maximum(np.searchsorted(starts, self.quote_starts, side="right") - 1, 0)
             inside = (self.quote_starts > starts[label]) & (self.quote_starts < ends[label])

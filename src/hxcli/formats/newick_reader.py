@@ -67,10 +67,12 @@ def read_tree(
 
 def _refuse_other_text(blanked: Blanked) -> None:
     """A text without any bracket is something else, unless it is a single tip with a length (`A:1.5;`)."""
-    words = blanked.blank.tobytes().split() if b"(" not in blanked.source.data else []
+    if b"(" in blanked.source.data:
+        return
+    words = blanked.blank[:100_000].tobytes().split()
     if not words or (len(words) == 1 and words[0].endswith(b";") and b":" in words[0]):
         return
-    first = blanked.source.data.lstrip().split(b"\n")[0].split(b"\r")[0]
+    first = blanked.source.data[:100_000].lstrip().split(b"\n")[0].split(b"\r")[0]
     kind = "it looks like a table" if b"\t" in first or b"," in first else "it has no '('"
     raise blanked.source.error(f"not a tree file: {kind}", "give a Newick, NEXUS, phyloXML or NeXML file")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def read_translate(blanked: Blanked, start: int, end: int) -> dict[str, str]:
     return table
 
 
-@dataclass
+@dataclass(eq=False)
 class Translation:
     """From the labels of one TREES block to names.
 
@@ -88,7 +89,6 @@ class Translation:
     taxa: list[Taxa]
     names: dict[str, str] = field(default_factory=dict)
     _strangers: dict[str, None] = field(default_factory=dict)
-    _known: set[str] | None = None
 
     def rename(
         self, tips: list[str], inner: list[str], refuse: Callable[[int, str, str], InputError]
@@ -141,7 +141,7 @@ class Translation:
         # A number is a name where TAXLABELS has it, or where numbers are names at all.
         numbered = [i for i, tip in enumerate(tips) if tip.isascii() and tip.isdigit() and tip not in known]
         found = list(tips)
-        if numbered and not any(label.isdigit() for label in known):
+        if numbered and not self._has_numbers:
             if any(taxa.labels != labels for taxa in self.taxa[1:]):
                 advice = "use names, or LINK the trees to one TAXA block"
                 raise refuse(numbered[0], f"tip {shorten(tips[numbered[0]])} could be of several TAXA blocks", advice)
@@ -154,13 +154,16 @@ class Translation:
         self._note_strangers(found)
         return found
 
-    @property
+    @cached_property
+    def _has_numbers(self) -> bool:
+        """Whether TAXLABELS has names that are numbers."""
+        return any(label.isdigit() for label in self._listed)
+
+    @cached_property
     def _listed(self) -> set[str]:
         """All names of TAXLABELS; without any, those of TRANSLATE."""
-        if self._known is None:
-            labels = (label for taxa in self.taxa for label in taxa.labels)
-            self._known = set(labels if self.taxa else self.names.values())
-        return self._known
+        labels = (label for taxa in self.taxa for label in taxa.labels)
+        return set(labels if self.taxa else self.names.values())
 
     def _note_strangers(self, names: list[str]) -> None:
         strangers = [name for name in names if name not in self._listed]
