@@ -18,25 +18,24 @@ def on_a_terminal(*arguments: str, until: bytes = b"", wait: float = 0) -> tuple
     The tree comes on standard input, but only after a wait and once the terminal has got `until`.
     """
     ours, theirs = pty.openpty()
-    run = subprocess.Popen(
-        [sys.executable, "-m", "hxcli", *arguments], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=theirs
-    )
-    os.close(theirs)
-    assert run.stdin is not None
-    time.sleep(wait)
-    shown = b""
-    while until not in shown:
-        shown += os.read(ours, 4096)
-    with open("tree.nwk", "rb") as tree, run.stdin as stdin:
-        stdin.write(tree.read())
-    # A pseudo-terminal whose other end is closed gives an error, not an end.
-    try:
-        while piece := os.read(ours, 4096):
-            shown += piece
-    except OSError:
-        pass
+    command = [sys.executable, "-m", "hxcli", *arguments]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=theirs) as run:
+        os.close(theirs)
+        assert run.stdin is not None
+        time.sleep(wait)
+        shown = b""
+        while until not in shown:
+            shown += os.read(ours, 4096)
+        with open("tree.nwk", "rb") as tree, run.stdin as stdin:
+            stdin.write(tree.read())
+        # A pseudo-terminal whose other end is closed gives an error, not an end.
+        try:
+            while piece := os.read(ours, 4096):
+                shown += piece
+        except OSError:
+            pass
     os.close(ours)
-    return run.wait(60), shown.decode()
+    return run.returncode, shown.decode()
 
 
 def test_a_long_stage_is_named_and_the_summary_has_a_header(here, monkeypatch):
