@@ -79,11 +79,13 @@ class Blanked:
             size = int((ends - starts).max())
             raise self.source.error(f"a name of {size} bytes", "is a quote, a comma or a bracket missing?", first)
         if len(self.quote_starts) and len(starts):
-            label = np.maximum(np.searchsorted(starts, self.quote_starts, side="right") - 1, 0)
-            inside = (self.quote_starts > starts[label]) & (self.quote_starts < ends[label])
+            # Only the quotes among these labels: a file of many trees must not look at all of them for each.
+            quotes = self.quote_starts[slice(*np.searchsorted(self.quote_starts, (starts[0], ends[-1])))]
+            label = np.searchsorted(starts, quotes, side="right") - 1
+            inside = (quotes > starts[label]) & (quotes < ends[label])
             if inside.any():
-                advice = "quote the whole name"
-                raise self.source.error("a quote inside a label", advice, int(self.quote_starts[inside.argmax()]))
+                offset = int(quotes[inside.argmax()])
+                raise self.source.error("a quote inside a label", "quote the whole name", offset)
         glued = (self.blank[starts] == QUOTED) & (self.blank[ends - 1] != QUOTED)
         if glued.any():
             raise self._glued(int(starts[glued.argmax()]), int(ends[glued.argmax()]))

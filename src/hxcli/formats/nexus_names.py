@@ -37,7 +37,9 @@ def read_taxlabels(blanked: Blanked, start: int, end: int) -> list[str]:
     """
     _, starts, ends = tokens(blanked, start, end, _LABEL_CLASSES)
     data = blanked.source.data
-    for i in np.flatnonzero(np.isin(ends[:-1], blanked.comment_starts) & np.isin(starts[1:], blanked.comment_ends)):
+    first, last = np.searchsorted(blanked.comment_starts, (start, end))
+    comments, behind = blanked.comment_starts[first:last], blanked.comment_ends[first:last]
+    for i in np.flatnonzero(np.isin(ends[:-1], comments) & np.isin(starts[1:], behind)):
         if data[ends[i] : starts[i + 1]].count(b"]") == data[ends[i] : starts[i + 1]].count(b"["):
             raise blanked.source.error("comment inside a label", "move the comment behind the label", int(ends[i]))
     return blanked.labels(starts, ends)
@@ -165,11 +167,14 @@ class Translation:
         labels = (label for taxa in self.taxa for label in taxa.labels)
         return set(labels if self.taxa else self.names.values())
 
+    @cached_property
+    def _folded_names(self) -> set[str]:
+        return {_folded(name) for name in self._listed}
+
     def _note_strangers(self, names: list[str]) -> None:
         strangers = [name for name in names if name not in self._listed]
         if strangers:
-            known = {_folded(name) for name in self._listed}
-            self._strangers.update((name, None) for name in strangers if _folded(name) not in known)
+            self._strangers.update((name, None) for name in strangers if _folded(name) not in self._folded_names)
 
 
 def _folded(name: str) -> str:
