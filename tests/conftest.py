@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,16 @@ SHARED = Path(os.environ.get("HX_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.fixture(scope="session")
-def reference() -> Path:
-    """The folder of results of independent R tools, one folder for every data set."""
-    folder = SHARED / "reference"
-    if not folder.is_dir():
-        pytest.skip(f"no folder {folder.name} beside the checkout: independent results were not compared")
+def reference() -> Callable[[str], Path]:
+    """Name of a data set -> the folder with results of independent R tools for it.
+
+    All data sets are in the folder beside the checkout; some are in tests/data, for a clone that stands alone.
+    """
+
+    def folder(name: str) -> Path:
+        for place in (SHARED / "reference" / name, ROOT / "tests" / "data" / "reference" / name):
+            if place.is_dir():
+                return place
+        pytest.skip(f"the independent results for {name} are not here (no {SHARED.name} folder beside the checkout)")
+
     return folder

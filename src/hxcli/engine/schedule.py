@@ -17,6 +17,7 @@ from hxcli.engine.topology import Topology
 
 # Children handled by one chunk: measured on a CPU, where wider chunks no longer hide the cost of a step.
 _WIDE, _NARROW = 2048, 16
+_USUAL_DEGREES = (1, 2, 4, 8)
 # Below this mean number of families in a level, a wide chunk would mostly compute what is thrown away.
 _DEEP = 8
 
@@ -81,8 +82,9 @@ class Schedule:
 
 
 def size_class(size: int) -> int:
-    """The smallest of four steps an octave that is at least `size`."""
-    step = 1 << max(size.bit_length() - 3, 0)
+    """The smallest of four steps an octave, from 64 on, that is at least `size`."""
+    size = max(size, 64)
+    step = 1 << ((size - 1).bit_length() - 3)
     return -(-size // step) * step
 
 
@@ -156,7 +158,10 @@ def _degree_classes(
     if topology.equal_degree:
         return (int(counts[0]),), (True,), np.zeros(len(counts), np.int64)
     powers = np.int64(1) << np.ceil(np.log2(np.maximum(counts, 1))).astype(np.int64)
-    classes, of_class = np.unique(powers, return_inverse=True)
+    # The small classes are always there up to the largest, so that most trees with polytomies share one program.
+    usual = [degree for degree in _USUAL_DEGREES if degree <= powers.max(initial=0)]
+    classes = np.unique(np.concatenate([powers, np.asarray(usual, np.int64)]))
+    of_class = np.searchsorted(classes, powers)
     return tuple(classes.tolist()), tuple((classes <= 2).tolist()), of_class.astype(np.int64)
 
 
