@@ -26,8 +26,8 @@ _OPEN, _CLOSE, _QUOTE = ord("["), ord("]"), ord("'")
 _NORMAL, _COMMENT, _LABEL = range(3)
 # Events handled as Python integers at a time: bounds the memory of a text made of brackets.
 _EVENTS = 1 << 18
-_EVENT_TABLE = np.zeros(256, bool)
-_EVENT_TABLE[[_OPEN, _CLOSE, _QUOTE]] = True
+# Bytes looked at together: what is made of them stays in the processor's cache.
+_PIECE = 1 << 18
 
 
 @dataclass(frozen=True, eq=False)
@@ -115,12 +115,17 @@ def offset_type(size: int) -> type[np.signedinteger]:
     return np.int32 if size < 2**31 - 1 else np.int64
 
 
-def positions(mask_table: NDArray[np.bool_], data: Bytes) -> Offsets:
-    """Ascending offsets of the bytes that a (256,) table marks."""
+def positions(data: Bytes, *characters: int) -> Offsets:
+    """Ascending offsets of the bytes that are one of the characters."""
     kind = offset_type(len(data))
-    step = 1 << 24
-    found = [np.flatnonzero(mask_table[data[i : i + step]]).astype(kind) + kind(i) for i in range(0, len(data), step)]
-    return np.concatenate(found) if found else np.zeros(0, kind)
+    found = [np.zeros(0, kind)]
+    for begin in range(0, len(data), _PIECE):
+        piece = data[begin : begin + _PIECE]
+        mask = piece == characters[0]
+        for character in characters[1:]:
+            mask |= piece == character
+        found.append(np.flatnonzero(mask).astype(kind) + kind(begin))
+    return np.concatenate(found)
 
 
 def blank_out(source: Source, label_breaks: bytes = b"") -> Blanked:
@@ -134,7 +139,9 @@ def blank_out(source: Source, label_breaks: bytes = b"") -> Blanked:
     """
     data = np.frombuffer(source.data, np.uint8)
     text = source.text if source.is_ascii else None
-    events = positions(_EVENT_TABLE, data) if any(c in source.data for c in (b"[", b"]", b"'")) else _none(data)
+    events = (
+        positions(data, _OPEN, _CLOSE, _QUOTE) if any(c in source.data for c in (b"[", b"]", b"'")) else _none(data)
+    )
     if not len(events):
         return Blanked(source, data, events, events, events, text)
     if b"'" in source.data:

@@ -11,8 +11,6 @@ from hxcli.formats.scan import scan_tree
 from hxcli.formats.source import Source
 from hxcli.phylogeny import Phylogeny
 
-_SEMICOLON = np.zeros(256, bool)
-_SEMICOLON[ord(";")] = True
 _SPACE = np.zeros(256, bool)
 _SPACE[list(b" \t\n\v\f\r")] = True
 
@@ -29,7 +27,7 @@ def read_newick(source: Source) -> tuple[list[Phylogeny], list[str]]:
     warnings: list[str] = []
     starts: list[int] = []
     start = 0
-    ends = positions(_SEMICOLON, blanked.blank).tolist()
+    ends = positions(blanked.blank, ord(";")).tolist()
     for end in [*ends, len(blanked.blank)]:
         terminated = end < len(blanked.blank)
         name = f"tree {len(trees) + 1}" if trees or len(ends) > 1 else ""

@@ -18,8 +18,6 @@ from hxcli.phylogeny import Phylogeny
 
 _HEADER = re.compile(rb"\s*#nexus", re.IGNORECASE)
 _WORD = re.compile(rb"\s*([^\s,;=()\[\]]+)")
-_SEMICOLON = np.zeros(256, bool)
-_SEMICOLON[ord(";")] = True
 _ENDS = (b"END", b"ENDBLOCK")
 # Blocks whose TAXLABELS name the taxa.
 _TAXA_BLOCKS = (b"TAXA", b"DATA", b"CHARACTERS")
@@ -79,7 +77,7 @@ def read_nexus(source: Source) -> tuple[list[Phylogeny], list[str]]:
 
 def _commands(reader: _Reader, start: int) -> Iterator[_Command]:
     """All commands but empty ones; text behind the last `;` is one more, whose end is that of the text."""
-    ends = positions(_SEMICOLON, reader.blanked.blank)
+    ends = positions(reader.blanked.blank, ord(";"))
     ends = ends[np.searchsorted(ends, start) :]
     for end in [*ends.tolist(), len(reader.text)]:
         word = _WORD.match(reader.text, start, end)
