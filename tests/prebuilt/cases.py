@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from hxcli.formats.node_names import mrca_tips
-from hxcli.formats.tables import read_table
 from hxcli.formats.source import read_source
+from hxcli.formats.tables import read_table
 from hxcli.formats.trees import analysable, pick_tree, read_trees
 from hxcli.phylogeny import Phylogeny
 from hxcli.traits import Observations, match

@@ -14,7 +14,6 @@ from hxcli.prebuilt.posterior import posterior
 from hxcli.traits import Observations
 from tests.prebuilt.cases import PRIMARY, agree, column, load, rows, scalars
 
-
 GLS = ["vertebrate", "geospiza", "anole", "shorebird", "sim_fossil200", "sim_ladder300"]
 EXACT = ["vertebrate", "geospiza", "anole"]
 
@@ -120,7 +119,9 @@ def test_posterior_with_missing_tips_and_known_errors(reference: Callable[[str],
 
 @pytest.mark.parametrize("name", list(PRIMARY))
 @pytest.mark.parametrize("estimator", ["REML", "ML"])
-def test_rate_with_known_errors_agrees_with_a_dense_search(reference: Callable[[str], Path], name: str, estimator: str) -> None:
+def test_rate_with_known_errors_agrees_with_a_dense_search(
+    reference: Callable[[str], Path], name: str, estimator: str
+) -> None:
     tree = "tree_pruned.nwk" if (reference(name) / "tree_pruned.nwk").exists() else "tree.nwk"
     phylogeny, observations = load(reference(name), tree)
     row = next(r for r in rows(reference(name) / "me_dense.csv") if r["method"].startswith(f"{estimator}_knownSE"))

@@ -34,7 +34,7 @@ def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tre
     """
     check_shapes(sweep, tree, names)
     if isinstance(tree.topology, Topology) and not tree.topology.symmetric:
-        return _run_on_frame(sweep, tree, names, params, key)
+        return _run_on_frame(sweep, tree, tree.topology, names, params, key)
     layout, schedule = _layout(tree)
     if not layout.degrees:
         return tree
@@ -70,9 +70,9 @@ def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tre
     return Tree(tree.topology, tree.schema, data)
 
 
-def _run_on_frame(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tree:
+def _run_on_frame(sweep: Sweep, tree: Tree, topology: Topology, names: set[str], params: Any, key: Any) -> Tree:
     """The sweep of a tree whose topology is a constant of the program that is being traced."""
-    frame = frame_of(tree.topology, padded=False)
+    frame = frame_of(topology, padded=False)
     data = {name: pad(value, frame.size) if name in names else value for name, value in tree.data.items()}
     swept = run(sweep, Tree(frame, tree.schema, data), names, params, key)
     written = {name: unpad(swept.data[name], tree.size) for name in (*sweep.writes, *sweep.writes_children)}
@@ -154,8 +154,8 @@ def check_shapes(sweep: Sweep, tree: Tree, names: set[str]) -> None:
 def _check_names(sweep: Sweep, out: Any) -> None:
     if not isinstance(out, Mapping):
         raise SchemaMismatch(
-            f"sweep {sweep.name!r} must return a dict with the fields {sorted((*sweep.writes, *sweep.writes_children))}, "
-            f"got {type(out).__name__}"
+            f"sweep {sweep.name!r} must return a dict with the fields "
+            f"{sorted((*sweep.writes, *sweep.writes_children))}, got {type(out).__name__}"
         )
     declared = {*sweep.writes, *sweep.writes_children}
     extra, missing = sorted(set(out) - declared), sorted(declared - set(out))
@@ -169,8 +169,8 @@ def _value(sweep: Sweep, name: str, value: Any, spec: FieldSpec, lead: tuple[int
     """The returned value as an array of exactly the field's shape and dtype."""
     if isinstance(value, ChildrenAxis):
         raise SchemaMismatch(
-            f"sweep {sweep.name!r}: {name!r} is a value of every child, expected one of the node: reduce it, for example "
-            f"with .sum(0), or declare {name!r} in writes_children=(...)"
+            f"sweep {sweep.name!r}: {name!r} is a value of every child, expected one of the node: reduce it, for "
+            f"example with .sum(0), or declare {name!r} in writes_children=(...)"
         )
     array = jnp.asarray(value)
     expected = (*lead, *spec.shape)
@@ -194,4 +194,4 @@ def _children_value(sweep: Sweep, name: str, value: Any, spec: FieldSpec, size: 
 
 def _is_safe(array: Any, spec: FieldSpec) -> bool:
     """Whether a cast loses no kind of number: Python scalars and integers widen, floats never become integers."""
-    return bool(jax.typeof(array).weak_type) or jnp.promote_types(array.dtype, spec.dtype) == spec.dtype
+    return bool(jnp.result_type(array, spec.dtype) == spec.dtype)

@@ -83,7 +83,7 @@ def family_sweep(
         return list(carried), [], [], []
     sizes = tuple(len(group) for group in inputs)
     out_sizes, jaxprs = steps
-    form = Form(upwards, (sizes[0] + len(constants), *sizes[1:]), out_sizes, jaxprs)
+    form = Form(upwards, (sizes[0] + len(constants), sizes[1], sizes[2], sizes[3]), out_sizes, jaxprs)
     operands, tree = jax.tree.flatten(schedule)
     flat = family_p.bind(
         *operands, *params, *constants, *nodes, *children, *carried, form=form, layout=layout, tree=tree

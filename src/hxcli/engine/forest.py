@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.engine.topology import IntArray, Topology, merge_topologies
-from hxcli.engine.tree import Tree, on_host
+from hxcli.engine.tree import Tree, as_array, on_host
 from hxcli.errors import SchemaMismatch
 
 
@@ -87,7 +87,7 @@ class Forest:
         """The trees of the forest, with their own topologies, from a tree on the merged topology."""
         fields = {name: _readable(value) for name, value in tree.data.items()}
         return [
-            Tree(topology, tree.schema, {name: jnp.asarray(value[place]) for name, value in fields.items()})
+            Tree(topology, tree.schema, {name: as_array(value[place]) for name, value in fields.items()})
             for topology, place in zip(self.topologies, self.places, strict=True)
         ]
 
@@ -99,7 +99,7 @@ class Forest:
 def _laid_out(parts: Sequence[Any], order: IntArray) -> Any:
     if all(not isinstance(part, jax.core.Tracer) and on_host(part) for part in parts):
         # Through numpy, where joining thousands of small arrays costs one copy and compiles nothing.
-        return jnp.asarray(np.concatenate([np.asarray(part) for part in parts])[order])
+        return jax.device_put(np.concatenate([np.asarray(part) for part in parts])[order])
     return jnp.concatenate(parts)[order]
 
 

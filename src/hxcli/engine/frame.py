@@ -7,7 +7,6 @@ import weakref
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from hxcli.engine.schedule import Layout, Schedule, build_schedule
 from hxcli.engine.topology import Topology
@@ -75,5 +74,5 @@ def frame_of(topology: Topology, *, padded: bool) -> Frame:
     if padded not in frames:
         # Concrete even when called while tracing: the arrays outlive the trace.
         with jax.ensure_compile_time_eval():
-            frames[padded] = jax.tree.map(jnp.asarray, Frame(build_schedule(topology, padded)))
+            frames[padded] = jax.tree.map(jax.device_put, Frame(build_schedule(topology, padded)))
     return frames[padded]

@@ -80,7 +80,9 @@ def _differentiate(primals: Any, tangents: Any, *, form: Form, layout: Layouts, 
 
     operands = [[*whole, *dot] for whole, dot in zip(inputs[:3], active[:3], strict=True)]
     operands[where] += carried
-    out = family_sweep(layout, jax.tree.unflatten(tree, schedule), form.upwards, step, *operands, active[3])
+    params, nodes, children = operands
+    arrays = jax.tree.unflatten(tree, schedule)
+    out = family_sweep(layout, arrays, form.upwards, step, params, nodes, children, active[3])
     zeros = [_zero(value) for value in results]
     return results, _merged(floats, out, _chosen(split(zeros, form.outputs), _not(floats)))
 
@@ -137,8 +139,9 @@ def _transpose(cotangents: Any, *operands: Any, form: Form, layout: Layouts, tre
     operands_back[where] += arriving[0]
     start = [jnp.zeros(_aval(value).shape, _aval(value).dtype) for value in inputs[3]]
     arrays = jax.tree.unflatten(tree, schedule)
+    params, nodes, children = operands_back
     to_carried, to_nodes, to_children, to_params = family_sweep(
-        layout, arrays, not form.upwards, step, *operands_back, start
+        layout, arrays, not form.upwards, step, params, nodes, children, start
     )
     # A value that no family wrote passes through: its cotangent is what its reader and its result send.
     passed = untouched(layout, arrays, form.upwards)

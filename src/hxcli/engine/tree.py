@@ -46,8 +46,8 @@ class Tree:
         """
         if not isinstance(schema, Schema):
             schema = Schema.from_dict(schema)
-        # From numpy, because a device-side fill would compile once for every new size.
-        data = {name: jnp.asarray(np.zeros((topology.size, *spec.shape), spec.dtype)) for name, spec in schema}
+        # From numpy and with device_put, because a fill and jnp.asarray compile once for every new size.
+        data = {name: jax.device_put(np.zeros((topology.size, *spec.shape), spec.dtype)) for name, spec in schema}
         return cls(topology, schema, data)
 
     @classmethod
@@ -57,7 +57,7 @@ class Tree:
         Raises:
             SchemaMismatch: An array's leading axis is not the number of nodes.
         """
-        arrays = {name: jnp.asarray(value) for name, value in sorted(data.items())}
+        arrays = {name: as_array(value) for name, value in sorted(data.items())}
         specs = {name: _spec_of(name, array, topology.size) for name, array in arrays.items()}
         return cls(topology, Schema.from_dict(specs), arrays)
 
@@ -97,7 +97,7 @@ class Tree:
         data = dict(self.data)
         for name, value in fields.items():
             spec = self._spec(name, f"use .update({name}=...) to add a field")
-            array = jnp.asarray(value, spec.dtype)
+            array = as_array(value, spec.dtype)
             if array.shape != (self.size, *spec.shape):
                 raise SchemaMismatch(f"field {name!r}: expected shape {(self.size, *spec.shape)}, got {array.shape}")
             data[name] = array
@@ -115,9 +115,9 @@ class Tree:
                 raise SchemaMismatch(f"field {name!r} is there already; use .set({name}=...) to replace its values")
             if value is None or isinstance(value, FieldSpec | tuple):
                 specs[name] = as_spec(value)
-                data[name] = jnp.zeros((self.size, *specs[name].shape), specs[name].dtype)
+                data[name] = jax.device_put(np.zeros((self.size, *specs[name].shape), specs[name].dtype))
             else:
-                data[name] = jnp.asarray(value)
+                data[name] = as_array(value)
                 specs[name] = _spec_of(name, data[name], self.size)
         return Tree(self.topology, Schema.from_dict(specs), dict(sorted(data.items())))
 
@@ -220,6 +220,13 @@ def _spec_of(name: str, array: Any, size: int) -> FieldSpec:
     return FieldSpec(array.shape[1:], array.dtype)
 
 
+def as_array(value: Any, dtype: Any = None) -> Any:
+    """A JAX array of a copy of the values; of numpy's without compiling, as jnp.asarray would for every new shape."""
+    if isinstance(value, np.ndarray):
+        return jax.device_put(np.array(value, dtype))
+    return jnp.asarray(value, dtype)
+
+
 def on_host(value: Any) -> bool:
     """Whether numpy sees the values without a copy from another device."""
     return not isinstance(value, jax.Array) or all(device.platform == "cpu" for device in value.devices())
@@ -232,7 +239,7 @@ def pad(value: Any, size: int) -> Any:
         return value
     if isinstance(value, jax.core.Tracer) or not on_host(value):
         return jnp.pad(value, room)
-    return jnp.asarray(np.pad(np.asarray(value), room))
+    return jax.device_put(np.pad(np.asarray(value), room))
 
 
 def unpad(value: Any, size: int) -> Any:
@@ -241,7 +248,7 @@ def unpad(value: Any, size: int) -> Any:
         return value
     if isinstance(value, jax.core.Tracer) or not on_host(value):
         return value[:size]
-    return jnp.asarray(np.asarray(value)[:size])
+    return jax.device_put(np.asarray(value)[:size])
 
 
 def _flatten(tree: Tree) -> tuple[tuple[Any, ...], Any]:

@@ -29,7 +29,7 @@ STATE = ("state", "state_variance")
 
 @up(reads=(), reads_children=(*EDGE, *LIKELIHOOD), writes=LIKELIHOOD)
 def likelihoods(node: Any, children: Any, params: Any) -> dict[str, Any]:
-    """What the observations below a node say about it; every field of `LIKELIHOOD` is `(D,)`, of `EDGE` () or `(D,)`."""
+    """What the observations below a node say about it: `LIKELIHOOD` fields are `(D,)`, `EDGE` fields () or `(D,)`."""
     over_edges = children.map(_over_edge)
     known = over_edges.known.max(0)
     number_known = over_edges.known.sum(0)

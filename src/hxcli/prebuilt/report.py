@@ -86,7 +86,7 @@ def _warnings(traits: Sequence[str], used: Sequence[int], sigma2: tuple[Any, str
             said.append(f"trait {trait!r} has too few values to estimate sigma2: its standard errors are empty")
         elif rate == 0:
             said.append(
-                f"trait {trait!r}: the estimate of sigma2 is 0 (equal values, or differences that the observation errors "
-                "explain): standard errors do not grow along the edges"
+                f"trait {trait!r}: the estimate of sigma2 is 0 (equal values, or differences that the observation "
+                "errors explain): standard errors do not grow along the edges"
             )
     return tuple(said)

@@ -1,0 +1,68 @@
+"""A model and a format are added by one function each and one line each, and everything else serves them."""
+
+from __future__ import annotations
+
+import json
+import sys
+import types
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hxcli import prebuilt
+from hxcli.formats import outputs
+from hxcli.inputs import InputOptions
+from hxcli.phylogeny import Phylogeny
+from hxcli.pipeline import Job, perform
+from hxcli.prebuilt.local_mean import local_means
+from hxcli.prebuilt.observed import observed_means
+from hxcli.prebuilt.report import reconstruction
+from hxcli.products import Products
+from hxcli.reconstruction import Reconstruction
+from hxcli.traits import Observations
+
+
+def plain_mean(phylogeny: Phylogeny, observations: Observations, *, level: float) -> Reconstruction:
+    """Stands for a contributor's model file."""
+    estimates = local_means(phylogeny, observed_means(phylogeny, observations))
+    return reconstruction(
+        phylogeny,
+        observations,
+        estimates,
+        np.full_like(estimates, 0.5),
+        level=level,
+        interval="CI",
+        parameters={"sigma2": (1.0, "given")},
+        root_how=("mine", "mine"),
+        method="a contributed model",
+    )
+
+
+def write_depths(phylogeny: Phylogeny, found: Reconstruction | None = None) -> bytes:
+    """Stands for a contributor's format file."""
+    return "".join(
+        f"{label}\t{depth}\n" for label, depth in zip(phylogeny.labels, phylogeny.topology.node_depths, strict=True)
+    ).encode()
+
+
+def test_a_model_and_a_format_take_one_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    module = types.ModuleType("contributed")
+    module.plain_mean = plain_mean  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "contributed", module)
+    monkeypatch.setitem(prebuilt.MODELS, "plain", "contributed:plain_mean")
+    monkeypatch.setitem(outputs.TREE_WRITERS, ".depths", write_depths)  # type: ignore[arg-type]
+    (tmp_path / "tree.nwk").write_text("(A:1,B:1)R;")
+    (tmp_path / "traits.csv").write_text("name,x\nA,1\nB,3\n")
+    tree, table, record = (str(tmp_path / f"out{end}") for end in (".depths", ".csv", ".json"))
+    job = Job(
+        model="plain",
+        inputs=InputOptions(str(tmp_path / "tree.nwk"), str(tmp_path / "traits.csv")),
+        products=Products(table, tree, record),
+        model_options={"level": 0.9},
+    )
+    outcome = perform(job)
+    assert Path(tree).read_text() == "R\t0\nA\t1\nB\t1\n"
+    assert Path(table).read_text().splitlines()[1].startswith("R,,A,B,2,x,,2.0,0.5,")
+    assert json.loads(Path(record).read_text())["results"][0]["method"] == "a contributed model"
+    assert outcome.reconstructions[0].level == 0.9
