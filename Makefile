@@ -88,11 +88,15 @@ format: $(INSTALLED)
 	'$(BIN)/ruff' check --fix .
 	'$(BIN)/ruff' format .
 
+# The scripts among benchmarks/*.py are those that run; the others help them.
+BENCHMARKS = $$(grep -l '__main__' benchmarks/*.py)
+
 bench: $(INSTALLED)
-	@set -e; for script in benchmarks/*.py; do echo "$$script"; '$(PY)' "$$script"; done
+	@'$(PY)' $(PIP) install --no-deps -r benchmarks/requirements.txt
+	@set -e; for script in $(BENCHMARKS); do echo "$$script"; '$(PY)' "$$script"; done
 
 bench-smoke: $(INSTALLED)
-	@set -e; for script in benchmarks/*.py; do echo "$$script --smoke"; '$(PY)' "$$script" --smoke; done
+	@set -e; for script in $(BENCHMARKS); do echo "$$script --smoke"; '$(PY)' "$$script" --smoke; done
 
 fuzz: $(INSTALLED)
 	'$(PY)' -m tests.fuzz.fuzz_trees --count $(FUZZ_COUNT) --seed $(FUZZ_SEED)
