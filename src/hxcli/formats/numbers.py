@@ -103,12 +103,12 @@ def columns_of_grid(grid: Grid, file: str, na: Sequence[str]) -> Columns:
     """
     width = len(grid.header)
     shape = (len(grid.lines), width)
-    values, missing, wrong = (array.reshape(shape) for array in numbers_of(grid.cells, na))
+    values, missing, wrong = numbers_of(grid.cells, na)
     return Columns(
         header=grid.header,
-        values=values,
-        missing=missing,
-        wrong=wrong,
+        values=values.reshape(shape),
+        missing=missing.reshape(shape),
+        wrong=wrong.reshape(shape),
         text=lambda row, column: str(grid.cells[row * width + column]),
         names=lambda column: tuple(grid.cells.gather_every(width, column).to_list()),
         lines=grid.lines,
