@@ -323,6 +323,9 @@ def rename(root: Node, translate: dict[str, str], taxa: list[list[str]]) -> None
 
 
 def read(text: str) -> list[Tree]:
-    """All trees of a text in either format."""
+    """All trees of a text in either format; comments may come before `#NEXUS`."""
     text = text.removeprefix("\ufeff")
-    return read_nexus(text) if text.lstrip(WHITE)[:6].lower() == "#nexus" else read_newick(text)
+    start = text.lstrip(WHITE)
+    while start.startswith("[") and "]" in start:
+        start = start[start.index("]") + 1 :].lstrip(WHITE)
+    return read_nexus(text) if start[:6].lower() == "#nexus" else read_newick(text)

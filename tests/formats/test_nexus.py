@@ -171,6 +171,11 @@ def test_names_are_in_taxlabels_whatever_their_underscores_and_case():
     assert read(TAXA + trees_block("TREE t = [&R] (a,(B_b,'C c'))")).warnings == ()
 
 
+def test_comments_may_come_first():
+    text = "[one] [two]\n#nexus[three]" + trees_block("TREE t = (A,B)")
+    assert read_trees(checked_source("f", text.encode())).format == "nexus"
+
+
 def test_carriage_returns_end_lines():
     text = "#NEXUS\rBEGIN TREES;\r\nTREE t = (A,\rB,,C);END;"
     with pytest.raises(InputError, match="line 4, column 3: tree 't': tip without a name"):
