@@ -319,6 +319,9 @@ def test_hostile_sizes_are_refused_or_read():
     assert len(one(b"(" + b"A" * 1_000_000 + b",B:1);").labels[1]) == 1_000_000
     with pytest.raises(InputError, match="line 1, column 2: a name of 5000000 bytes"):
         read(b"(" + b"A" * 5_000_000 + b",B:1);")
+    with pytest.raises(InputError, match="is not a number"):
+        read(b"(A:" + b"1" * 1_000_000 + b"x,B:1);")
+    assert not numerals.is_support("1" * 1_000_000 + "x")
     with pytest.raises(InputError, match="is not a number") as caught:
         read(b"(A:" + b"x" * 1_000_000 + b",B:1);")
     assert len(str(caught.value)) < 500

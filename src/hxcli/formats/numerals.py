@@ -10,7 +10,8 @@ from hxcli.errors import InputError
 from hxcli.formats.blanking import Blanked, Offsets, shorten
 from hxcli.phylogeny import FloatArray
 
-NUMBER = r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
+# A dot before the optional digits, so that a million digits with a letter behind are refused in one pass.
+NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = re.compile(NUMBER)
 _SUPPORT = re.compile(rf"{NUMBER}(?:/{NUMBER})*")
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
