@@ -23,6 +23,8 @@ Rename = Callable[[list[str], list[str], Callable[[int, str, str], InputError]],
 # From here on polars, which compares names in a fraction of the time, pays for its import.
 _MANY = 200_000
 _HYBRID = re.compile(r"#(?:H|LGT|R)?[0-9]+$")
+# Where it stands alone, `#12` may be a name, `#H12` hardly.
+_SURE_HYBRID = re.compile(r"#(?:H|LGT|R)[0-9]+")
 _ROOTED = re.compile(r"&([RU])", re.IGNORECASE)
 
 
@@ -134,7 +136,7 @@ def _refuse_networks(
             continue
         start = int(scanned.label_starts[tip_nodes[i]])
         unquoted = blanked.source.data[start : start + 1] == b"#"
-        if name in hybrids or name in seen or (unquoted and _HYBRID.fullmatch(name)):
+        if name in hybrids or name in seen or (unquoted and _SURE_HYBRID.fullmatch(name)):
             found = f"hybrid node {shorten(name)}: this is a phylogenetic network"
             raise refuse(i, found, "networks are not supported; quote the name if it is one")
         seen.add(name)
