@@ -117,7 +117,7 @@ def ungrouped(parents: NDArray[np.int64], seed: int = 0) -> NDArray[np.int64]:
     return place[parents[order]]
 
 
-# The large degrees of the mixed trees stay below the width of a chunk; `wide` has levels that no chunk holds.
+# Trees whose nodes have like degrees share compiled programs: the binary ones, the ragged ones up to degree 4.
 PARENTS = {
     "single": np.zeros(1, np.int64),
     "cherry": star(2),
@@ -127,10 +127,12 @@ PARENTS = {
     "ungrouped symmetric": np.array([0, 0, 0, 1, 2, 1, 2, 3, 4, 5, 6, 4, 3, 6, 5]),
     "caterpillar": caterpillar(7),
     "ladder": ladder(4),
-    "polytomies": by_levels([[5], [0, 3, 0, 2, 4], [0, 0, 0, 1, 0, 0, 0, 0, 3]]),
+    "ragged": by_levels([[3], [0, 2, 0]]),
+    "polytomies": by_levels([[4], [0, 3, 0, 4], [0, 0, 1, 0, 3, 0, 4]]),
+    "mixed degrees": by_levels([[3], [1, 4, 2], [2, 0, 1, 3, 0, 0, 1]]),
+    "ungrouped": ungrouped(by_levels([[3], [1, 2, 4], [3, *[0] * 5, 1]])),
+    "large polytomy": by_levels([[3], [1, 20, 2], [2, *[0] * 8, 3, *[0] * 13]]),
     "random binary": random_binary(8),
-    "mixed degrees": by_levels([[3], [1, 17, 2], [2, *[0] * 8, 3, *[0] * 7, 1, *[0] * 3][:20]]),
-    "ungrouped": ungrouped(by_levels([[3], [1, 9, 2], [2, *[0] * 8, 3, 0, 1]])),
     "zero edges": random_binary(8, seed=1),
 }
 NAMES = tuple(PARENTS)

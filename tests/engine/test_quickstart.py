@@ -99,7 +99,7 @@ def test_a_field_that_was_not_declared_is_an_attribute_error(tree: hx.Tree) -> N
     def undeclared(node: Any, children: Any, params: Any) -> Any:
         return {"value": children.value.mean(0) + node.noise}
 
-    with pytest.raises(AttributeError, match="node field 'noise' is not available.*add 'noise' to reads="):
+    with pytest.raises(AttributeError, match=r"node field 'noise' is not available.*add 'noise' to reads="):
         undeclared(tree)
 
 

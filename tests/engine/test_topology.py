@@ -156,7 +156,7 @@ def test_size_classes_grow_and_hold_what_they_must() -> None:
     assert np.all(classes >= sizes)
     assert np.all(np.diff(classes) >= 0)
     # At most a quarter of the room is spare, and few classes serve many sizes.
-    assert np.all(classes <= sizes * 1.25 + 1)
+    assert np.all(classes[sizes > 256] <= sizes[sizes > 256] * 1.25)
     assert len(set(classes)) < 60
 
 

@@ -215,8 +215,8 @@ def test_framed_trees_are_padded_to_a_size_class_and_pytrees_too() -> None:
     ragged = hx.from_parents([0, 0, 0, 1, 1, 1, 2, 2, 2, 2, 5])
     plain = hx.Tree.from_data(ragged, {"value": jnp.arange(11.0)})
     framed = plain.framed()
-    assert framed.size == 12
-    assert framed.value.tolist() == [*range(11), 0]
+    assert framed.size > 11
+    assert framed.value.tolist() == [*range(11)] + [0] * (framed.size - 11)
     assert framed.framed() is framed
     same = jax.tree.map(lambda x: x, framed)
     assert same.size == framed.size

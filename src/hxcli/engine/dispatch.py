@@ -14,7 +14,7 @@ from hxcli.engine.frame import Frame, frame_of
 from hxcli.engine.schema import FieldSpec, Schema
 from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree, pad, unpad
-from hxcli.engine.views import Children, ChildrenAxis, Node, Parent
+from hxcli.engine.views import NO_ARRAY, Children, ChildrenAxis, Node, Parent
 from hxcli.engine.walk import Groups, Layouts, Symmetric, untouched
 from hxcli.errors import SchemaMismatch
 
@@ -108,12 +108,24 @@ def _up_step(
         real = jnp.arange(size) < degree
         if not layout.uniform:
             seen = {name: ChildrenAxis(value, real, exact) for name, value in seen.items()}
-        out = sweep.function(Node(node, sweep.name), Children(seen, sweep.name), params)
+        out = _called(sweep, Node(node, sweep.name), Children(seen, sweep.name), params)
         _check_names(sweep, out)
         at_children = [_children_value(sweep, name, out[name], schema[name], size) for name in sweep.writes_children]
         return [_value(sweep, name, out[name], schema[name], ()) for name in sweep.writes], [], at_children, []
 
     return step
+
+
+def _called(sweep: Sweep, node: Node, children: Children, params: Any) -> Any:
+    """What the function returns; a ChildrenAxis in a place for arrays is explained, on the user's line."""
+    try:
+        return sweep.function(node, children, params)
+    except TypeError as error:
+        # jax.numpy and numpy refuse the class by its name; a hook of ours would refuse `array * children.x` as well.
+        if ChildrenAxis.__name__ not in str(error):
+            raise
+        message = f"sweep {sweep.name!r}: a function of arrays was called with children; it {NO_ARRAY}"
+        raise SchemaMismatch(message).with_traceback(error.__traceback__) from None
 
 
 def _down_step(

@@ -97,15 +97,23 @@ class Children(View):
         return Children(out, self._sweep)
 
 
+NO_ARRAY = (
+    "needs an array of all children, but the nodes of this tree have different numbers of them: reduce with .sum(0), "
+    ".mean(0), .prod(0), .max(0) or .min(0), or use children.map(function) for each child"
+)
+
+
 class ChildrenAxis:
     """One field of the children of a node, on a tree whose nodes differ in their number of children.
 
     `sum`, `mean`, `prod`, `max` and `min` over axis 0 count the node's own children only, as does arithmetic
-    with another field of the children or with a value of the node. There is no array of k rows to slice,
-    because k differs from node to node; for anything else use `children.map(function)`.
+    with another field of the children or with a value of the node; dtypes are those of `jax.numpy`. There is no
+    array of k rows to slice, because k differs from node to node; for anything else use `children.map(function)`.
     """
 
     __slots__ = ("exact", "padded", "real")
+    # numpy then leaves arithmetic with its arrays to this class.
+    __array_ufunc__ = None
 
     def __init__(self, padded: Any, real: Any, exact: bool) -> None:
         self.padded = padded
@@ -121,17 +129,18 @@ class ChildrenAxis:
     def sum(self, axis: int = 0) -> Any:
         """Sum over the children, shape `(*trailing,)`."""
         _only_children(axis)
-        return self._filled(0).sum(0, dtype=self.padded.dtype)
+        return self._filled(0).sum(0)
 
     def prod(self, axis: int = 0) -> Any:
         """Product over the children, shape `(*trailing,)`."""
         _only_children(axis)
-        return self._filled(1).prod(0, dtype=self.padded.dtype)
+        return self._filled(1).prod(0)
 
     def mean(self, axis: int = 0) -> Any:
         """Mean over the children, shape `(*trailing,)`."""
-        total = self._filled(0).sum(0) if axis == 0 else _only_children(axis)
-        return total / self.real.sum().astype(jnp.result_type(total, jnp.float32))
+        _only_children(axis)
+        dtype = jax.eval_shape(lambda x: x.mean(0), self.padded).dtype
+        return self._filled(0).sum(0, dtype=dtype) / self.real.sum().astype(dtype)
 
     def max(self, axis: int = 0) -> Any:
         """Largest value among the children, shape `(*trailing,)`."""
@@ -178,10 +187,7 @@ class ChildrenAxis:
         return ChildrenAxis(-self.padded, self.real, self.exact)
 
     def _refuse(self, what: str) -> NoReturn:
-        raise SchemaMismatch(
-            f"{what} needs an array of all children, but the nodes of this tree have different numbers of them: "
-            "reduce with .sum(0), .mean(0), .prod(0), .max(0) or .min(0), or use children.map(function) for each child"
-        )
+        raise SchemaMismatch(f"{what} {NO_ARRAY}")
 
     def __getitem__(self, index: Any) -> NoReturn:
         self._refuse("indexing children")
@@ -196,15 +202,12 @@ class ChildrenAxis:
         self._refuse("a numpy function of children")
 
     def __getattr__(self, name: str) -> NoReturn:
-        if name == "__jax_array__":
-            # jax.numpy asks for this name and would else answer with a TypeError that does not help.
-            self._refuse("a jax.numpy function of children")
         if name.startswith("_"):
             raise AttributeError(name)
         self._refuse(f"children field attribute .{name}")
 
 
-def _only_children(axis: int) -> Any:
+def _only_children(axis: int) -> None:
     if axis != 0:
         raise SchemaMismatch(f"children are reduced over axis 0, the axis of the children; got axis={axis}")
 
