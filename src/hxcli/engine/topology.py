@@ -114,7 +114,8 @@ class Topology:
 
         Such a tree is a reshape away from its levels, unless it is a chain, which has as many levels as nodes.
         """
-        if not self.equal_degree or self.max_degree == 1:
+        # A full tree has at least 2**depth nodes; powers of the degree up to the depth of a caterpillar take minutes.
+        if not self.equal_degree or self.max_degree == 1 or self.depth >= self.size.bit_length():
             return False
         if self.size != sum(self.max_degree**level for level in range(self.depth + 1)):
             return False
