@@ -81,9 +81,11 @@ class Row:
 
     @property
     def missed(self) -> bool:
-        """Whether a wanted value was measured and is too large."""
+        """Whether there is a target and it was not reached, or not even measured in time."""
+        if self.ours is None:
+            return self.target is not None or self.bound is not None
         beyond = self.target is not None and self.ratio is not None and self.ratio > self.target
-        return beyond or (self.bound is not None and self.ours is not None and self.ours > self.bound)
+        return beyond or (self.bound is not None and self.ours > self.bound)
 
     def cells(self, judged: bool) -> list[str]:
         """The five cells."""
