@@ -21,6 +21,11 @@ class Spots(NamedTuple):
     index: Any
     target: Any
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the node numbers."""
+        return self.index.shape
+
     def take(self, array: Any) -> Any:
         """The rows of the nodes."""
         return array.at[self.index].get(mode="promise_in_bounds")
@@ -35,22 +40,25 @@ class Run(NamedTuple):
 
     Attributes:
         start: Number of the first.
-        real: (rows,) mask of the families that belong to the chunk.
-        degree: Children of every family.
+        real: (rows, degree) mask of the children of families that belong to the chunk.
     """
 
     start: Any
     real: Any
-    degree: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Families and children of each."""
+        return self.real.shape
 
     def take(self, array: Any) -> Any:
         """The rows of the nodes, `(rows, degree, *trailing)`."""
-        rows = lax.dynamic_slice_in_dim(array, self.start, self.real.shape[0] * self.degree)
-        return rows.reshape(*self.real.shape, self.degree, *array.shape[1:])
+        rows = lax.dynamic_slice_in_dim(array, self.start, self.real.size)
+        return rows.reshape(*self.shape, *array.shape[1:])
 
     def put(self, array: Any, values: Any) -> Any:
         """The array with the rows of the real families replaced."""
-        mask = self.real.reshape(self.real.shape + (1,) * (values.ndim - 1))
+        mask = self.real.reshape(self.shape + (1,) * (values.ndim - 2))
         kept = jnp.where(mask, values, self.take(array))
         return lax.dynamic_update_slice_in_dim(array, kept.reshape(-1, *array.shape[1:]), self.start, 0)
 
@@ -72,19 +80,22 @@ class Chunk(NamedTuple):
 
 
 def locate(layout: Layout, schedule: Schedule, which: int, chunk: Any) -> Chunk:
-    """Finds the families of a chunk of the degree class `layout.degrees[which]`."""
+    """Finds the families of a chunk of the degree class `layout.degrees[which]`; none of them if chunk is None."""
     degree = layout.degrees[which]
     lanes = jnp.arange(layout.rows(degree), dtype=jnp.int32)
-    first, length = schedule.chunks[chunk, 0], schedule.chunks[chunk, 1]
+    first, length = schedule.chunks[0 if chunk is None else chunk]
+    if chunk is None:
+        length = jnp.int32(0)
     real = lanes < length
     if layout.consecutive:
         nodes = lax.dynamic_slice_in_dim(schedule.nodes, first, len(lanes))
         counts = jnp.full(lanes.shape, degree, jnp.int32)
         spots = Spots(nodes, jnp.where(real, nodes, layout.capacity + lanes))
-        return Chunk(real, counts, spots, Run(schedule.starts[first], real, degree))
+        inside = jnp.broadcast_to(real[:, None], (len(lanes), degree))
+        return Chunk(real, counts, spots, Run(schedule.starts[first], inside))
     # Rows past the end repeat the last family, and slots past a family's last child repeat that child, so that
     # no step ever sees a value that is not the tree's.
-    rows = Spots(first + jnp.minimum(lanes, length - 1), None)
+    rows = Spots(first + jnp.minimum(lanes, jnp.maximum(length - 1, 0)), None)
     nodes, starts, counts = (rows.take(x) for x in (schedule.nodes, schedule.starts, schedule.counts))
     slots = jnp.arange(degree, dtype=jnp.int32)[None]
     inside = real[:, None] & (slots < counts[:, None])

@@ -120,42 +120,53 @@ def _walk_chunks(
         [jnp.zeros(aval.shape, aval.dtype) for aval in sum_avals],
     )
 
-    def visit(which: int, chunk: Any, buffers: Groups) -> Groups:
+    def flush(held: list[Any], staged: tuple[Any, list[Any]]) -> list[Any]:
+        places, values = staged
+        return [places.put(old, value) for old, value in zip(held, values, strict=True)]
+
+    def visit(which: int, chunk: Any, state: tuple[Groups, Any]) -> tuple[Groups, Any]:
+        # What the last chunk carried is written now, before this one reads, and not when it was computed: XLA keeps
+        # a buffer in place only if nothing may still read it when it is written, and it repeats reads at will.
+        (held, at_nodes, at_children, sums), staged = state
+        held = flush(held, staged)
         places = locate(layout, schedule, which, chunk)
-        held = places.children if upwards else places.nodes
+        linked, written = (places.children, places.nodes) if upwards else (places.nodes, places.children)
         flat = steps[which](
             places.counts,
             *params,
             *(places.nodes.take(x) for x in nodes),
             *(places.children.take(x) for x in children),
-            *(held.take(x) for x in buffers[0]),
+            *(linked.take(x) for x in held),
         )
         new = _split_outputs(flat, sizes)
-        written = places.nodes if upwards else places.children
-        return (
-            [written.put(old, value) for old, value in zip(buffers[0], new[0], strict=True)],
-            [places.nodes.put(old, value) for old, value in zip(buffers[1], new[1], strict=True)],
-            [places.children.put(old, value) for old, value in zip(buffers[2], new[2], strict=True)],
-            [old + _masked(places.real, value).sum(0) for old, value in zip(buffers[3], new[3], strict=True)],
-        )
+        at_nodes = [places.nodes.put(old, value) for old, value in zip(at_nodes, new[1], strict=True)]
+        at_children = [places.children.put(old, value) for old, value in zip(at_children, new[2], strict=True)]
+        sums = [old + _masked(places.real, value).sum(0) for old, value in zip(sums, new[3], strict=True)]
+        return (held, at_nodes, at_children, sums), (written, new[0])
 
-    steps_taken = schedule.steps
-    if len(layout.degrees) == 1:
-        return lax.fori_loop(
-            0,
-            steps_taken,
-            lambda i, buffers: visit(0, i if upwards else steps_taken - 1 - i, buffers),
-            buffers,
+    def visit_all(which: int, first: Any, last: Any, buffers: Groups) -> Groups:
+        """All chunks of one degree class in a range, in order, or from the last to the first going down."""
+        nowhere = locate(layout, schedule, which, None)
+        places = nowhere.nodes if upwards else nowhere.children
+        values = [jnp.zeros((*places.shape, *x.shape[1:]), x.dtype) for x in carried]
+        (held, *rest), staged = lax.fori_loop(
+            first,
+            last,
+            lambda i, state: visit(which, i if upwards else first + last - 1 - i, state),
+            (buffers, (places, values)),
         )
+        return (flush(held, staged), *rest)
+
+    if len(layout.degrees) == 1:
+        return visit_all(0, jnp.int32(0), schedule.steps, buffers)
 
     def visit_level(i: Any, buffers: Groups) -> Groups:
-        bounds = schedule.levels[i if upwards else steps_taken - 1 - i]
+        bounds = schedule.levels[i if upwards else schedule.steps - 1 - i]
         for which in range(len(layout.degrees)):
-            visit_one = lambda chunk, buffers, which=which: visit(which, chunk, buffers)  # noqa: E731
-            buffers = lax.fori_loop(bounds[which], bounds[which + 1], visit_one, buffers)
+            buffers = visit_all(which, bounds[which], bounds[which + 1], buffers)
         return buffers
 
-    return lax.fori_loop(0, steps_taken, visit_level, buffers)
+    return lax.fori_loop(0, schedule.steps, visit_level, buffers)
 
 
 def _walk_levels(

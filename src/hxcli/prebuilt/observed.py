@@ -30,14 +30,14 @@ def tip_likelihoods(phylogeny: Phylogeny, observations: Observations, tau2: Any 
     refuse_contradictions(phylogeny, observations, exact)
     weight = np.where(there & ~exact, 1 / np.where(variance > 0, variance, 1.0), 0.0)
     nodes = observations.nodes
+    once = bool(np.all(nodes[1:] > nodes[:-1]))
 
     def total(per_observation: FloatArray) -> FloatArray:
-        if len(np.unique(nodes)) == len(nodes):
-            sums = np.zeros(shape)
-            sums[nodes] = per_observation
-            return sums
         sums = np.zeros(shape)
-        np.add.at(sums, nodes, per_observation)
+        if once:
+            sums[nodes] = per_observation
+        else:
+            np.add.at(sums, nodes, per_observation)
         return sums
 
     number_exact = total(exact.astype(float))
@@ -88,7 +88,7 @@ def refuse_contradictions(phylogeny: Phylogeny, observations: Observations, exac
             break
         top = higher
     group = top[observations.nodes]
-    if len(np.unique(group)) == len(group):
+    if np.bincount(group).max(initial=0) <= 1:
         return
     order = np.argsort(group, kind="stable")
     same = group[order][1:] == group[order][:-1]
