@@ -93,7 +93,7 @@ def test_message_passing_is_conditioning(example: Example) -> None:
 
 
 @given(examples.parent_arrays())
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_patterns_on_any_tree(parents: NDArray[np.int64]) -> None:
     example = examples.make("drawn", parents)
     check_subtree_size(example)
