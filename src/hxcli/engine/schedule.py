@@ -134,7 +134,7 @@ def build_schedule(topology: Topology, padded: bool) -> Schedule:
         consecutive=consecutive,
     )
     starts = topology.first_child[families[order]]
-    if grouped and topology.size > 1:
+    if grouped and len(topology.children):
         starts = starts + topology.children[0]
     slack = capacity + int(rows.max())
     return Schedule(
