@@ -11,11 +11,12 @@ import jax.numpy as jnp
 import hxcli.engine.rules  # noqa: F401  (registers what transformations do with a family sweep)
 from hxcli.engine.family import family_sweep
 from hxcli.engine.frame import Frame, frame_of
+from hxcli.engine.groups import Groups
 from hxcli.engine.schema import FieldSpec, Schema
 from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree, pad, unpad
 from hxcli.engine.views import NO_ARRAY, Children, ChildrenAxis, Node, Parent
-from hxcli.engine.walk import Groups, Layouts, Symmetric, untouched
+from hxcli.engine.walk import Layouts, Symmetric, untouched
 from hxcli.errors import SchemaMismatch
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ a sweep over wider values. `hxcli.engine.rules` derives these; `hxcli.engine.wal
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -28,7 +28,8 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import mlir
 
-from hxcli.engine.walk import Groups, Layouts, Sizes, walk
+from hxcli.engine.groups import Groups, Sizes, flat, split
+from hxcli.engine.walk import Layouts, walk
 
 family_p = Primitive("family_sweep")
 family_p.multiple_results = True
@@ -85,10 +86,10 @@ def family_sweep(
     out_sizes, jaxprs = steps
     form = Form(upwards, (sizes[0] + len(constants), sizes[1], sizes[2], sizes[3]), out_sizes, jaxprs)
     operands, tree = jax.tree.flatten(schedule)
-    flat = family_p.bind(
+    results = family_p.bind(
         *operands, *params, *constants, *nodes, *children, *carried, form=form, layout=layout, tree=tree
     )
-    return split(flat, out_sizes)
+    return split(results, out_sizes)
 
 
 def _trace(layout: Layouts, upwards: bool, step: Callable[..., Groups], inputs: Groups) -> tuple[Any, list[Any]]:
@@ -99,7 +100,7 @@ def _trace(layout: Layouts, upwards: bool, step: Callable[..., Groups], inputs: 
     def flat_step(which: int, degree: Any, *values: Any) -> list[Any]:
         outputs = step(which, degree, *split(values, sizes))
         out_sizes.append(tuple(len(group) for group in outputs))  # type: ignore[arg-type]
-        return [value for group in outputs for value in group]
+        return flat(outputs)
 
     traced = [
         jax.make_jaxpr(partial(flat_step, which))(*_family_avals(degree, upwards, inputs))
@@ -153,12 +154,6 @@ def _closed(function: Callable[..., Any], avals: Sequence[Any]) -> ClosedJaxpr:
     return jax.make_jaxpr(function)(*(jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in avals))
 
 
-def split(values: Sequence[Any], sizes: Sequence[int]) -> Groups:
-    """Cuts a flat list into lists of the given sizes."""
-    rest: Iterator[Any] = iter(values)
-    return tuple([next(rest) for _ in range(size)] for size in sizes)  # type: ignore[return-value]
-
-
 def separate(operands: Sequence[Any], tree: Any, form: Form) -> tuple[list[Any], Groups]:
     """Separates the schedule's arrays from params, node, child and carried operands."""
     count = tree.num_leaves
@@ -170,7 +165,7 @@ def _run(*operands: Any, form: Form, layout: Layouts, tree: Any) -> list[Any]:
     steps = [jaxpr_as_fun(closed) for closed in form.steps]
     avals = [closed.out_avals for closed in form.steps]
     groups = walk(layout, jax.tree.unflatten(tree, schedule), form.upwards, steps, avals, inputs, form.outputs)
-    return [value for group in groups for value in group]
+    return flat(groups)
 
 
 def _shapes(*operands: Any, form: Form, layout: Layouts, tree: Any) -> list[Any]:

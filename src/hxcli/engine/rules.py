@@ -10,8 +10,9 @@ import jax.numpy as jnp
 from jax.extend.core import jaxpr_as_fun
 from jax.interpreters import ad, batching
 
-from hxcli.engine.family import Form, family_p, family_sweep, separate, split
-from hxcli.engine.walk import Groups, Layouts, Sizes, untouched
+from hxcli.engine.family import Form, family_p, family_sweep, separate
+from hxcli.engine.groups import Groups, Sizes, flat, masked, split
+from hxcli.engine.walk import Layouts, untouched
 
 
 def _is_float(value: Any) -> bool:
@@ -20,10 +21,6 @@ def _is_float(value: Any) -> bool:
 
 def _zero(value: Any) -> ad.Zero:
     return ad.Zero(jax.typeof(value).to_tangent_aval())
-
-
-def _flat(groups: Sequence[Sequence[Any]]) -> list[Any]:
-    return [value for group in groups for value in group]
 
 
 def _chosen(groups: Sequence[Sequence[Any]], flags: Sequence[Sequence[bool]]) -> list[list[Any]]:
@@ -36,7 +33,7 @@ def _chosen(groups: Sequence[Sequence[Any]], flags: Sequence[Sequence[bool]]) ->
 
 def _merged(flags: Sequence[Sequence[bool]], on: Sequence[Sequence[Any]], off: Sequence[Sequence[Any]]) -> list[Any]:
     """Flat values: those with a flag from `on`, the others from `off`, in order."""
-    yes, no = iter(_flat(on)), iter(_flat(off))
+    yes, no = iter(flat(on)), iter(flat(off))
     return [next(yes) if mark else next(no) for marks in flags for mark in marks]
 
 
@@ -50,7 +47,7 @@ def _differentiate(primals: Any, tangents: Any, *, form: Form, layout: Layouts, 
     schedule, inputs = separate(primals, tree, form)
     _, dots = separate(tangents, tree, form)
     moving = [[type(dot) is not ad.Zero for dot in group] for group in dots]
-    if not any(_flat(moving)):
+    if not any(flat(moving)):
         return results, [_zero(value) for value in results]
     # Carried values move as soon as anything does: their tangents are what links the families.
     moving[3] = [_is_float(value) for value in inputs[3]]
@@ -73,9 +70,9 @@ def _differentiate(primals: Any, tangents: Any, *, form: Form, layout: Layouts, 
 
         def along(*given: Any) -> list[Any]:
             out = jaxpr_as_fun(form.steps[which])(degree, *_merged(moving, [given], fixed))
-            return _flat(_chosen(split(out, form.outputs), floats))
+            return flat(_chosen(split(out, form.outputs), floats))
 
-        _, out = jax.jvp(along, _flat(_chosen(primal, moving)), _flat(tangent))
+        _, out = jax.jvp(along, flat(_chosen(primal, moving)), flat(tangent))
         return split(out, _sizes(floats))
 
     operands = [[*whole, *dot] for whole, dot in zip(inputs[:3], active[:3], strict=True)]
@@ -124,14 +121,14 @@ def _transpose(cotangents: Any, *operands: Any, form: Form, layout: Layouts, tre
             # Values beyond the node's own children repeat the last one and must not count.
             real = jnp.arange(layout.degrees[which]) < degree
             for role in (2,) if form.upwards else (0, 2):
-                full[role] = [_masked(real, ct) for ct in full[role]]
+                full[role] = [masked(real, ct) for ct in full[role]]
         in_avals = split(form.steps[which].in_avals[1:], form.inputs)
 
         def forward(*given: Any) -> list[Any]:
             return list(jaxpr_as_fun(form.steps[which])(degree, *_merged(linear, [given], known)))
 
-        avals = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in _flat(_chosen(in_avals, linear))]
-        back = jax.linear_transpose(forward, *avals)(_flat(full))
+        avals = [jax.ShapeDtypeStruct(aval.shape, aval.dtype) for aval in flat(_chosen(in_avals, linear))]
+        back = jax.linear_transpose(forward, *avals)(flat(full))
         to_params, to_nodes, to_children, to_carried = split(list(back), _sizes(linear))
         return to_carried, to_nodes, to_children, to_params
 
@@ -146,10 +143,10 @@ def _transpose(cotangents: Any, *operands: Any, form: Form, layout: Layouts, tre
     # A value that no family wrote passes through: its cotangent is what its reader and its result send.
     passed = untouched(layout, arrays, form.upwards)
     totals = [
-        _masked(passed, read if type(ct) is ad.Zero else read + ct)
+        masked(passed, read if type(ct) is ad.Zero else read + ct)
         for read, ct in zip(to_carried, given[0], strict=True)
     ]
-    back = _merged(linear, [to_params, to_nodes, to_children, totals], [[None] * len(_flat(fixed))])
+    back = _merged(linear, [to_params, to_nodes, to_children, totals], [[None] * len(flat(fixed))])
     for place, wanted in enumerate(wanted_carried):
         if not wanted:
             back[len(back) - len(wanted_carried) + place] = None
@@ -163,10 +160,6 @@ def _aval(value: Any) -> Any:
 def _filled(marks: Sequence[bool], values: Sequence[Any], avals: Sequence[Any]) -> list[Any]:
     given = iter(values)
     return [next(given) if on else jnp.zeros(aval.shape, aval.dtype) for on, aval in zip(marks, avals, strict=True)]
-
-
-def _masked(mask: Any, values: Any) -> Any:
-    return jnp.where(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values, 0)
 
 
 def _batch(operands: Any, dims: Any, *, form: Form, layout: Layouts, tree: Any) -> tuple[list[Any], list[int]]:
@@ -185,15 +178,15 @@ def _batch(operands: Any, dims: Any, *, form: Form, layout: Layouts, tree: Any) 
     ]
     read, write = (1, 0) if form.upwards else (0, 1)
     inner = [[front if on else None for on in marks] for front, marks in zip((0, 0, 1, read), batched, strict=True)]
-    outer = _flat([[front] * count for front, count in zip((write, 0, 1, 0), form.outputs, strict=True)])
+    outer = flat([[front] * count for front, count in zip((write, 0, 1, 0), form.outputs, strict=True)])
 
     def step(which: int, degree: Any, *values: list[Any]) -> Groups:
         one = jaxpr_as_fun(form.steps[which])
-        many = jax.vmap(one, in_axes=(None, *_flat(inner)), out_axes=outer, axis_size=size)
-        return split(many(degree, *_flat(values)), form.outputs)
+        many = jax.vmap(one, in_axes=(None, *flat(inner)), out_axes=outer, axis_size=size)
+        return split(many(degree, *flat(values)), form.outputs)
 
     out = family_sweep(layout, jax.tree.unflatten(tree, schedule), form.upwards, step, *wide)
-    return _flat(out), _flat([[1] * len(out[0]), [1] * len(out[1]), [1] * len(out[2]), [0] * len(out[3])])
+    return flat(out), flat([[1] * len(out[0]), [1] * len(out[1]), [1] * len(out[2]), [0] * len(out[3])])
 
 
 def _with_batch(value: Any, axis: Any, size: int, place: int) -> Any:

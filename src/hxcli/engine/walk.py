@@ -10,11 +10,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from hxcli.engine.groups import Groups, Sizes, masked, split
 from hxcli.engine.places import locate
 from hxcli.engine.schedule import Layout, Schedule
-
-Sizes: TypeAlias = tuple[int, int, int, int]
-Groups: TypeAlias = tuple[list[Any], list[Any], list[Any], list[Any]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,15 +90,6 @@ def _over_families(step: Callable[..., Any], inputs: Groups) -> Callable[..., An
     return jax.vmap(step, in_axes=(0, *[None] * params, *[0] * (nodes + children + carried)))
 
 
-def _split_outputs(values: Sequence[Any], sizes: Sizes) -> Groups:
-    ends = [sum(sizes[: i + 1]) for i in range(4)]
-    return tuple(list(values[end - size : end]) for end, size in zip(ends, sizes, strict=True))  # type: ignore[return-value]
-
-
-def _masked(mask: Any, values: Any) -> Any:
-    return jnp.where(mask.reshape(mask.shape + (1,) * (values.ndim - mask.ndim)), values, 0)
-
-
 def _walk_chunks(
     layout: Layout,
     schedule: Schedule,
@@ -112,7 +101,7 @@ def _walk_chunks(
 ) -> Groups:
     params, nodes, children, carried = inputs
     size = layout.capacity
-    _, node_avals, child_avals, sum_avals = _split_outputs(avals, sizes)
+    _, node_avals, child_avals, sum_avals = split(avals, sizes)
     buffers = (
         list(carried),
         [jnp.zeros((size, *aval.shape), aval.dtype) for aval in node_avals],
@@ -138,10 +127,10 @@ def _walk_chunks(
             *(places.children.take(x) for x in children),
             *(linked.take(x) for x in held),
         )
-        new = _split_outputs(flat, sizes)
+        new = split(flat, sizes)
         at_nodes = [places.nodes.put(old, value) for old, value in zip(at_nodes, new[1], strict=True)]
         at_children = [places.children.put(old, value) for old, value in zip(at_children, new[2], strict=True)]
-        sums = [old + _masked(places.real, value).sum(0) for old, value in zip(sums, new[3], strict=True)]
+        sums = [old + masked(places.real, value).sum(0) for old, value in zip(sums, new[3], strict=True)]
         return (held, at_nodes, at_children, sums), (written, new[0])
 
     def visit_all(which: int, first: Any, last: Any, buffers: Groups) -> Groups:
@@ -196,7 +185,7 @@ def _walk_levels(
     written = {edge: [level_of(x, edge) for x in carried]}
     at_nodes: dict[int, list[Any]] = {}
     at_children: dict[int, list[Any]] = {}
-    _, node_avals, child_avals, sum_avals = _split_outputs(avals, sizes)
+    _, node_avals, child_avals, sum_avals = split(avals, sizes)
     sums = [jnp.zeros(aval.shape, aval.dtype) for aval in sum_avals]
     for level in levels:
         held = [by_family(x) for x in written[level + 1]] if upwards else written[level]
@@ -207,7 +196,7 @@ def _walk_levels(
             *(by_family(level_of(x, level + 1)) for x in children),
             *held,
         )
-        new = _split_outputs(flat, sizes)
+        new = split(flat, sizes)
         written[level if upwards else level + 1] = new[0] if upwards else [by_node(x) for x in new[0]]
         at_nodes[level] = new[1]
         at_children[level + 1] = [by_node(x) for x in new[2]]
