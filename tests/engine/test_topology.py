@@ -16,7 +16,7 @@ from tests import examples, reference
 from tests.examples import Example
 
 ZOO = [examples.example(name) for name in examples.NAMES]
-WIDE = examples.make("wide", examples.random_ragged(3000, (0, 1, 2, 3, 40), seed=3))
+WIDE = examples.make("wide", examples.random_ragged(3000, (0, 1, 2, 3, 9), seed=3))
 SCATTERED = examples.make("scattered", examples.ungrouped(examples.random_ragged(700, (0, 0, 1, 2, 3), seed=4)))
 
 

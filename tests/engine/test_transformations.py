@@ -206,7 +206,7 @@ def test_gradient_of_conditioning_against_dense_matrices(name: str) -> None:
     close(gradient, reference.gradient(twin, point), 1e-12)
 
 
-@pytest.mark.parametrize("name", ["ragged"])
+@pytest.mark.parametrize("name", ["cherry"])
 def test_without_jit(name: str) -> None:
     given = case(name, framed=False)
     function = partial(curve, given.tree)
@@ -259,7 +259,7 @@ def test_vmap_over_a_stack_of_trees_of_one_topology(name: str) -> None:
 
 
 def test_vmap_of_vmap() -> None:
-    _, tree, _ = seeded("ragged")
+    _, tree, _ = seeded("cherry")
     values = np.random.default_rng(2).normal(size=(2, 3, tree.size))
 
     def root(value: Any, slope: Any) -> Any:
