@@ -68,8 +68,9 @@ class Runtime:
         return name_of(self.device)
 
     def close(self) -> None:
-        """Hands the programs that were compiled to later runs."""
+        """Hands the programs that were compiled to later runs, and leaves JAX without a cache folder."""
         if self.cache is not None:
+            _use_folder(None)
             self.cache.close()
 
 
@@ -231,16 +232,22 @@ def _start_cache(wanted: bool) -> tuple[CompileCache | None, tuple[str, ...]]:
         place = f" in {where}" if where else ""
         jax.config.update("jax_enable_compilation_cache", False)
         return None, (f"compiled programs are not kept{place}: {reason} (set HX_CACHE_DIR, or use --no-cache)",)
-    # One process may start several runs, and JAX opens a cache folder only once.
-    from jax.experimental.compilation_cache import compilation_cache
-
-    compilation_cache.reset_cache()
     # A program that cannot be read is compiled again, and one that cannot be written is not kept: nothing to say.
     warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
-    jax.config.update("jax_compilation_cache_dir", str(cache.session))
+    _use_folder(str(cache.session))
     # Even the smallest program takes longer to compile than to load.
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
     # XLA would put the session's folder, which is new every time, into the programs' keys.
     jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
     return cache, ()
+
+
+def _use_folder(folder: str | None) -> None:
+    """Makes JAX keep its compiled programs in a folder, from now on."""
+    import jax
+    from jax.experimental.compilation_cache import compilation_cache
+
+    # One process may start several runs, and JAX opens a cache folder only once.
+    compilation_cache.reset_cache()
+    jax.config.update("jax_compilation_cache_dir", folder)

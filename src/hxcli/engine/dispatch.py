@@ -10,11 +10,11 @@ import jax.numpy as jnp
 
 import hxcli.engine.rules  # noqa: F401  (registers what transformations do with a family sweep)
 from hxcli.engine.family import family_sweep
-from hxcli.engine.frame import Frame, frame_of
+from hxcli.engine.frame import frame_of
 from hxcli.engine.groups import Groups
 from hxcli.engine.schema import FieldSpec, Schema
 from hxcli.engine.topology import Topology
-from hxcli.engine.tree import Tree, pad, unpad
+from hxcli.engine.tree import Tree
 from hxcli.engine.views import NO_ARRAY, Children, ChildrenAxis, Node, Parent
 from hxcli.engine.walk import Layouts, Symmetric, untouched
 from hxcli.errors import SchemaMismatch
@@ -34,8 +34,6 @@ def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tre
         key: PRNG key or None.
     """
     check_shapes(sweep, tree, names)
-    if isinstance(tree.topology, Topology) and not tree.topology.symmetric:
-        return _run_on_frame(sweep, tree, tree.topology, names, params, key)
     layout, schedule = _layout(tree)
     if not layout.degrees:
         return tree
@@ -71,21 +69,15 @@ def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tre
     return Tree(tree.topology, tree.schema, data)
 
 
-def _run_on_frame(sweep: Sweep, tree: Tree, topology: Topology, names: set[str], params: Any, key: Any) -> Tree:
-    """The sweep of a tree whose topology is a constant of the program that is being traced."""
-    frame = frame_of(topology, padded=False)
-    data = {name: pad(value, frame.size) if name in names else value for name, value in tree.data.items()}
-    swept = run(sweep, Tree(frame, tree.schema, data), names, params, key)
-    written = {name: unpad(swept.data[name], tree.size) for name in (*sweep.writes, *sweep.writes_children)}
-    return Tree(tree.topology, tree.schema, {**tree.data, **written})
-
-
 def _layout(tree: Tree) -> tuple[Layouts, Any]:
     """How to walk: the one place that chooses between unrolled levels and the loop over chunks."""
     topology = tree.topology
-    if isinstance(topology, Frame):
-        return topology.layout, topology.schedule
-    return Symmetric(topology.depth, topology.max_degree), None
+    if isinstance(topology, Topology):
+        if topology.symmetric:
+            return Symmetric(topology.depth, topology.max_degree), None
+        # A constant of the program that is being traced.
+        topology = frame_of(topology, padded=False)
+    return topology.layout, topology.schedule
 
 
 def _stack(tree: Tree, names: Any) -> list[Any]:

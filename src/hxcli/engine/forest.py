@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.engine.topology import IntArray, Topology, merge_topologies
-from hxcli.engine.tree import Tree, as_array, on_host
+from hxcli.engine.tree import Tree, on_host
 from hxcli.errors import SchemaMismatch
 
 
@@ -85,10 +85,12 @@ class Forest:
 
     def split(self, tree: Tree) -> list[Tree]:
         """The trees of the forest, with their own topologies, from a tree on the merged topology."""
-        fields = {name: _readable(value) for name, value in tree.data.items()}
+        columns = [[value[place] for place in self.places] for value in map(_readable, tree.data.values())]
+        # In one call, because a call costs more than a small array.
+        rows = zip(*jax.device_put(columns), strict=True) if columns else [()] * len(self)
         return [
-            Tree(topology, tree.schema, {name: as_array(value[place]) for name, value in fields.items()})
-            for topology, place in zip(self.topologies, self.places, strict=True)
+            Tree(topology, tree.schema, dict(zip(tree.data, row, strict=True)))
+            for topology, row in zip(self.topologies, rows, strict=True)
         ]
 
     def broadcast(self, values: Any) -> Any:

@@ -68,7 +68,7 @@ def frame_of(topology: Topology, *, padded: bool) -> Frame:
 
     Args:
         topology: N nodes.
-        padded: Whether to leave room up to a size class, or only what the chunks need.
+        padded: Whether to leave room up to a size class.
     """
     frames = _FRAMES.setdefault(topology, {})
     if padded not in frames:

@@ -88,11 +88,15 @@ def locate(layout: Layout, schedule: Schedule, which: int, chunk: Any) -> Chunk:
         length = jnp.int32(0)
     real = lanes < length
     if layout.consecutive:
-        nodes = lax.dynamic_slice_in_dim(schedule.nodes, first, len(lanes))
+        # Families by which the chunk begins early, so that its children end within the arrays.
+        over = schedule.starts[first] + len(lanes) * degree - layout.capacity
+        early = jnp.maximum(0, (over + degree - 1) // degree)
+        real = (lanes >= early) & (lanes < early + length)
+        nodes = lax.dynamic_slice_in_dim(schedule.nodes, first - early, len(lanes))
         counts = jnp.full(lanes.shape, degree, jnp.int32)
         spots = Spots(nodes, jnp.where(real, nodes, layout.capacity + lanes))
         inside = jnp.broadcast_to(real[:, None], (len(lanes), degree))
-        return Chunk(real, counts, spots, Run(schedule.starts[first], inside))
+        return Chunk(real, counts, spots, Run(schedule.starts[first] - early * degree, inside))
     # Rows past the end repeat the last family, and slots past a family's last child repeat that child, so that
     # no step ever sees a value that is not the tree's.
     rows = Spots(first + jnp.minimum(lanes, jnp.maximum(length - 1, 0)), None)

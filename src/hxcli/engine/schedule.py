@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from hxcli.engine.topology import Topology
 
-# Children handled by one chunk: measured on a CPU, where wider chunks no longer hide the cost of a step.
-_WIDE, _NARROW = 2048, 16
-_USUAL_DEGREES = (1, 2, 4, 8)
+# Children handled by one chunk of a large, a middling, a small and a deep tree: measured on a CPU, where a chunk this
+# wide hides the cost of a step, and a wider one would be mostly empty in the levels of such a tree.
+_WIDE, _MIDDLE, _SMALL, _NARROW = 2048, 512, 128, 16
+_USUAL_CLASSES = 2
 # Below this mean number of families in a level, a wide chunk would mostly compute what is thrown away.
 _DEEP = 8
 
@@ -34,8 +35,7 @@ class Layout:
         width: Children that a chunk holds; a chunk of class d has `rows(d)` families.
         grouped: Whether the children of a node have consecutive numbers.
         uniform: Whether all families have the same number of children, known when a sweep is traced.
-        consecutive: Whether the children of a whole chunk have consecutive numbers, and the arrays room for a
-            chunk to begin at the last of them.
+        consecutive: Whether the children of a whole chunk have consecutive numbers.
     """
 
     capacity: int
@@ -59,7 +59,7 @@ class Schedule:
 
     Attributes:
         layout: The static part.
-        nodes: (capacity + slack,) families in the order of their visit, by node number.
+        nodes: Families in the order of their visit, by node number, with room around them for a whole chunk.
         starts: likewise, where the family's children begin (a node number, or a place in `children`).
         counts: likewise, number of children; (0,) if the layout is consecutive.
         chunks: (chunk_capacity, 2) first row and number of rows of every chunk.
@@ -93,7 +93,7 @@ def build_schedule(topology: Topology, padded: bool) -> Schedule:
 
     Args:
         topology: N nodes.
-        padded: Whether to leave room up to a size class, or only what the chunks need.
+        padded: Whether to leave room up to a size class.
     """
     families = np.flatnonzero(~topology.is_leaf)
     counts = topology.child_counts[families]
@@ -104,9 +104,11 @@ def build_schedule(topology: Topology, padded: bool) -> Schedule:
     order = np.argsort(key, kind="stable")
     groups, group_starts, group_sizes = np.unique(key[order], return_index=True, return_counts=True)
 
-    width = _NARROW if topology.size > 1024 and len(order) < _DEEP * len(groups) else _WIDE
-    if topology.size <= 1024:
-        width = min(width, 128)
+    capacity = size_class(topology.size) if padded else topology.size
+    usual = _WIDE if capacity > 8192 else _MIDDLE if capacity > 1024 else _SMALL
+    width = min(usual, 1 << max(capacity.bit_length() - 2, 0))
+    if capacity > 1024 and len(order) < _DEEP * len(groups):
+        width = _NARROW
     rows = np.maximum(1, width // np.asarray(classes or [1]))
     rows_of_group = rows[groups % max(len(classes), 1)]
     chunks_in_group = -(-group_sizes // rows_of_group)
@@ -119,8 +121,9 @@ def build_schedule(topology: Topology, padded: bool) -> Schedule:
 
     grouped = bool(np.all(np.diff(topology.children) == 1))
     consecutive = topology.equal_degree and grouped
-    room = topology.size + ((int(rows[0]) - 1) * classes[0] if consecutive else 0)
-    capacity = size_class(room) if padded else room
+    # A chunk near the end of the tree begins before its first family, so that it ends within the arrays.
+    front = int(rows[0]) if consecutive else 0
+    chunks[:, 0] += front
     floor = max(capacity // 64, 16)
     layout = Layout(
         capacity=capacity,
@@ -136,12 +139,12 @@ def build_schedule(topology: Topology, padded: bool) -> Schedule:
     starts = topology.first_child[families[order]]
     if grouped and len(topology.children):
         starts = starts + topology.children[0]
-    slack = capacity + int(rows.max())
+    around = (front, capacity - len(order) + int(rows.max()))
     return Schedule(
         layout=layout,
-        nodes=_padded(families[order], slack),
-        starts=_padded(starts, slack),
-        counts=_padded(counts[order], 0 if consecutive else slack),
+        nodes=np.pad(families[order].astype(np.int32), around),
+        starts=np.pad(starts.astype(np.int32), around),
+        counts=np.zeros(0, np.int32) if consecutive else np.pad(counts[order], around),
         chunks=_padded(chunks, layout.chunk_capacity),
         levels=_padded(levels, layout.level_capacity) if many else np.zeros((1, 1), np.int32),
         steps=np.int32(topology.depth if many else len(chunks)),
@@ -157,12 +160,16 @@ def _degree_classes(
     """Degree classes, whether each is exact, and the class of every family."""
     if topology.equal_degree:
         return (int(counts[0]),), (True,), np.zeros(len(counts), np.int64)
-    powers = np.int64(1) << np.ceil(np.log2(np.maximum(counts, 1))).astype(np.int64)
+    largest = int(counts.max(initial=0))
+    ladder = [2 * 4**step for step in range(1 + largest.bit_length() // 2)]
+    of_class = np.searchsorted(ladder, counts)
     # The small classes are always there up to the largest, so that most trees with polytomies share one program.
-    usual = [degree for degree in _USUAL_DEGREES if degree <= powers.max(initial=0)]
-    classes = np.unique(np.concatenate([powers, np.asarray(usual, np.int64)]))
-    of_class = np.searchsorted(classes, powers)
-    return tuple(classes.tolist()), tuple((classes <= 2).tolist()), of_class.astype(np.int64)
+    present = sorted({*np.unique(of_class).tolist(), *range(min(int(of_class.max(initial=-1)) + 1, _USUAL_CLASSES))})
+    return (
+        tuple(ladder[step] for step in present),
+        (False,) * len(present),
+        np.searchsorted(present, of_class).astype(np.int64),
+    )
 
 
 def _chunk_table(

@@ -53,6 +53,7 @@ class Sweep:
         if both:
             raise SchemaMismatch(f"sweep {self.name!r}: {both} stands in writes and in writes_children; keep one")
         self._jitted = jax.jit(self._run)
+        self._jitted_writes = jax.jit(self._run_for_writes)
 
     def __call__(self, tree: Tree, *, params: Any = None, key: Any = None) -> Tree:
         """Sweeps a tree.
@@ -80,14 +81,18 @@ class Sweep:
         check_shapes(self, tree, names)
         frame = frame_of(topology, padded=True)
         data = {name: pad(value, frame.size) for name, value in tree.data.items() if name in names}
-        swept = self._jitted(Tree(frame, tree.schema, data), params, key)
-        # Not framed any more: fields that were not written are the caller's own arrays.
-        written = {name: unpad(swept.data[name], topology.size) for name in (*self.writes, *self.writes_children)}
-        return Tree(topology, tree.schema, {**tree.data, **written})
+        written = self._jitted_writes(Tree(frame, tree.schema, data), params, key)
+        new = {name: unpad(value, topology.size) for name, value in written.items()}
+        return Tree(topology, tree.schema, {**tree.data, **new})
 
     def _run(self, tree: Tree, params: Any, key: Any) -> Tree:
         names = self._fields_of(tree)
         return run(self, tree, names, params, key)
+
+    def _run_for_writes(self, tree: Tree, params: Any, key: Any) -> dict[str, Any]:
+        """The written fields alone: the others would be copied on their way through."""
+        swept = self._run(tree, params, key)
+        return {name: swept.data[name] for name in (*self.writes, *self.writes_children)}
 
     def _fields_of(self, tree: Tree) -> set[str]:
         """Names of the fields that this sweep touches on this tree."""

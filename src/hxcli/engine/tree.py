@@ -146,7 +146,8 @@ class Tree:
         if isinstance(self.topology, Frame):
             return self
         frame = frame_of(self.topology, padded=True)
-        return Tree(frame, self.schema, {name: pad(value, frame.size) for name, value in self.data.items()})
+        padded = {name: as_array(pad(value, frame.size)) for name, value in self.data.items()}
+        return Tree(frame, self.schema, padded)
 
     def _spec(self, name: str, advice: str) -> FieldSpec:
         if name not in self.schema:
@@ -233,13 +234,14 @@ def on_host(value: Any) -> bool:
 
 
 def pad(value: Any, size: int) -> Any:
-    """Appends zeros to the node axis; through numpy on the CPU, where no size then compiles anything."""
-    room = [(0, size - value.shape[0])] + [(0, 0)] * (value.ndim - 1)
-    if room[0][1] == 0:
+    """Appends zeros to the node axis; in numpy on the CPU, where no size then compiles anything."""
+    if value.shape[0] == size:
         return value
     if isinstance(value, jax.core.Tracer) or not on_host(value):
-        return jnp.pad(value, room)
-    return jax.device_put(np.pad(np.asarray(value), room))
+        return jnp.pad(value, [(0, size - value.shape[0])] + [(0, 0)] * (value.ndim - 1))
+    padded = np.zeros((size, *value.shape[1:]), value.dtype)
+    padded[: value.shape[0]] = value
+    return padded
 
 
 def unpad(value: Any, size: int) -> Any:

@@ -15,6 +15,8 @@ from hxcli.prebuilt.gaussian import likelihoods, log_density, log_marginal_flat,
 
 # Decades searched for the rate below and above the rate of a model without observation error, and points a decade.
 _DECADES_BELOW, _DECADES_ABOVE, _POINTS = 12, 1, 4
+# Halvings of two grid steps: to the last bit of a double.
+_HALVINGS = 55
 
 
 def degrees_of_freedom(tree: Tree, restricted: bool) -> Any:
@@ -41,8 +43,8 @@ def rate_without_error(tree: Tree, restricted: bool) -> tuple[Any, Any]:
     return sigma2, -(size * jnp.log(2 * np.pi * sigma2) + log_det + width + size) / 2
 
 
-def rate_with_error(tree: Tree, lengths: Any, start: Any, restricted: bool) -> tuple[Any, Any]:
-    """(D,) sigma2 and log likelihood when the observations have known errors.
+def rate_with_error(tree: Tree, lengths: Any, start: Any, restricted: bool) -> Any:
+    """(D,) sigma2 when the observations have known errors.
 
     A grid of logarithmic steps finds the highest point, because the likelihood may have several; bisection of the
     derivative finishes. sigma2 is 0 where the likelihood still rises at the lower end.
@@ -53,30 +55,31 @@ def rate_with_error(tree: Tree, lengths: Any, start: Any, restricted: bool) -> t
         start: (D,) rate to search around, such as that of a model without observation error.
         restricted: REML or ML.
     """
-    measure = log_marginal_flat if restricted else log_density
     start = jnp.where(start > 0, start, 1)
 
-    def value(log_rate: Any) -> Any:
-        return measure(likelihoods(with_edges(tree, brownian_edges(lengths, start * jnp.exp(log_rate)))))
+    def height(log_rate: Any) -> Any:
+        swept = likelihoods(with_edges(tree, brownian_edges(lengths, start * jnp.exp(log_rate))))
+        return log_likelihood_of(swept, restricted)
 
-    def slope(log_rate: Any) -> Any:
-        return jax.grad(lambda x: value(x).sum())(log_rate)
+    def step(i: Any, state: Any) -> Any:
+        """One evaluation: of the next grid point first, of the middle of the bracket afterwards."""
+        best, best_height, low, high = state
+        scanning = i < len(grid)
+        x = jnp.where(scanning, grid[jnp.minimum(i, len(grid) - 1)], (low + high) / 2)
+        found, rising = jax.jvp(height, (x,), (jnp.ones_like(x),))
+        better = scanning & (found > best_height)
+        best, best_height = jnp.where(better, i, best), jnp.where(better, found, best_height)
+        low = jnp.where(scanning, grid[jnp.maximum(best - 1, 0)], jnp.where(rising > 0, x, low))
+        high = jnp.where(scanning, grid[jnp.minimum(best + 1, len(grid) - 1)], jnp.where(rising > 0, high, x))
+        return best, best_height, low, high
 
-    steps = np.log(10) * np.linspace(-_DECADES_BELOW, _DECADES_ABOVE, (_DECADES_BELOW + _DECADES_ABOVE) * _POINTS + 1)
-    grid = jnp.asarray(steps, start.dtype)
-    heights = lax.map(lambda x: value(jnp.full_like(start, x)), grid)
-    heights = jnp.where(jnp.isnan(heights), -jnp.inf, heights)
-    best = jnp.argmax(heights, 0)
-    low, high = grid[jnp.maximum(best - 1, 0)], grid[jnp.minimum(best + 1, len(grid) - 1)]
+    points = (_DECADES_BELOW + _DECADES_ABOVE) * _POINTS + 1
+    grid = jnp.asarray(np.log(10) * np.linspace(-_DECADES_BELOW, _DECADES_ABOVE, points), start.dtype)
+    nothing = (jnp.zeros(start.shape, jnp.int32), jnp.full_like(start, -jnp.inf), start * 0, start * 0)
+    best, _, low, high = lax.fori_loop(0, points + _HALVINGS, step, nothing)
+    return jnp.where(best == 0, 0, start * jnp.exp((low + high) / 2))
 
-    def halve(_: Any, bounds: Any) -> Any:
-        low, high = bounds
-        middle = (low + high) / 2
-        rising = slope(middle) > 0
-        return jnp.where(rising, middle, low), jnp.where(rising, high, middle)
 
-    low, high = lax.fori_loop(0, 60, halve, (low, high))
-    at = (low + high) / 2
-    flat_end = best == 0
-    sigma2 = jnp.where(flat_end, 0, start * jnp.exp(at))
-    return sigma2, jnp.where(flat_end, heights[0], value(at))
+def log_likelihood_of(swept: Tree, restricted: bool) -> Any:
+    """(D,) what REML or ML maximises, from a tree swept up at the rate."""
+    return log_marginal_flat(swept) if restricted else log_density(swept)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+import jax.numpy as jnp
 import numpy as np
 
 from hxcli.engine.tree import Tree
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.brownian import brownian_edges
-from hxcli.prebuilt.fit import rate_with_error, rate_without_error
+from hxcli.prebuilt.fit import log_likelihood_of, rate_with_error, rate_without_error
 from hxcli.prebuilt.gaussian import gaussian_tree, likelihoods, with_edges
 from hxcli.prebuilt.observed import tip_likelihoods
 from hxcli.traits import Observations
@@ -56,9 +57,9 @@ def sweep_up(tree: Tree, start: Any, restricted: bool) -> SweptUp:
         sigma2, log_likelihood = rate_without_error(swept, restricted)
         return SweptUp(swept, sigma2, sigma2, log_likelihood)
     lengths = tree["variance"]
-    sigma2, log_likelihood = rate_with_error(tree, lengths, start, restricted)
+    sigma2 = rate_with_error(tree, lengths, start, restricted)
     swept = likelihoods(with_edges(tree, brownian_edges(lengths, sigma2)))
-    return SweptUp(swept, sigma2 * 0 + 1, sigma2, log_likelihood)
+    return SweptUp(swept, jnp.ones_like(sigma2), sigma2, log_likelihood_of(swept, restricted))
 
 
 def likelihood_name(estimator: Estimator) -> str:
