@@ -81,7 +81,7 @@ def _layout(tree: Tree) -> tuple[Layouts, Any]:
 
 
 def _stack(tree: Tree, names: Any) -> list[Any]:
-    return [tree.data[name] for name in names]
+    return [jnp.asarray(tree.data[name]) for name in names]
 
 
 def _up_step(
