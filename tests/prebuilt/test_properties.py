@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -198,7 +199,7 @@ def test_one_tip_has_its_own_value_and_no_rate() -> None:
     assert found.estimates.tolist() == [[2.5]]
     assert found.standard_errors.tolist() == [[0.0]]
     assert np.isnan(found.parameters["x0"]["sigma2"].value)
-    assert "too few values" in found.warnings[0]
+    assert "sigma2 cannot be estimated (fewer than two values" in found.warnings[0]
 
 
 def test_a_trait_without_values_is_empty_and_said() -> None:
@@ -256,3 +257,49 @@ def test_topologies_are_shared_between_runs() -> None:
     first = ancestral(tree, observations(tree, np.array([1.0, 2.0])))
     second = ancestral(tree, observations(tree, np.array([1.0, 2.0])))
     assert first.estimates.tobytes() == second.estimates.tobytes()
+
+
+@pytest.mark.parametrize("factor", [1e-150, 1e150])
+@pytest.mark.parametrize("stretch", [1e-200, 1.0, 1e300])
+def test_values_and_edges_of_any_size(factor: float, stretch: float) -> None:
+    values = np.array([1.0, 2.0, 4.0])
+    usual = phylogeny([0, 0, 0, 0], [0, 1, 1, 2])
+    strange = phylogeny([0, 0, 0, 0], [0, stretch, stretch, 2 * stretch])
+    if not 1e-305 < factor**2 / stretch < 1e305:
+        with pytest.raises(ModelError, match="'x0': the results are beyond the range of double precision"):
+            ancestral(strange, observations(strange, values * factor))
+        return
+    expected = ancestral(usual, observations(usual, values))
+    found = ancestral(strange, observations(strange, values * factor))
+    np.testing.assert_allclose(found.estimates, expected.estimates * factor, rtol=1e-12)
+    np.testing.assert_allclose(found.standard_errors, expected.standard_errors * factor, rtol=1e-12)
+    figures, before = found.parameters["x0"], expected.parameters["x0"]
+    assert figures["sigma2"].value == pytest.approx(before["sigma2"].value * factor**2 / stretch, rel=1e-12)
+    # n - 1 densities of the values, and half a logarithm of every edge length with the root's.
+    assert figures["log_likelihood"].value == pytest.approx(
+        before["log_likelihood"].value - 2 * np.log(factor), rel=1e-9
+    )
+
+
+def test_single_precision_keeps_small_differences_of_large_values() -> None:
+    tree = phylogeny([0, 0, 0, 0], [0, 1, 1, 2])
+    values = np.array([19990101.0, 19990102.0, 19990104.0])
+    double = ancestral(tree, observations(tree, values))
+    with jax.enable_x64(False):
+        single = ancestral(tree, observations(tree, values))
+    np.testing.assert_allclose(single.estimates - 19990000, double.estimates - 19990000, rtol=1e-6)
+    np.testing.assert_allclose(single.standard_errors, double.standard_errors, rtol=1e-5)
+    assert single.parameters["x0"]["sigma2"].value == pytest.approx(double.parameters["x0"]["sigma2"].value, rel=1e-5)
+
+
+@pytest.mark.parametrize("options", [{"sigma2": 1e-320}, {"sigma2": 1e308}, {"sigma2": 1.0, "tau2": 1e300}])
+def test_variances_out_of_proportion_are_refused(options: dict[str, float]) -> None:
+    tree = phylogeny([0, 0, 0], [0, 1, 1])
+    with pytest.raises(ModelError, match="is out of all proportion to trait 'x0'"):
+        posterior(tree, observations(tree, np.array([1.0, 2.0])), **options)
+
+
+def test_the_widest_interval_that_a_double_can_ask_for() -> None:
+    tree = phylogeny([0, 0, 0], [0, 1, 1])
+    found = ancestral(tree, observations(tree, np.array([1.0, 2.0])), level=0.9999999999999999)
+    assert found.upper[0, 0] - found.estimates[0, 0] == pytest.approx(8.29 * found.standard_errors[0, 0], rel=1e-2)

@@ -42,21 +42,21 @@ def ancestral(
     Raises:
         ModelError: Error-free observations that contradict each other.
     """
-    tree, start = prepare(phylogeny, observations, tau2)
-    estimates, variances, sigma2, log_likelihood = on_host(
-        _ancestral(tree, start, estimator == "REML"), phylogeny.topology.size
-    )
+    tree, start, units = prepare(phylogeny, observations, tau2)
+    found = on_host(_ancestral(tree, start, estimator == "REML"), phylogeny.topology.size)
+    means, variances, sigma2, log_likelihood, densities = found
+    estimates, standard_errors = units.states(means, np.sqrt(variances))
     return reconstruction(
         phylogeny,
         observations,
         estimates,
-        np.sqrt(variances),
+        standard_errors,
         level=level,
         interval="CI",
         parameters={
-            "sigma2": (sigma2, estimator),
+            "sigma2": (units.rates(sigma2), estimator),
             "tau2": (tau2, "given"),
-            "log_likelihood": (log_likelihood, likelihood_name(estimator)),
+            "log_likelihood": (units.log_likelihoods(log_likelihood, densities), likelihood_name(estimator)),
         },
         root_how=("GLS mean", "GLS standard error"),
         method=f"Brownian motion, all nodes given all tips, flat root, sigma2 by {estimator}",
@@ -64,9 +64,9 @@ def ancestral(
 
 
 @partial(jax.jit, static_argnums=2)
-def _ancestral(tree: Tree, start: Any, restricted: bool) -> tuple[Any, Any, Any, Any]:
-    """Estimates and variances (N, D), sigma2 and log likelihood (D,)."""
-    swept, scale, sigma2, log_likelihood = sweep_up(tree, start, restricted)
+def _ancestral(tree: Tree, start: Any, restricted: bool) -> tuple[Any, ...]:
+    """Estimates and variances (N, D); sigma2, log likelihood and its number of densities (D,)."""
+    swept, scale, sigma2, log_likelihood, densities = sweep_up(tree, start, restricted)
     means, variances = smooth(swept, *root_given_flat(swept))
     # An observed state has no variance whatever the rate, even one that the data do not determine.
-    return means, jnp.where(variances == 0, 0, variances * scale[None]), sigma2, log_likelihood
+    return means, jnp.where(variances == 0, 0, variances * scale[None]), sigma2, log_likelihood, densities

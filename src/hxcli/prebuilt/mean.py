@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import Any, Literal
 
@@ -54,7 +55,7 @@ def mean(
         if tau2:
             raise OptionError("local weights know no observation variance: leave tau2 out, or use pruning weights")
         estimates = local_means(phylogeny, observed_means(phylogeny, observations))
-        return reconstruction(
+        found = reconstruction(
             phylogeny,
             observations,
             estimates,
@@ -65,26 +66,28 @@ def mean(
             root_how=("children weighted by 1 / edge length", "none"),
             method="phylogenetic mean of every clade, children weighted by 1 / edge length (local)",
         )
-    tree, start = prepare(phylogeny, observations, tau2)
+        ignored = ("local weights take no account of the known standard errors",)
+        return replace(found, warnings=found.warnings + ignored * bool(np.any(observations.standard_errors)))
+    tree, start, units = prepare(phylogeny, observations, tau2)
     there = (~np.isnan(observed_means(phylogeny, observations))).astype(float)
     reach = Tree.from_data(
         phylogeny.topology,
-        {"length": phylogeny.lengths, "tips": there, "distance": np.zeros_like(there)},
+        {"length": phylogeny.lengths / units.length, "tips": there, "distance": np.zeros_like(there)},
     ).framed()
-    estimates, variances, effective, sigma2, log_likelihood = on_host(
-        _mean(tree, reach, start, estimator == "REML"), phylogeny.topology.size
-    )
+    results = on_host(_mean(tree, reach, start, estimator == "REML"), phylogeny.topology.size)
+    means, variances, effective, sigma2, log_likelihood, densities = results
+    estimates, standard_errors = units.states(means, np.sqrt(variances))
     return reconstruction(
         phylogeny,
         observations,
         estimates,
-        np.sqrt(variances),
+        standard_errors,
         level=level,
         interval="CI",
         parameters={
-            "sigma2": (sigma2, estimator),
+            "sigma2": (units.rates(sigma2), estimator),
             "tau2": (tau2, "given"),
-            "log_likelihood": (log_likelihood, likelihood_name(estimator)),
+            "log_likelihood": (units.log_likelihoods(log_likelihood, densities), likelihood_name(estimator)),
             "n_effective": (effective[0], "pruning"),
         },
         root_how=("GLS mean", "GLS standard error"),
@@ -102,8 +105,8 @@ def _distances_to_tips(node: Any, children: Any, params: Any) -> dict[str, Any]:
 
 @partial(jax.jit, static_argnums=3)
 def _mean(tree: Tree, reach: Tree, start: Any, restricted: bool) -> tuple[Any, ...]:
-    """Means, variances and effective numbers of tips (N, D), sigma2 and log likelihood (D,)."""
-    swept, scale, sigma2, log_likelihood = sweep_up(tree, start, restricted)
+    """Means, variances, effective numbers of tips (N, D); sigma2, log likelihood, its number of densities (D,)."""
+    swept, scale, sigma2, log_likelihood, densities = sweep_up(tree, start, restricted)
     known, precision = swept["known"] > 0, swept["precision"]
     informed = precision > 0
     variance = jnp.where(informed, 1 / jnp.where(informed, precision, 1), jnp.nan) * scale[None]
@@ -113,4 +116,4 @@ def _mean(tree: Tree, reach: Tree, start: Any, restricted: bool) -> tuple[Any, .
     alone = sigma2[None] * below["distance"] / jnp.maximum(tips, 1)
     effective = jnp.where(known, 1, jnp.where(informed & (alone > 0), alone / variance, jnp.where(tips > 0, 1, 0)))
     means = jnp.where(known | informed, swept["mean"], jnp.nan)
-    return means, jnp.where(known, 0, variance), effective, sigma2, log_likelihood
+    return means, jnp.where(known, 0, variance), effective, sigma2, log_likelihood, densities

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from hxcli.errors import ModelError
+from hxcli.engine.topology import BoolArray
+from hxcli.errors import ModelError, OptionError
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.traits import Observations
 
@@ -16,18 +17,14 @@ def tip_likelihoods(phylogeny: Phylogeny, observations: Observations, tau2: Any 
 
     Args:
         phylogeny: N nodes.
-        observations: M observations of D traits.
+        observations: M observations of D traits that do not contradict each other.
         tau2: () or (D,) observation variance, added to the squares of the known standard errors.
-
-    Raises:
-        ModelError: Error-free observations that contradict each other, at one tip or across zero-length edges.
     """
     shape = (phylogeny.topology.size, len(observations.traits))
     there = ~np.isnan(observations.values)
     values = np.where(there, observations.values, 0.0)
     variance = np.where(there, observations.standard_errors**2 + tau2, 1.0)
-    exact = there & (variance == 0)
-    refuse_contradictions(phylogeny, observations, exact)
+    exact = exact_ones(observations, tau2)
     weight = np.where(there & ~exact, 1 / np.where(variance > 0, variance, 1.0), 0.0)
     nodes = observations.nodes
     once = bool(np.all(nodes[1:] > nodes[:-1]))
@@ -63,6 +60,21 @@ def observed_means(phylogeny: Phylogeny, observations: Observations) -> FloatArr
     np.add.at(sums, observations.nodes, np.where(there, observations.values, 0.0))
     np.add.at(counts, observations.nodes, there)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def exact_ones(observations: Observations, tau2: Any = 0.0) -> BoolArray:
+    """(M, D) mask of the observations without any error."""
+    return ~np.isnan(observations.values) & (observations.standard_errors == 0) & (np.asarray(tau2) == 0)
+
+
+def refuse_bad_variance(name: str, value: float) -> None:
+    """Raises unless a variance is 0 or a positive number.
+
+    Raises:
+        OptionError: Names the option and its value.
+    """
+    if not (np.isfinite(value) and value >= 0):
+        raise OptionError(f"{name} must be 0 or a positive number, got {value:g}")
 
 
 def refuse_contradictions(phylogeny: Phylogeny, observations: Observations, exact: Any) -> None:

@@ -11,6 +11,7 @@ from hxcli.engine.tree import Tree
 from hxcli.errors import OptionError
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.brownian import brownian_edges
+from hxcli.prebuilt.fit import degrees_of_freedom
 from hxcli.prebuilt.gaussian import (
     gaussian_tree,
     likelihoods,
@@ -20,8 +21,9 @@ from hxcli.prebuilt.gaussian import (
     root_given_normal,
     smooth,
 )
-from hxcli.prebuilt.observed import tip_likelihoods
+from hxcli.prebuilt.observed import exact_ones, refuse_bad_variance, refuse_contradictions, tip_likelihoods
 from hxcli.prebuilt.report import on_host, reconstruction
+from hxcli.prebuilt.units import units_of
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
 
@@ -51,22 +53,29 @@ def posterior(
         ModelError: Error-free observations that contradict each other.
     """
     _refuse_bad_variances(sigma2, tau2, root_mean, root_variance)
-    tips = tip_likelihoods(phylogeny, observations, tau2)
-    tree = gaussian_tree(phylogeny.topology, brownian_edges(phylogeny.lengths, sigma2), tips).framed()
-    prior = None if root_mean is None else (root_mean, root_variance)
-    means, variances, log_marginal = on_host(_posterior(tree, prior), phylogeny.topology.size)
-    root = "flat root" if prior is None else f"root N({root_mean:g}, {root_variance:g})"
+    refuse_contradictions(phylogeny, observations, exact_ones(observations, tau2))
+    units = units_of(phylogeny, observations)
+    tips = tip_likelihoods(phylogeny, units.observations(observations), units.variance(tau2, "tau2"))
+    edges = brownian_edges(phylogeny.lengths / units.length, units.rate(sigma2, "sigma2"))
+    tree = gaussian_tree(phylogeny.topology, edges, tips).framed()
+    prior, root = None, "flat root"
+    if root_mean is not None and root_variance is not None:
+        centre = (root_mean - units.location) / units.scale
+        prior = (centre, units.variance(root_variance, "the root's variance"))
+        root = f"root N({root_mean:g}, {root_variance:g})"
+    found = on_host(_posterior(tree, prior), phylogeny.topology.size)
+    means, deviations = units.states(found[0], np.sqrt(found[1]))
     return reconstruction(
         phylogeny,
         observations,
         means,
-        np.sqrt(variances),
+        deviations,
         level=level,
         interval="HPD",
         parameters={
             "sigma2": (sigma2, "given"),
             "tau2": (tau2, "given"),
-            "log_likelihood": (log_marginal, f"log marginal likelihood, {root}"),
+            "log_likelihood": (units.log_likelihoods(found[2], found[3]), f"log marginal likelihood, {root}"),
         },
         root_how=("posterior mean", "posterior standard deviation"),
         method=f"Brownian motion, posterior of all nodes for given variances, {root}",
@@ -74,20 +83,22 @@ def posterior(
 
 
 @jax.jit
-def _posterior(tree: Tree, prior: tuple[Any, Any] | None) -> tuple[Any, Any, Any]:
+def _posterior(tree: Tree, prior: tuple[Any, Any] | None) -> tuple[Any, ...]:
+    """Means and variances (N, D), log marginal likelihood and the number of densities it is made of (D,)."""
     swept = likelihoods(tree)
     if prior is None:
         root, log_marginal = root_given_flat(swept), log_marginal_flat(swept)
+        densities = degrees_of_freedom(swept, restricted=True)
     else:
         root, log_marginal = root_given_normal(swept, *prior), log_marginal_normal(swept, *prior)
-    return *smooth(swept, *root), log_marginal
+        densities = swept["count"][0] + swept["known"][0]
+    return *smooth(swept, *root), log_marginal, densities
 
 
 def _refuse_bad_variances(sigma2: float, tau2: float, root_mean: float | None, root_variance: float | None) -> None:
     if not (np.isfinite(sigma2) and sigma2 > 0):
         raise OptionError(f"sigma2 must be a positive number, got {sigma2:g}")
-    if not (np.isfinite(tau2) and tau2 >= 0):
-        raise OptionError(f"tau2 must be 0 or a positive number, got {tau2:g}")
+    refuse_bad_variance("tau2", tau2)
     if (root_mean is None) != (root_variance is None):
         raise OptionError("a normal root needs a mean and a variance")
     if (

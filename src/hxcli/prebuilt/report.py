@@ -43,11 +43,14 @@ def reconstruction(
     """
     observed = observed_means(phylogeny, observations)
     used = tuple(int(n) for n in (~np.isnan(observed)).sum(0))
+    # An observation without error comes back as it went in, whatever units the computation had.
+    estimates = np.where((standard_errors == 0) & ~np.isnan(observed), observed, estimates)
     traits = observations.traits
     by_trait = {name: (np.broadcast_to(values, len(traits)), how) for name, (values, how) in parameters.items()}
     by_trait["root"] = (estimates[0], root_how[0])
     by_trait["root_se"] = (standard_errors[0], root_how[1])
-    half = NormalDist().inv_cdf((1 + level) / 2) * standard_errors
+    # The lower tail, which keeps its digits where 1 + level would round to 2.
+    half = -NormalDist().inv_cdf((1 - level) / 2) * standard_errors
     return Reconstruction(
         phylogeny=phylogeny,
         traits=traits,
@@ -83,7 +86,10 @@ def _warnings(traits: Sequence[str], used: Sequence[int], sigma2: tuple[Any, str
         if n == 0:
             said.append(f"trait {trait!r} has no value at any tip: its estimates are empty")
         elif np.isnan(rate):
-            said.append(f"trait {trait!r} has too few values to estimate sigma2: its standard errors are empty")
+            said.append(
+                f"trait {trait!r}: sigma2 cannot be estimated (fewer than two values, or no edge length between them), "
+                "so its standard errors are empty"
+            )
         elif rate == 0:
             said.append(
                 f"trait {trait!r}: the estimate of sigma2 is 0 (equal values, or differences that the observation "

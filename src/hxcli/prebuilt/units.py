@@ -1,0 +1,122 @@
+"""Units in which every trait is centred and of order one and so are the edges: what single precision can hold."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.errors import ModelError
+from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.traits import Observations
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Units:
+    """One unit for every trait and one for the edges.
+
+    Scales are powers of two and locations have few digits, so that going there and back changes no value of
+    ordinary size.
+
+    Attributes:
+        traits: (D,) names, for messages.
+        location, scale: (D,) a value x is `(x - location) / scale` in these units.
+        length: An edge length t is `t / length`.
+    """
+
+    traits: tuple[str, ...]
+    location: FloatArray
+    scale: FloatArray
+    length: float
+
+    def observations(self, given: Observations) -> Observations:
+        """The observations in these units."""
+        values = (given.values - self.location) / self.scale
+        return dataclasses.replace(given, values=values, standard_errors=given.standard_errors / self.scale)
+
+    def variance(self, given: Any, name: str) -> FloatArray:
+        """(D,) a variance, trait^2, in these units.
+
+        Raises:
+            ModelError: It is out of all proportion to the values.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            return self._fitting(given / self.scale / self.scale, given, name)
+
+    def rate(self, given: float, name: str) -> FloatArray:
+        """(D,) a rate, trait^2 per unit of length, in these units.
+
+        Raises:
+            ModelError: It is out of all proportion to the values and edge lengths.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            return self._fitting(given / self.scale * self.length / self.scale, given, name)
+
+    def states(self, means: FloatArray, deviations: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Both (N, D): means and standard deviations in the traits' own units.
+
+        Raises:
+            ModelError: A figure is beyond double precision.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            means, deviations = means * self.scale + self.location, deviations * self.scale
+            self._refuse(np.isinf(means).any(0) | np.isinf(deviations * 10).any(0))
+        return means, deviations
+
+    def rates(self, found: FloatArray) -> FloatArray:
+        """(D,) rates in the traits' own units.
+
+        Raises:
+            ModelError: A figure is beyond double precision.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            rates = found * self.scale / self.length * self.scale
+        self._refuse(np.isinf(rates) | ((found > 0) & (rates == 0)))
+        return rates
+
+    def log_likelihoods(self, found: FloatArray, densities: FloatArray) -> FloatArray:
+        """(D,) log densities of the traits themselves, given how many one-dimensional densities each is made of."""
+        return found - densities * np.log(self.scale)
+
+    def _fitting(self, values: FloatArray, given: float, name: str) -> FloatArray:
+        room = float(jnp.finfo(jnp.result_type(float)).max) ** 0.5
+        wrong = (values != 0) & ~((values > 1 / room) & (values < room)) | ((values == 0) & (given != 0))
+        if wrong.any():
+            trait = self.traits[int(np.argmax(wrong))]
+            raise ModelError(f"{name} {given:g} is out of all proportion to trait {trait!r} (check its unit)")
+        return values
+
+    def _refuse(self, wrong: Any) -> None:
+        if wrong.any():
+            trait = self.traits[int(np.argmax(wrong))]
+            raise ModelError(
+                f"trait {trait!r}: the results are beyond the range of double precision (give the trait or the edge "
+                "lengths in another unit)"
+            )
+
+
+def units_of(phylogeny: Phylogeny, observations: Observations) -> Units:
+    """The units in which the observed values reach from -1 to 1 and the longest edge is of order one."""
+    count = len(observations.traits)
+    there = ~np.isnan(observations.values)
+    values = np.where(there, observations.values, 0.0)
+    lowest = np.where(there, observations.values, np.inf).min(0, initial=np.inf)
+    highest = np.where(there, observations.values, -np.inf).max(0, initial=-np.inf)
+    empty = lowest > highest
+    lowest, highest = np.where(empty, 0.0, lowest), np.where(empty, 0.0, highest)
+    # Halved before they are subtracted or added, because their sum may be beyond the largest double.
+    scale = _power_of_two(2 * np.maximum(highest / 4 - lowest / 4, 0))
+    number = np.maximum(there.sum(0), 1)
+    mean = (values / number).sum(0)
+    digit = scale / 1024
+    location = np.where(np.abs(mean / digit) < 2**52, np.round(mean / digit) * digit, mean)
+    longest = np.array([phylogeny.lengths.max(initial=0.0)])
+    return Units(observations.traits, location.reshape(count), scale, float(_power_of_two(longest)[0]))
+
+
+def _power_of_two(values: FloatArray) -> FloatArray:
+    """For every value a power of two of its size; 1 for 0."""
+    positive = np.where(values > 0, values, 1.0)
+    return np.ldexp(1.0, np.clip(np.frexp(positive)[1], -1020, 1020))
