@@ -147,3 +147,13 @@ def test_closest_name(asked: str, names: list[str], found: str | None) -> None:
 
 def test_edit_distance() -> None:
     assert [edit_distance("abc", other) for other in ("abc", "acb", "ab", "xbc", "", "cab")] == [0, 1, 1, 1, 3, 2]
+
+
+@pytest.mark.parametrize("header", ["C_c", "C c"])
+def test_a_header_that_is_a_tip_without_a_row_is_refused(header: str) -> None:
+    values, errors = np.ones((2, 1)), np.zeros((2, 1))
+    read = TraitTable(("A", "B"), ("x",), values, errors, id_header=header)
+    with pytest.raises(InputError, match=rf"the header '{header}', which is a tip that has no row"):
+        match(star("A", "B", "C_c"), read)
+    with_row = TraitTable(("A", "C_c"), ("x",), values, errors, id_header=header)
+    assert match(star("A", "B", "C_c"), with_row)[1].tips_without_data == ("B",)

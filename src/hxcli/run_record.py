@@ -11,7 +11,7 @@ from hxcli import __version__
 from hxcli.inputs import InputOptions, Inputs
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
-from hxcli.traits import MatchReport
+from hxcli.traits import MatchReport, TraitTable
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def run_record(
         "precision": precision,
         "threads": threads,
         "seed": seed,
-        "results": [_result(*each) for each in zip(inputs.matches, reconstructions, strict=True)],
+        "results": [_result(inputs.table, *each) for each in zip(inputs.matches, reconstructions, strict=True)],
         "notes": list(notes),
         "timings": {
             "stages": {stage.name: round(stage.seconds, 6) for stage in stages},
@@ -100,10 +100,11 @@ def _reading_options(options: InputOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names}
 
 
-def _result(report: MatchReport, reconstruction: Reconstruction) -> dict[str, Any]:
+def _result(table: TraitTable, report: MatchReport, reconstruction: Reconstruction) -> dict[str, Any]:
     """One phylogeny's part: how tips and rows met, and per trait the parameters and the root."""
     tips = len(reconstruction.phylogeny.tips)
     without_data = len(report.tips_without_data)
+    error_columns = dict(zip(table.traits, table.error_columns, strict=False))
     return {
         "tree_name": reconstruction.phylogeny.name,
         "method": reconstruction.method,
@@ -116,18 +117,19 @@ def _result(report: MatchReport, reconstruction: Reconstruction) -> dict[str, An
             "matched_by_unicode": len(report.by_unicode),
             "rows_dropped": len(report.rows_without_tip),
         },
-        "traits": [_trait(reconstruction, column) for column in range(len(reconstruction.traits))],
+        "traits": [_trait(reconstruction, i, error_columns.get(name)) for i, name in enumerate(reconstruction.traits)],
         "warnings": list(reconstruction.warnings),
     }
 
 
-def _trait(reconstruction: Reconstruction, column: int) -> dict[str, Any]:
+def _trait(reconstruction: Reconstruction, column: int, error_column: str | None) -> dict[str, Any]:
     name = reconstruction.traits[column]
     used = reconstruction.tips_used[column]
     return {
         "name": name,
         "tips_used": used,
         "tips_missing": len(reconstruction.phylogeny.tips) - used,
+        "standard_errors_from": error_column or None,
         "root": {
             "estimate": _number(reconstruction.estimates[0, column]),
             "se": _number(reconstruction.standard_errors[0, column]),

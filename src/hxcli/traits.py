@@ -27,6 +27,9 @@ class TraitTable:
         text_columns: Names of the columns left out because none of their cells is a number.
         file: The path as the user gave it, for messages.
         lines: (R,) 1-based line of the file (Parquet: row) of every row, for messages; None where unknown.
+        id_header: Header of the column of tip names; "" where it has none.
+        error_columns: (D,) header of the column that every trait's standard errors come from, "" for none; empty
+            where unknown.
     """
 
     names: tuple[str, ...]
@@ -36,6 +39,8 @@ class TraitTable:
     text_columns: tuple[str, ...] = ()
     file: str = ""
     lines: NDArray[np.intp] | None = None
+    id_header: str = ""
+    error_columns: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +99,8 @@ def match(
         The observations, how the names met, and what the user should know, a sentence each.
 
     Raises:
-        InputError: No row has a tip, a tip has several rows without `replicates`, or `strict` was not met.
+        InputError: No row has a tip, a tip has several rows without `replicates`, the header names a tip that has
+            no row, or `strict` was not met.
     """
     tip_names = phylogeny.tip_names.tolist()
     tip_of = dict(zip(tip_names, range(len(tip_names)), strict=True))
@@ -120,6 +126,7 @@ def match(
         tips_without_data=tuple(tip_names[tip] for tip in np.flatnonzero(counts == 0).tolist()),
         rows_without_tip=tuple(table.names[row] for row in np.flatnonzero(~with_tip).tolist()),
     )
+    _refuse_tip_as_header(report, table)
     notes = _match_notes(report, len(tip_names), table)
     if strict and (report.tips_without_data or report.rows_without_tip):
         unmet = notes[-(bool(report.tips_without_data) + bool(report.rows_without_tip)) :]
@@ -212,6 +219,13 @@ def _match_notes(report: MatchReport, tips: int, table: TraitTable) -> tuple[str
         hints = [f"{name!r} may be {tip!r}" for name, tip in meant if tip is not None]
         notes.append(f"{shown}; {', '.join(hints)}" if hints else shown)
     return tuple(notes)
+
+
+def _refuse_tip_as_header(report: MatchReport, table: TraitTable) -> None:
+    header = _spaced_and_composed(table.id_header)
+    if header in map(_spaced_and_composed, report.tips_without_data):
+        found = f"the column of tip names has the header {table.id_header!r}, which is a tip that has no row"
+        raise InputError(found, "is the header missing? add a line with column names", file=table.file)
 
 
 def _no_overlap(tips: list[str], table: TraitTable) -> InputError:

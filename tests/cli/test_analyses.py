@@ -176,3 +176,10 @@ def test_devices_lists_names_that_device_takes(hx):
     assert "jaxlib" in done.err
     for name in names:
         assert hx("ancestral", *FILES, "--out-json", "run.json", "--device", name).code == 0
+
+
+def test_the_record_names_the_column_of_standard_errors(hx, here):
+    (here / "traits.csv").write_text("name,x,y,x_se\nA,1,1,0.1\nB,2,3,0.1\nC,3,2,0.1\nD,4,5,0.2\n")
+    assert hx("ancestral", *FILES, "--out-json", "run.json").code == 0
+    traits = json.loads((here / "run.json").read_text())["results"][0]["traits"]
+    assert {trait["name"]: trait["standard_errors_from"] for trait in traits} == {"x": "x_se", "y": None}

@@ -349,3 +349,45 @@ def test_mutated_tables_are_read_right_or_refused() -> None:
     counts = run(count=400, seed=1)
     assert counts["read"] > 20
     assert counts["refused"] > 20
+
+
+@pytest.mark.parametrize("text", ["A,1\nB,2\n", "A\t1.5\t-2e3\nB\t2\t3\n", "# made by hand\nA 1\nB 2\n"])
+def test_a_table_without_a_header_is_refused(text: str) -> None:
+    with pytest.raises(InputError, match=r"the header holds numbers \(is the header missing\? add a line with column"):
+        table_of(text)
+
+
+def test_some_numbers_among_the_headers_are_names() -> None:
+    assert table_of("species,2001,mass\nA,1,2\n").traits == ("2001", "mass")
+    assert read_parquet(pl.DataFrame({"A": ["B"], "1": [2.0]})).traits == ("1",)
+
+
+def test_the_header_of_the_names_is_kept() -> None:
+    assert table_of("species,x\nA,1\n").id_header == "species"
+    assert table_of("x,species\n1,A\n", id_column="species").id_header == "species"
+
+
+def test_marks_of_missing_values_are_compared_as_numbers_too() -> None:
+    text = "species,x,y\nA,-999.00,1\nB,2,-9.99e2\nC,-999,-998.9\n"
+    table, notes = read(text, na=["-999"])
+    np.testing.assert_array_equal(table.values, [[np.nan, 1], [2, np.nan], [np.nan, -998.9]])
+    assert notes == ()
+    frame = pl.DataFrame({"species": ["A", "B"], "x": [-999.0, 1], "y": [3, -999], "z": ["-999.0", "1"]})
+    np.testing.assert_array_equal(read_parquet(frame, na=["-999"]).values, [[np.nan, 3, np.nan], [1, np.nan, 1]])
+
+
+def test_a_mark_of_missing_values_that_no_cell_holds_is_said() -> None:
+    table, notes = read("species,x\n-999,1\nB,none\n", na=["none", "-999", "absent"])
+    np.testing.assert_array_equal(table.values, [[1], [np.nan]])
+    assert notes == ("--na '-999' matched no cell", "--na 'absent' matched no cell")
+
+
+def test_the_column_of_standard_errors_is_kept() -> None:
+    table = table_of("species,x,x_se,y\nA,1,0.5,2\n")
+    assert (table.traits, table.error_columns) == (("x", "y"), ("x_se", ""))
+
+
+@pytest.mark.parametrize(("text", "pair"), [("species,x,y\nA,1,2\n", {"x": "x"}), ("species,x\nA,1\n", {"": "x"})])
+def test_a_trait_is_not_its_own_standard_error(text: str, pair: dict[str, str]) -> None:
+    with pytest.raises(InputError, match="line 1: column 'x' is the trait itself, not its standard errors"):
+        table_of(text, se_columns=pair)

@@ -33,6 +33,7 @@ class Columns:
         text: (row, column) -> the cell as text.
         names: column -> its (R,) cells as text.
         lines: (R,) line (Parquet: row number) of every row.
+        marked: (K, C) true where a column holds the k-th of the user's marks of missing values.
         header_line: Line of the header, None where there are no lines.
         file: Path for messages.
         notes: What was passed over in reading.
@@ -45,6 +46,7 @@ class Columns:
     text: Callable[[int, int], str]
     names: Callable[[int], tuple[str, ...]]
     lines: NDArray[np.intp]
+    marked: NDArray[np.bool_]
     file: str
     notes: tuple[str, ...] = ()
     header_line: int | None = None
@@ -103,7 +105,7 @@ def columns_of_grid(grid: Grid, file: str, na: Sequence[str]) -> Columns:
     """
     width = len(grid.header)
     shape = (len(grid.lines), width)
-    values, missing, wrong = numbers_of(grid.cells, na)
+    values, missing, wrong, marked = numbers_of(grid.cells, na)
     return Columns(
         header=grid.header,
         values=values.reshape(shape),
@@ -112,19 +114,23 @@ def columns_of_grid(grid: Grid, file: str, na: Sequence[str]) -> Columns:
         text=lambda row, column: str(grid.cells[row * width + column]),
         names=lambda column: tuple(grid.cells.gather_every(width, column).to_list()),
         lines=grid.lines,
+        marked=np.asarray(marked.reshape(len(na), *shape).any(axis=1)),
         file=file,
         notes=grid.notes,
         header_line=grid.header_line,
     )
 
 
-def numbers_of(cells: pl.Series, na: Sequence[str]) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_]]:
+def numbers_of(
+    cells: pl.Series, na: Sequence[str]
+) -> tuple[FloatArray, NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
     """The (n,) values, which of the cells are missing, and which are neither that nor a finite number.
 
-    Values are bit-identical to Python's float(); those that overflow are infinite and count as wrong.
+    The last of the four is (K, n), true where a cell is the k-th text of `na`, or a number equal to it. Values are
+    bit-identical to Python's float(); those that overflow are infinite and count as wrong.
     """
-    marks = [*MISSING, *(mark.strip() for mark in na)]
-    missing = cells.is_in(marks).to_numpy().copy()
+    marks = [mark.strip() for mark in na]
+    missing = cells.is_in([*MISSING, *marks]).to_numpy().copy()
     cast = cells.cast(pl.Float64, strict=False)
     values = cast.fill_null(float("nan")).to_numpy().copy()
     values[missing] = np.nan
@@ -136,4 +142,16 @@ def numbers_of(cells: pl.Series, na: Sequence[str]) -> tuple[FloatArray, NDArray
         right = doubtful.str.contains(NUMBER).to_numpy()
         values[places[right]] = [float(text) for text in doubtful.filter(right).to_list()]
         wrong[places] = ~np.isfinite(values[places])
-    return values, missing, wrong
+    marked = np.zeros((len(marks), len(cells)), bool)
+    for mark, found in zip(marks, marked, strict=True):
+        found |= (cells == mark).to_numpy()
+    marked |= equal_marks(values, na)
+    hidden = marked.any(axis=0)
+    values[hidden] = np.nan
+    return values, missing | hidden, wrong & ~hidden, marked
+
+
+def equal_marks(values: FloatArray, na: Sequence[str]) -> NDArray[np.bool_]:
+    """(K, n) true where one of the (n,) values is equal to the k-th text of `na`, which then is a number itself."""
+    numbers = [float(mark) if re.match(NUMBER, mark.strip()) else np.nan for mark in na]
+    return np.array([values == number for number in numbers], bool).reshape(len(na), len(values))

@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 
 from hxcli.errors import InputError
-from hxcli.formats.numbers import Columns, numbers_of
+from hxcli.formats.numbers import Columns, equal_marks, numbers_of
 
 # A few bytes of Parquet can stand for billions of equal cells.
 _MOST_CELLS = 500_000_000
@@ -36,14 +36,18 @@ def columns_of_parquet(data: bytes, file: str, na: Sequence[str]) -> Columns:
         raise InputError("only one column", "expected tip names and at least one trait", file=file)
     shape = (frame.height, frame.width)
     values, missing, wrong = np.full(shape, np.nan), np.zeros(shape, bool), np.zeros(shape, bool)
+    marked = np.zeros((len(na), frame.width), bool)
     texts: list[pl.Series] = []
     for index, column in enumerate(frame.iter_columns()):
         texts.append(_text(column, file))
         if column.dtype.is_numeric():
             numbers = column.cast(pl.Float64).fill_null(float("nan")).to_numpy()
+            found = equal_marks(numbers, na)
+            numbers = np.where(found.any(axis=0), np.nan, numbers)
             values[:, index], missing[:, index], wrong[:, index] = numbers, np.isnan(numbers), np.isinf(numbers)
         else:
-            values[:, index], missing[:, index], wrong[:, index] = numbers_of(texts[index], na)
+            values[:, index], missing[:, index], wrong[:, index], found = numbers_of(texts[index], na)
+        marked[:, index] = found.any(axis=1)
     return Columns(
         header=tuple(name.strip() for name in frame.columns),
         values=values,
@@ -52,6 +56,7 @@ def columns_of_parquet(data: bytes, file: str, na: Sequence[str]) -> Columns:
         text=lambda row, column: str(texts[column][row]),
         names=lambda column: tuple(texts[column].to_list()),
         lines=np.arange(1, frame.height + 1),
+        marked=marked,
         file=file,
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 from hxcli.errors import InputError
 from hxcli.formats.cells import read_grid
 from hxcli.formats.numbers import Columns, columns_of_grid
+from hxcli.formats.numerals import is_number
 from hxcli.formats.parquet import columns_of_parquet
 from hxcli.formats.source import Source
 from hxcli.names import did_you_mean, listed
@@ -53,6 +54,7 @@ def read_table(
     notes = list(cells.notes)
     named = _checked_header(cells, id_column, notes)
     id_index = 0 if id_column is None else named[id_column.strip()]
+    _refuse_row_as_header(cells, id_index)
     given = _trait_indices(cells, named, id_index, columns, notes)
     errors = _error_indices(cells, named, id_index, given, bool(columns), se_columns or {})
     taken = set(errors.values())
@@ -64,6 +66,7 @@ def read_table(
         if trait in errors:
             standard_errors[:, position] = _standard_errors(cells, trait, errors[trait])
             notes.append(f"known standard errors of {cells.header[trait]!r}: column {cells.header[errors[trait]]!r}")
+    notes += _unused_marks(cells, id_index, na)
     used = {id_index, *traits, *errors.values()}
     left_out = [index for index in named.values() if index not in used and not cells.has_numbers[index]]
     text = tuple(cells.header[index] for index in left_out)
@@ -77,6 +80,8 @@ def read_table(
         text_columns=text,
         file=file,
         lines=cells.lines,
+        id_header=cells.header[id_index],
+        error_columns=tuple(cells.header[errors[index]] if index in errors else "" for index in traits),
     )
     return table, tuple(notes)
 
@@ -99,6 +104,19 @@ def _checked_header(cells: Columns, id_column: str | None, notes: list[str]) -> 
         notes.append("the first column was left out, because it has no name")
         del named[""]
     return named
+
+
+def _refuse_row_as_header(cells: Columns, id_index: int) -> None:
+    """The header of a text file is no row of values; a Parquet file always has a header."""
+    others = cells.header[:id_index] + cells.header[id_index + 1 :]
+    if cells.header_line is not None and all(map(is_number, others)):
+        advice = "is the header missing? add a line with column names"
+        raise cells.refusal("the header holds numbers", advice, header=True)
+
+
+def _unused_marks(cells: Columns, id_index: int, na: Sequence[str]) -> list[str]:
+    used = np.asarray(np.delete(cells.marked, id_index, axis=1).any(axis=1))
+    return [f"--na {mark!r} matched no cell" for mark, found in zip(na, used.tolist(), strict=True) if not found]
 
 
 def _names(cells: Columns, index: int) -> tuple[str, ...]:
@@ -167,6 +185,9 @@ def _error_indices(
             raise _unknown(cells, column, named)
         index = named[column.strip()]
         candidates = [trait for trait in plain if trait != index]
+        if named.get(key.strip()) == index if key else plain == [index]:
+            found = f"column {column.strip()!r} is the trait itself, not its standard errors"
+            raise cells.refusal(found, "name the column that holds the standard errors", header=True)
         if not key and len(candidates) != 1:
             found = f"--se-column {column} does not say which of {len(candidates)} traits it belongs to"
             raise cells.refusal(found, f"write --se-column TRAIT={column}", header=True)
