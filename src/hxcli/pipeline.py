@@ -9,6 +9,7 @@ from typing import Any
 
 from hxcli import prebuilt
 from hxcli.formats import outputs
+from hxcli.formats.annotations import replaced_notes
 from hxcli.formats.record import record_bytes
 from hxcli.inputs import InputOptions, read_inputs
 from hxcli.products import Products
@@ -87,6 +88,8 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
         pairs = zip(inputs.phylogenies, inputs.observations, strict=True)
         reconstructions = tuple(model(phylogeny, seen, **job.model_options) for phylogeny, seen in pairs)
         device, notes = runtime.device_name, (*inputs.notes, *runtime.notes)
+    if job.products.tree is not None and outputs.writes_annotations(job.products.tree):
+        notes = (*notes, *replaced_notes(reconstructions[0].phylogeny, reconstructions[0].traits))
     clock.begin("writing")
     warnings = tuple(warning for each in reconstructions for warning in each.warnings)
     rendered = {path: write(reconstructions[0]) for path, write in writers.items()}

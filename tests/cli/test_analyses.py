@@ -183,3 +183,15 @@ def test_the_record_names_the_column_of_standard_errors(hx, here):
     assert hx("ancestral", *FILES, "--out-json", "run.json").code == 0
     traits = json.loads((here / "run.json").read_text())["results"][0]["traits"]
     assert {trait["name"]: trait["standard_errors_from"] for trait in traits} == {"x": "x_se", "y": None}
+
+
+def test_a_run_on_an_annotated_tree_replaces_what_it_says_of_the_trait(hx, here):
+    assert hx("posterior", *FILES, "--sigma2", "0.5", "--out-tree", "old.nex", "--column", "mass").code == 0
+    again = ("ancestral", "old.nex", "traits.csv", "--column", "mass")
+    done = hx(*again, "--level", "0.9", "-o", "new")
+    note = "annotations 'mass', 'mass_95%_HPD', 'mass_se' of the tree are replaced by those of trait 'mass'"
+    assert f"hx: note: {note}" in done.err
+    assert note in json.loads((here / "new.json").read_text())["notes"]
+    assert (here / "new.nex").read_text().count("mass_90%_CI") == 7
+    assert "HPD" not in (here / "new.nex").read_text()
+    assert "replaced" not in hx(*again, "--out-tree", "plain.nwk").err

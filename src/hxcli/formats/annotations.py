@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import polars as pl
 
 from hxcli.formats.tree_text import joined, number_texts
+from hxcli.names import listed
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
+
+# What keys cannot hold.
+_FORBIDDEN = r"""[\s:,;\[\]{}()="'&!]+"""
+# What follows a trait's key in the keys of its figures, whatever the level and the format.
+_FIGURES = r"(_se|_[0-9.e+-]+%?_(CI|HPD)(_lower|_upper)?)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +35,7 @@ class TraitTexts:
     upper: pl.Series
 
 
-def trait_texts(reconstruction: Reconstruction, forbidden: str = r"""[\s:,;\[\]{}()="'&!]+""") -> Iterator[TraitTexts]:
+def trait_texts(reconstruction: Reconstruction, forbidden: str = _FORBIDDEN) -> Iterator[TraitTexts]:
     """The numbers of every trait as text.
 
     Args:
@@ -69,10 +75,48 @@ def safe_keys(names: Iterable[str], forbidden: str) -> list[str]:
 
 
 def _clash(key: str, other: str) -> bool:
-    figures = r"(_se|_[0-9.]+%?_(CI|HPD)(_lower|_upper)?)"
     return key == other or any(
-        re.fullmatch(re.escape(first) + figures, second) is not None for first, second in ((key, other), (other, key))
+        re.fullmatch(re.escape(first) + _FIGURES, second) is not None for first, second in ((key, other), (other, key))
     )
+
+
+def replaced_traits(traits: Iterable[str]) -> Callable[[str], str | None]:
+    """Key of an annotation -> the trait whose numbers take its place; None for keys that stay.
+
+    All figures of a trait go together, those of another level or kind of interval too: beside new numbers the older
+    ones would be wrong.
+    """
+    names = list(traits)
+    owners = dict(zip(safe_keys(names, _FORBIDDEN), names, strict=True))
+    return lambda key: owners.get(key) or owners.get(re.sub(f"{_FIGURES}$", "", key))
+
+
+def replaced_notes(phylogeny: Phylogeny, traits: Sequence[str]) -> tuple[str, ...]:
+    """One sentence for every trait whose numbers take the place of annotations that the tree came with."""
+    owner = replaced_traits(traits)
+    replaced: dict[str, set[str]] = {}
+    for given in phylogeny.annotations.values():
+        for text in given:
+            for entry in _any_entries(text):
+                key = key_of(entry)
+                if (trait := owner(key)) is not None:
+                    replaced.setdefault(trait, set()).add(key)
+    return tuple(
+        f"annotations {listed(sorted(replaced[trait]))} of the tree are replaced by those of trait {trait!r}"
+        for trait in traits
+        if trait in replaced
+    )
+
+
+def key_of(entry: str) -> str:
+    """The key of a `key=value` entry."""
+    return entry.split("=", 1)[0].strip()
+
+
+def _any_entries(text: str) -> Iterator[str]:
+    if text.startswith("&&NHX"):
+        return entries(text.removeprefix("&&NHX"), ":")
+    return entries(text[1:], ",") if text.startswith("&") else iter(())
 
 
 def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> pl.Series:
@@ -83,10 +127,9 @@ def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> 
         for node, given in phylogeny.annotations.items():
             texts[node] = "".join(f"[{text}]" for text in given)
         return pl.Series("text", texts, dtype=pl.String)
-    parts, keys = [], set()
+    parts, owner = [], replaced_traits(reconstruction.traits)
     for trait in trait_texts(reconstruction):
         interval = f"{trait.key}_{interval_name(reconstruction)}"
-        keys |= {trait.key, f"{trait.key}_se", interval}
         parts += [
             joined(f",{trait.key}=", trait.estimates),
             joined(f",{trait.key}_se=", trait.standard_errors),
@@ -95,7 +138,7 @@ def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> 
     inside, beside = [""] * size, [""] * size
     for node, given in phylogeny.annotations.items():
         # One bracket a node: Biopython fails on a second.
-        inside[node] = "".join(f",{entry}" for text in given for entry in _beast_entries(text, keys))
+        inside[node] = "".join(f",{entry}" for text in given for entry in _beast_entries(text, owner))
         beside[node] = "".join(f"[{text}]" for text in given if not text.startswith("&"))
     body = joined(*parts, pl.Series(inside, dtype=pl.String)).str.slice(1)
     frame = pl.DataFrame({"body": body, "beside": pl.Series(beside, dtype=pl.String)})
@@ -103,8 +146,8 @@ def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> 
     return frame.select(pl.concat_str(bracket, "beside").alias("text")).to_series()
 
 
-def entries(text: str, separator: str, without: Collection[str]) -> Iterator[str]:
-    """The `key=value` entries of an annotation, but those whose key is in `without`.
+def entries(text: str, separator: str, owner: Callable[[str], str | None] = lambda key: None) -> Iterator[str]:
+    """The `key=value` entries of an annotation, but those whose key has an owner.
 
     Separators inside braces and quotation marks separate nothing.
     """
@@ -117,15 +160,15 @@ def entries(text: str, separator: str, without: Collection[str]) -> Iterator[str
         # What is never closed ends with the text.
         elif character == separator and ((depth <= 0 and not quoted) or place == len(text)):
             entry = text[start:place]
-            if entry and entry.split("=", 1)[0].strip() not in without:
+            if entry and owner(key_of(entry)) is None:
                 yield entry
             start = place + 1
 
 
-def _beast_entries(text: str, without: Collection[str]) -> Iterator[str]:
+def _beast_entries(text: str, owner: Callable[[str], str | None]) -> Iterator[str]:
     if text.startswith("&&NHX"):
-        for entry in entries(text.removeprefix("&&NHX"), ":", without):
+        for entry in entries(text.removeprefix("&&NHX"), ":", owner):
             key, _, value = entry.partition("=")
             yield f'{key}="{value}"' if "," in value else entry
     elif text.startswith("&"):
-        yield from entries(text[1:], ",", without)
+        yield from entries(text[1:], ",", owner)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import polars as pl
 
-from hxcli.formats.annotations import entries, interval_name, trait_texts
+from hxcli.formats.annotations import entries, interval_name, replaced_traits, trait_texts
 from hxcli.formats.tree_text import NEWICK_QUOTED, joined, label_texts, length_texts, nested
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
@@ -23,7 +25,7 @@ def write_nhx(phylogeny: Phylogeny, reconstruction: Reconstruction | None = None
     """
     size = phylogeny.topology.size
     parts: list[pl.Series] = []
-    keys: set[str] = set()
+    owner = replaced_traits(reconstruction.traits if reconstruction is not None else ())
     if reconstruction is not None:
         for trait in trait_texts(reconstruction):
             interval = f"{trait.key}_{interval_name(reconstruction)}"
@@ -33,13 +35,13 @@ def write_nhx(phylogeny: Phylogeny, reconstruction: Reconstruction | None = None
                 f"{interval}_lower": trait.lower,
                 f"{interval}_upper": trait.upper,
             }
-            keys |= figures.keys()
             parts += [joined(f":{key}=", texts) for key, texts in figures.items()]
     inside, beside = [""] * size, [""] * size
     for node, given in phylogeny.annotations.items():
-        kept = [entry for text in given if _is_nhx(text) for entry in entries(text[len(_MARK) :], ":", keys)]
+        kept = [entry for text in given if _is_nhx(text) for entry in entries(text[len(_MARK) :], ":", owner)]
         inside[node] = "".join(f":{entry}" for entry in kept)
-        beside[node] = "".join(f"[{text}]" for text in given if not _is_nhx(text))
+        others = (_without_replaced(text, owner) for text in given if not _is_nhx(text))
+        beside[node] = "".join(f"[{text}]" for text in others if text)
     body = joined(*parts, pl.Series(inside, dtype=pl.String))
     frame = pl.DataFrame({"body": body, "beside": pl.Series(beside, dtype=pl.String)})
     bracket = pl.concat_str(pl.lit(f"[{_MARK}"), "body", pl.lit("]"))
@@ -48,6 +50,14 @@ def write_nhx(phylogeny: Phylogeny, reconstruction: Reconstruction | None = None
     ).to_series()
     labels = label_texts(phylogeny, NEWICK_QUOTED)
     return (nested(phylogeny.topology, joined(labels, length_texts(phylogeny), notes)) + "\n").encode()
+
+
+def _without_replaced(text: str, owner: Callable[[str], str | None]) -> str:
+    """A comment, or a `&key=value,...` annotation without the entries that have an owner; "" where none is left."""
+    if not text.startswith("&"):
+        return text
+    kept = ",".join(entries(text[1:], ",", owner))
+    return f"&{kept}" if kept else ""
 
 
 def _is_nhx(text: str) -> bool:

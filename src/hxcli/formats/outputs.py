@@ -60,6 +60,12 @@ def writer_for(path: str, kind: Literal["table", "tree"]) -> Writer:
     return _zipped(render) if zipped else render
 
 
+def writes_annotations(path: str) -> bool:
+    """Whether the tree that is written to `path`, which `writer_for` accepts, has more than labels and lengths."""
+    extension = os.path.splitext(path.lower().removesuffix(".gz"))[1]
+    return TREE_WRITERS.get(extension) is not write_newick
+
+
 def write_whole(path: str, data: bytes) -> None:
     """Writes one file so that it appears whole or not at all; `-` is standard output. See `write_all`."""
     write_all({path: data})

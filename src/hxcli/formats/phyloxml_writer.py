@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from xml.sax.saxutils import escape
 
 import numpy as np
 import polars as pl
 
 from hxcli.engine.topology import Topology
-from hxcli.formats.annotations import entries, trait_texts
+from hxcli.formats.annotations import entries, replaced_traits, trait_texts
 from hxcli.formats.below import fold_below, preorder_ranks
 from hxcli.formats.tree_text import joined, number_texts
 from hxcli.phylogeny import Phylogeny
@@ -49,9 +50,10 @@ def write_phyloxml(phylogeny: Phylogeny, reconstruction: Reconstruction | None =
                 f"{trait.key}_{level}_upper": trait.upper,
             }
             parts += [joined(_opening(f"hx:{key}", "xsd:double"), text, "</property>") for key, text in figures.items()]
+    owner = replaced_traits(reconstruction.traits if reconstruction is not None else ())
     notes = [""] * phylogeny.topology.size
     for node, given in phylogeny.annotations.items():
-        notes[node] = "".join(_notes(given))
+        notes[node] = "".join(_notes(given, owner))
     clades = joined("<clade>", *parts, pl.Series(notes, dtype=pl.String), _closing(phylogeny.topology))
     sizes = fold_below(phylogeny.topology, np.ones(phylogeny.topology.size, np.int64), "sum")
     order = np.argsort(preorder_ranks(phylogeny.topology, sizes))
@@ -75,11 +77,11 @@ def _confidences(support: str) -> str:
     return "".join(f'<confidence type="unknown">{escape(value)}</confidence>' for value in values)
 
 
-def _notes(given: tuple[str, ...]) -> list[str]:
+def _notes(given: tuple[str, ...], owner: Callable[[str], str | None]) -> list[str]:
     found = []
     for text in given:
         is_nhx = text.startswith("&&NHX")
-        for entry in entries(text.removeprefix("&&NHX").removeprefix("&"), ":" if is_nhx else ",", ()):
+        for entry in entries(text.removeprefix("&&NHX").removeprefix("&"), ":" if is_nhx else ",", owner):
             key, _, value = entry.partition("=")
             safe = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "_" for c in key.strip()) or "_"
             found.append(f"{_opening(f'note:{safe}', 'xsd:string')}{escape(value, _BLANKS)}</property>")
