@@ -12,7 +12,7 @@ import dendropy
 import numpy as np
 import pytest
 from Bio import Phylo
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hxcli.engine.topology import from_parents
@@ -211,6 +211,8 @@ def test_what_is_written_is_read_back(phylogeny: Phylogeny, write: Any) -> None:
 
 @given(phylogenies())
 def test_dendropy_reads_names_and_bits(phylogeny: Phylogeny) -> None:
+    # DendroPy looks at a quoted label without its quotes, and takes one that is a bracket or comma for punctuation.
+    assume(not any(label in tuple("(),:;") for label in phylogeny.labels.tolist()))
     nodes = by_dendropy(write_nexus(phylogeny, reconstruct(phylogeny)))
     tips = phylogeny.tips.tolist()
     if len({name.casefold() for name in phylogeny.tip_names.tolist()}) < len(tips) or phylogeny.topology.size == 1:
