@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from hxcli.errors import InputError
+from hxcli.errors import HxError, InputError, ModelError
 from hxcli.formats.trees import TreeFile, pick_tree
-from hxcli.inputs import InputOptions, read_trait_table, read_tree_file
+from hxcli.inputs import InputOptions, analysable_tree, edge_notes, read_trait_table, read_tree_file
 from hxcli.phylogeny import FloatArray, Phylogeny
-from hxcli.traits import MatchReport, TraitTable, match
+from hxcli.prebuilt.observed import refuse_contradictions
+from hxcli.traits import MatchReport, Observations, TraitTable, match
 
 # Lengths are often written with six digits.
 ULTRAMETRIC_TOLERANCE = 1e-6
@@ -98,7 +99,7 @@ class Checkup:
     match: MatchReport | None
     notes: tuple[str, ...]
     needs: tuple[str, ...]
-    obstacle: InputError | None
+    obstacle: HxError | None
 
     def as_json(self) -> dict[str, Any]:
         """The figures as plain JSON values; `traits` only where a table was read."""
@@ -139,20 +140,25 @@ def check(options: InputOptions) -> Checkup:
     `options.tree_index` names another.
 
     Raises:
-        InputError: The tree file is refused. A refused table is the result's `obstacle`.
+        InputError: The tree file is refused. A refused table, and values that no model can explain, are the result's
+            `obstacle`.
     """
     tree_file = read_tree_file(options)
     phylogeny = pick_tree(tree_file, options.tree_index or 1)
     facts = tree_facts(phylogeny)
-    notes: tuple[str, ...] = tree_file.warnings
-    table, report, obstacle = None, None, None
+    notes: tuple[str, ...] = (*tree_file.warnings, *edge_notes(phylogeny, options))
+    table, report = None, None
+    obstacle: HxError | None = None
     if options.traits:
         try:
             table, table_notes, _ = read_trait_table(options)
             notes += table_notes
-            _, report, match_notes = match(phylogeny, table, strict=options.strict, replicates=options.replicates)
+            seen, report, match_notes = match(
+                phylogeny, table, strict=options.strict, replicates=options.replicates
+            )
             notes += match_notes
-        except InputError as error:
+            _refuse_contradictions(phylogeny, seen, tree_file.file, options)
+        except (InputError, ModelError) as error:
             obstacle = error
     return Checkup(
         file=tree_file.file,
@@ -204,6 +210,16 @@ def column_facts(table: TraitTable) -> dict[str, ColumnFacts]:
         name: ColumnFacts(int(count), len(values) - int(count), float(low), float(high))
         for name, count, low, high in zip(table.traits, known.sum(axis=0), lowest, highest, strict=True)
     }
+
+
+def _refuse_contradictions(phylogeny: Phylogeny, seen: Observations, file: str, options: InputOptions) -> None:
+    """Raises where error-free values contradict each other, as far as the edge lengths are known."""
+    try:
+        phylogeny = analysable_tree(phylogeny, file, options)
+    except InputError:
+        # What the user has to say about lengths first stands among the needs.
+        return
+    refuse_contradictions(phylogeny, seen, ~np.isnan(seen.values) & (seen.standard_errors == 0))
 
 
 def _ultrametric(to_tips: FloatArray) -> bool:

@@ -9,7 +9,7 @@ from typing import Literal
 from hxcli.errors import OptionError
 from hxcli.formats.source import DEFAULT_MAX_SIZE, read_source
 from hxcli.formats.tables import read_table
-from hxcli.formats.trees import TreeFile, analysable, pick_tree, read_trees
+from hxcli.formats.trees import TreeFile, analysable, length_notes, pick_tree, read_trees
 from hxcli.phylogeny import Phylogeny
 from hxcli.traits import MatchReport, Observations, TraitTable, match
 
@@ -82,17 +82,13 @@ def read_inputs(options: InputOptions, progress: Callable[[str], None] = lambda 
     """
     progress("reading the tree")
     tree_file = read_tree_file(options)
-    phylogeny = analysable(
-        pick_tree(tree_file, options.tree_index),
-        file=tree_file.file,
-        missing_lengths=options.missing_lengths,
-        negative_lengths=options.negative_lengths,
-    )
+    picked = pick_tree(tree_file, options.tree_index)
+    phylogeny = analysable_tree(picked, tree_file.file, options)
     progress("reading the table")
     table, table_notes, sha256 = read_trait_table(options)
     progress("matching")
     observations, report, match_notes = match(phylogeny, table, strict=options.strict, replicates=options.replicates)
-    notes = (*tree_file.warnings, *table_notes, *match_notes)
+    notes = (*tree_file.warnings, *edge_notes(picked, options), *table_notes, *match_notes)
     return Inputs(tree_file, table, sha256, (phylogeny,), (observations,), (report,), notes)
 
 
@@ -103,6 +99,25 @@ def read_tree_file(options: InputOptions) -> TreeFile:
         InputError: The file is refused.
     """
     return read_trees(read_source(options.tree, max_size=options.max_size))
+
+
+def analysable_tree(phylogeny: Phylogeny, file: str, options: InputOptions) -> Phylogeny:
+    """The tree with the edge lengths that an analysis uses.
+
+    Raises:
+        InputError: Missing or negative lengths of which the options do not say how to take them.
+    """
+    return analysable(
+        phylogeny,
+        file=file,
+        missing_lengths=options.missing_lengths,
+        negative_lengths=options.negative_lengths,
+    )
+
+
+def edge_notes(phylogeny: Phylogeny, options: InputOptions) -> tuple[str, ...]:
+    """How many edge lengths `analysable_tree` changes, a sentence each."""
+    return length_notes(phylogeny, missing_lengths=options.missing_lengths, negative_lengths=options.negative_lengths)
 
 
 def read_trait_table(options: InputOptions, *, text_only: bool = False) -> tuple[TraitTable, tuple[str, ...], str]:

@@ -113,7 +113,11 @@ def test_lengths_that_are_missing_need_a_word(hx, here):
     refused = hx("ancestral", *FILES, "--negative-lengths", "zero")
     assert refused.code == 2
     assert "--missing-lengths" in refused.err
-    assert hx("ancestral", *FILES, "--negative-lengths", "zero", "--missing-lengths", "1").code == 0
+    done = hx("ancestral", *FILES, "--negative-lengths", "zero", "--missing-lengths", "1", "-o", "run")
+    assert done.code == 0
+    notes = ["1 missing edge length is read as 1", "1 negative edge length is read as 0"]
+    assert [line for line in done.err.splitlines() if "edge length" in line] == [f"hx: note: {note}" for note in notes]
+    assert json.loads((here / "run.json").read_text())["notes"][-2:] == notes
 
 
 def test_a_failing_run_leaves_the_older_products(hx, here):

@@ -125,3 +125,26 @@ def test_figures_of_the_corpus():
             wrong.append((row["file"], str(tree)))
     assert wrong == []
     assert len(rows) > 100
+
+
+def test_values_that_no_model_can_explain_stand_in_the_way(hx, here):
+    (here / "tree.nwk").write_text("(A:0,B:0,C:2);\n")
+    (here / "traits.csv").write_text("name,x\nA,1\nB,2\nC,3\n")
+    done = hx("check", "tree.nwk", "traits.csv")
+    refusal = done.err.splitlines()[-1]
+    assert done.code == 2
+    assert refusal.startswith("hx: trait 'x': tips 'A' and 'B', joined by edges of length 0, have different values 1 ")
+    assert "ready" not in done.err
+    assert hx("ancestral", "tree.nwk", "traits.csv").err == f"{refusal}\n"
+    (here / "traits.csv").write_text("name,x,x_se\nA,1,1\nB,2,0\nC,3,0\n")
+    assert hx("check", "tree.nwk", "traits.csv").code == 0
+
+
+def test_lengths_that_are_not_known_yet_contradict_nothing(hx, here):
+    (here / "tree.nwk").write_text("(A,B,C:2);\n")
+    (here / "traits.csv").write_text("name,x\nA,1\nB,2\nC,3\n")
+    assert hx("check", "tree.nwk", "traits.csv").code == 0
+    done = hx("check", "tree.nwk", "traits.csv", "--missing-lengths", "0")
+    assert done.code == 2
+    assert "note     2 missing edge lengths are read as 0" in done.err
+    assert "joined by edges of length 0" in done.err

@@ -177,7 +177,11 @@ class OutputChoices:
     ] = None
     out_tree: Annotated[
         str | None,
-        typer.Option("--out-tree", metavar="FILE", help="Annotated tree: .nex .nwk .nhx .xml; - streams NEXUS."),
+        typer.Option(
+            "--out-tree",
+            metavar="FILE",
+            help="Annotated tree: .nex .nhx .xml; .nwk has names and lengths only; - streams NEXUS.",
+        ),
     ] = None
     out_json: Annotated[str | None, typer.Option("--out-json", metavar="FILE", help="Run record; - streams it.")] = None
 

@@ -127,6 +127,22 @@ def analysable(
     return phylogeny if not (missing.any() or negative.any()) else relabel(phylogeny, edge_lengths=lengths)
 
 
+def length_notes(
+    phylogeny: Phylogeny, *, missing_lengths: float | None = None, negative_lengths: Literal["zero"] | None = None
+) -> tuple[str, ...]:
+    """What `analysable` changes on a tree that it accepts, a sentence each."""
+    notes = []
+    if (missing := phylogeny.missing_lengths) and missing_lengths is not None:
+        notes.append(f"{_edges(missing, 'missing')} read as {missing_lengths:.15g}")
+    if (negative := phylogeny.negative_lengths) and negative_lengths is not None:
+        notes.append(f"{_edges(negative, 'negative')} read as 0")
+    return tuple(notes)
+
+
+def _edges(number: int, what: str) -> str:
+    return f"1 {what} edge length is" if number == 1 else f"{number} {what} edge lengths are"
+
+
 def _count(phylogeny: Phylogeny, which: np.ndarray, what: str) -> str:
     nodes = np.flatnonzero(which)
     tips = nodes[phylogeny.topology.is_leaf[nodes]]
