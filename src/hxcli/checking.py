@@ -153,9 +153,7 @@ def check(options: InputOptions) -> Checkup:
         try:
             table, table_notes, _ = read_trait_table(options)
             notes += table_notes
-            seen, report, match_notes = match(
-                phylogeny, table, strict=options.strict, replicates=options.replicates
-            )
+            seen, report, match_notes = match(phylogeny, table, strict=options.strict, replicates=options.replicates)
             notes += match_notes
             _refuse_contradictions(phylogeny, seen, tree_file.file, options)
         except (InputError, ModelError) as error:

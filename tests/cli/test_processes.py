@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -116,3 +117,31 @@ def test_processes_that_start_at_once_share_a_cold_cache(here, tmp_path_factory,
     assert (err, code) == (b"", 0)
     assert out.count(b"\n") == 15
     assert not list(folder.rglob("session-*"))
+
+
+def in_shell(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Runs `hx` with its streams as the shell's redirection leaves them."""
+    command = shlex.join([*HX, "ancestral", "tree.nwk", "traits.csv", *arguments])
+    return subprocess.run(
+        ["sh", "-c", f"{command} {redirection}"], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_a_closed_standard_output_is_said_when_it_is_needed(here):
+    done = in_shell(">&-", "--out-table", "-", "--out-json", "run.json", "-q")
+    message = "hx: standard output is closed (stream to an open one, or name a file)\n"
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", message)
+    assert not (here / "run.json").exists()
+    done = in_shell(">&-", "--out-table", "run.csv", "-q")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (here / "run.csv").read_text().startswith("node,parent,")
+
+
+@pytest.mark.parametrize("redirection", ["2>&-", "<&- 2>&-", "2>/dev/full"])
+def test_a_run_needs_no_standard_error(here, redirection):
+    done = in_shell(redirection, "--out-table", "-", "--out-json", "run.json", "-v")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("node,parent,")
+    assert done.stdout.count("\n") == 15
+    assert json.loads((here / "run.json").read_text())["command"] == "ancestral"
+    assert in_shell(redirection, "--column", "absent").returncode == 2

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from types import FrameType
-from typing import Annotated, Any, NoReturn
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
@@ -50,7 +50,7 @@ def _telling_reader_gone(command: Callable[..., None]) -> Callable[..., None]:
     def told(*arguments: Any, **options: Any) -> None:
         try:
             command(*arguments, **options)
-            sys.stdout.flush()
+            _flush_standard_output()
         except BrokenPipeError as error:
             raise ReaderGone from error
 
@@ -64,17 +64,55 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     went away, 143 terminated, 1 anything else.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    _guard_streams()
     with contextlib.suppress(ValueError):
         # Only the main thread may do this.
         signal.signal(signal.SIGTERM, _terminate)
     code = run(arguments)
     try:
-        sys.stdout.flush()
+        _flush_standard_output()
         sys.stderr.flush()
     except OSError:
         code = code or 141
     # Not sys.exit: taking down JAX and polars piece by piece takes half a second, and nothing is left to be done.
     os._exit(code)
+
+
+class _Unfailing:
+    """Standard error whose reader may be gone and whose disk may be full: what cannot be said is left unsaid."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        with contextlib.suppress(OSError):
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        with contextlib.suppress(OSError):
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _guard_streams() -> None:
+    """Makes a closed standard stream, or a standard error that cannot be written, no reason to fail."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            # Else the next file that is opened gets the number, and with it what is meant for the stream.
+            os.open(os.devnull, os.O_RDWR)
+    # Python has None for a stream that was closed when it started.
+    stream = sys.stderr or os.fdopen(2, "w", encoding="utf-8", closefd=False)
+    sys.stderr = _Unfailing(stream)
+
+
+def _flush_standard_output() -> None:
+    if sys.stdout is not None:
+        sys.stdout.flush()
 
 
 def run(arguments: list[str]) -> int:

@@ -81,8 +81,11 @@ def write_all(products: Mapping[str, bytes]) -> None:
         products: Path -> content; the path `-` is standard output, written last.
 
     Raises:
-        HxError: A folder or file that cannot be written.
+        HxError: A folder or file that cannot be written, or standard output is closed.
     """
+    # Python has None for a stream that was closed when it started.
+    if "-" in products and sys.stdout is None:
+        raise HxError("standard output is closed (stream to an open one, or name a file)")
     ready: list[tuple[str, str]] = []
     path = ""
     try:
