@@ -9,9 +9,11 @@ import numpy as np
 import polars as pl
 
 from hxcli.engine.topology import Topology
+from hxcli.errors import OptionError
 from hxcli.formats.annotations import entries, replaced_traits, trait_texts
 from hxcli.formats.below import fold_below, preorder_ranks
 from hxcli.formats.tree_text import joined, number_texts
+from hxcli.formats.xml_text import squeeze
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
@@ -32,8 +34,12 @@ def write_phyloxml(phylogeny: Phylogeny, reconstruction: Reconstruction | None =
     Args:
         phylogeny: The tree.
         reconstruction: The numbers; None writes the tree as it came.
+
+    Raises:
+        OptionError: A name with white space that no reader of phyloXML keeps.
     """
-    labels = pl.Series([escape(label, _BLANKS) or None for label in phylogeny.labels.tolist()], dtype=pl.String)
+    _refuse_lost_blanks(phylogeny)
+    labels = pl.Series([escape(label, _QUOTES) or None for label in phylogeny.labels.tolist()], dtype=pl.String)
     support = pl.Series([_confidences(text) for text in phylogeny.support.tolist()], dtype=pl.String)
     parts = [
         joined("<name>", labels, "</name>"),
@@ -64,8 +70,18 @@ def write_phyloxml(phylogeny: Phylogeny, reconstruction: Reconstruction | None =
     return f'{_HEAD}<phylogeny rooted="{rooted}">{name}\n{body}\n</phylogeny>\n</phyloxml>\n'.encode()
 
 
+_QUOTES = {'"': "&quot;"}
 # A parser turns plain line ends and tabs of an attribute, and some of a text, into spaces.
-_BLANKS = {"\n": "&#10;", "\t": "&#9;", "\r": "&#13;", '"': "&quot;"}
+_BLANKS = _QUOTES | {"\n": "&#10;", "\t": "&#9;", "\r": "&#13;"}
+
+
+def _refuse_lost_blanks(phylogeny: Phylogeny) -> None:
+    # The schema calls names tokens: readers trim their white space and make one space of any run of it.
+    lost = next((node for node, label in enumerate(phylogeny.labels.tolist()) if squeeze(label) != label), None)
+    if lost is not None:
+        what = "tip" if phylogeny.topology.is_leaf[lost] else "node"
+        found = f"phyloXML does not keep the white space in the name of {what} {phylogeny.labels[lost]!r}"
+        raise OptionError(f"{found} (write .nex, .nwk or .nhx)")
 
 
 def _opening(reference: str, datatype: str) -> str:
