@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hxcli.errors import InputError
-from hxcli.formats import newick_reader
+from hxcli.formats import newick
 from hxcli.formats.source import read_source
 from hxcli.formats.trees import TreeFile, analysable, pick_tree, read_trees
 from tests.formats import oracle
@@ -88,12 +88,12 @@ def small_files() -> list[Path]:
 def test_biopython_and_the_scan_agree_on_every_file(monkeypatch):
     compared = 0
     for path in small_files():
-        monkeypatch.setattr(newick_reader, "BIOPYTHON_LIMIT", 10**9)
+        monkeypatch.setattr(newick, "BIOPYTHON_LIMIT", 10**9)
         try:
             parsed = read_trees(path)
         except InputError:
             continue
-        monkeypatch.setattr(newick_reader, "BIOPYTHON_LIMIT", -1)
+        monkeypatch.setattr(newick, "BIOPYTHON_LIMIT", -1)
         scanned = read_trees(path)
         assert scanned.phylogenies == parsed.phylogenies, path.name
         assert scanned.warnings == parsed.warnings

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hxcli.errors import InputError, OptionError
-from hxcli.formats import newick_reader, numerals
+from hxcli.formats import newick, numerals
 from hxcli.formats.blanking import blank_out
 from hxcli.formats.source import checked_source
 from hxcli.formats.trees import TreeFile, analysable, pick_tree, read_trees
@@ -253,9 +253,9 @@ def test_random_trees_are_read_as_they_were_written(tree: TreeText):
 def test_biopython_and_the_scan_agree(several: list[TreeText]):
     text = ";".join(tree.text for tree in several) + ";"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(newick_reader, "BIOPYTHON_LIMIT", 10**9)
+        patch.setattr(newick, "BIOPYTHON_LIMIT", 10**9)
         parsed = read(text)
-        patch.setattr(newick_reader, "BIOPYTHON_LIMIT", -1)
+        patch.setattr(newick, "BIOPYTHON_LIMIT", -1)
         scanned = read(text)
     assert parsed.phylogenies == scanned.phylogenies
 

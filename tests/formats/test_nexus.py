@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 
 from hxcli.errors import InputError
-from hxcli.formats import newick_reader
+from hxcli.formats import newick
 from hxcli.formats.source import checked_source
 from hxcli.formats.trees import TreeFile, read_trees
 from tests.formats import oracle
@@ -191,7 +191,7 @@ def test_trees_in_nexus_are_the_trees_in_newick(tree: TreeText):
     lengths = [math.nan if length is None else float(length) for length in tree.lengths]
     assert list(map(repr, found.edge_lengths.tolist())) == list(map(repr, lengths))
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(newick_reader, "BIOPYTHON_LIMIT", -1)
+        patch.setattr(newick, "BIOPYTHON_LIMIT", -1)
         assert read_trees(checked_source("f", text.encode())).phylogenies == (found,)
 
 

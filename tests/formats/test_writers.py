@@ -24,7 +24,7 @@ from hxcli.formats.newick import write_newick
 from hxcli.formats.nexus import write_nexus
 from hxcli.formats.nhx import write_nhx
 from hxcli.formats.node_names import mrca_tips, node_names
-from hxcli.formats.phyloxml_writer import write_phyloxml
+from hxcli.formats.phyloxml import write_phyloxml
 from hxcli.formats.record import record_bytes
 from hxcli.formats.source import checked_source
 from hxcli.formats.table_writer import table_frame, write_csv, write_tsv

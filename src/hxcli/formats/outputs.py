@@ -14,7 +14,7 @@ from hxcli.errors import HxError, OptionError
 from hxcli.formats.newick import write_newick
 from hxcli.formats.nexus import write_nexus
 from hxcli.formats.nhx import write_nhx
-from hxcli.formats.phyloxml_writer import write_phyloxml
+from hxcli.formats.phyloxml import write_phyloxml
 from hxcli.formats.table_writer import write_csv, write_parquet, write_tsv
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction

@@ -1,20 +1,36 @@
-"""phyloXML: nested clades. Biopython parses what was found once more, and must agree."""
+"""phyloXML 1.20: nested clades. What is read Biopython parses once more; the numbers written are clades' properties."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 from urllib.parse import quote, unquote
 from xml.etree.ElementTree import Element
+from xml.sax.saxutils import escape
 
-from hxcli.errors import HxError
+import numpy as np
+import polars as pl
+
+from hxcli.engine.topology import Topology
+from hxcli.errors import HxError, OptionError
+from hxcli.formats.annotations import entries, replaced_traits, trait_texts
+from hxcli.formats.below import fold_below, preorder_ranks
 from hxcli.formats.biopython import BIOPYTHON_LIMIT
 from hxcli.formats.source import Source
+from hxcli.formats.tree_text import joined, number_texts
 from hxcli.formats.xml_text import XmlNode, local_name, parse_xml, phylogeny_from_nodes, squeeze
 from hxcli.phylogeny import Phylogeny
+from hxcli.reconstruction import Reconstruction
 
 # Biopython descends into clades by recursion.
 _BIOPYTHON_DEPTH = 100
 _NAMES = ("scientific_name", "code", "common_name", "id")
+# What the schema's pattern for `ref` does not allow.
+_FORBIDDEN = r"[^A-Za-z0-9_.\-]+"
+_HEAD = """<?xml version="1.0" encoding="UTF-8"?>
+<phyloxml xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xmlns="http://www.phyloxml.org" \
+xsi:schemaLocation="http://www.phyloxml.org http://www.phyloxml.org/1.20/phyloxml.xsd">
+"""
 
 
 def read_phyloxml(source: Source) -> tuple[list[Phylogeny], list[str]]:
@@ -106,3 +122,94 @@ def _parse_again(nodes: list[XmlNode]) -> None:
         stack.extend((child, depth + 1) for child in reversed(clade.clades))
     if parsed != [(node.depth, node.name, float(node.length) if node.length else None) for node in nodes]:
         raise HxError("Biopython and hxcli read this phyloXML differently: please report this")
+
+
+def write_phyloxml(phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> bytes:
+    """The tree as phyloXML: names, branch lengths, confidences, and `<property>` for every annotation.
+
+    A trait `mass` gives the properties `hx:mass`, `hx:mass_se`, `hx:mass_95_CI_lower` and
+    `hx:mass_95_CI_upper`; what the tree came with is written as `note:<key>`.
+
+    Args:
+        phylogeny: The tree.
+        reconstruction: The numbers; None writes the tree as it came.
+
+    Raises:
+        OptionError: A name with white space that no reader of phyloXML keeps.
+    """
+    _refuse_lost_blanks(phylogeny)
+    labels = pl.Series([escape(label, _QUOTES) or None for label in phylogeny.labels.tolist()], dtype=pl.String)
+    support = pl.Series([_confidences(text) for text in phylogeny.support.tolist()], dtype=pl.String)
+    parts = [
+        joined("<name>", labels, "</name>"),
+        joined("<branch_length>", number_texts(phylogeny.edge_lengths), "</branch_length>"),
+        support,
+    ]
+    if reconstruction is not None:
+        level = f"{100 * reconstruction.level:.10g}_{reconstruction.interval}"
+        for trait in trait_texts(reconstruction, _FORBIDDEN):
+            figures = {
+                trait.key: trait.estimates,
+                f"{trait.key}_se": trait.standard_errors,
+                f"{trait.key}_{level}_lower": trait.lower,
+                f"{trait.key}_{level}_upper": trait.upper,
+            }
+            parts += [joined(_opening(f"hx:{key}", "xsd:double"), text, "</property>") for key, text in figures.items()]
+    owner = replaced_traits(reconstruction.traits if reconstruction is not None else ())
+    notes = [""] * phylogeny.topology.size
+    for node, given in phylogeny.annotations.items():
+        notes[node] = "".join(_notes(given, owner))
+    clades = joined("<clade>", *parts, pl.Series(notes, dtype=pl.String), _closing(phylogeny.topology))
+    sizes = fold_below(phylogeny.topology, np.ones(phylogeny.topology.size, np.int64), "sum")
+    order = np.argsort(preorder_ranks(phylogeny.topology, sizes))
+    name = f"<name>{escape(phylogeny.name, _BLANKS)}</name>" if phylogeny.name else ""
+    # The schema wants a yes or no; ancestors are those of the root as it stands.
+    rooted = "false" if phylogeny.rooted is False else "true"
+    body = "".join(clades.gather(order).to_list())
+    return f'{_HEAD}<phylogeny rooted="{rooted}">{name}\n{body}\n</phylogeny>\n</phyloxml>\n'.encode()
+
+
+_QUOTES = {'"': "&quot;"}
+# A parser turns plain line ends and tabs of an attribute, and some of a text, into spaces.
+_BLANKS = _QUOTES | {"\n": "&#10;", "\t": "&#9;", "\r": "&#13;"}
+
+
+def _refuse_lost_blanks(phylogeny: Phylogeny) -> None:
+    # The schema calls names tokens: readers trim their white space and make one space of any run of it.
+    lost = next((node for node, label in enumerate(phylogeny.labels.tolist()) if squeeze(label) != label), None)
+    if lost is not None:
+        what = "tip" if phylogeny.topology.is_leaf[lost] else "node"
+        found = f"phyloXML does not keep the white space in the name of {what} {phylogeny.labels[lost]!r}"
+        raise OptionError(f"{found} (write .nex, .nwk or .nhx)")
+
+
+def _opening(reference: str, datatype: str) -> str:
+    return f'<property ref="{reference}" datatype="{datatype}" applies_to="node">'
+
+
+def _confidences(support: str) -> str:
+    values = support.split("/") if support else []
+    return "".join(f'<confidence type="unknown">{escape(value)}</confidence>' for value in values)
+
+
+def _notes(given: tuple[str, ...], owner: Callable[[str], str | None]) -> list[str]:
+    found = []
+    for text in given:
+        is_nhx = text.startswith("&&NHX")
+        for entry in entries(text.removeprefix("&&NHX").removeprefix("&"), ":" if is_nhx else ",", owner):
+            key, _, value = entry.partition("=")
+            safe = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "_" for c in key.strip()) or "_"
+            found.append(f"{_opening(f'note:{safe}', 'xsd:string')}{escape(value, _BLANKS)}</property>")
+    return found
+
+
+def _closing(topology: Topology) -> pl.Series:
+    """(N,) the end tags behind every node in preorder: its own and those of the clades that end with it."""
+    sizes = fold_below(topology, np.ones(topology.size, np.int64), "sum")
+    order = np.argsort(preorder_ranks(topology, sizes))
+    depths = topology.node_depths[order].astype(np.int64)
+    closed = np.empty(topology.size, np.int64)
+    # The next clade is a child (nothing ends), a sibling (one ends) or a relative further up.
+    closed[order] = depths - np.append(depths[1:], 0) + 1
+    counts, which = np.unique(closed, return_inverse=True)
+    return pl.Series(["</clade>" * count for count in counts.tolist()], dtype=pl.String).gather(which)

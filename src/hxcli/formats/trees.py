@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 
 from hxcli.errors import InputError, OptionError
-from hxcli.formats.newick_reader import read_newick
+from hxcli.formats.newick import read_newick
 from hxcli.formats.nexml import read_nexml
 from hxcli.formats.nexus_blocks import read_nexus
 from hxcli.formats.phyloxml import read_phyloxml
