@@ -63,7 +63,7 @@ demo: $(INSTALLED)
 	@ls demo
 
 test: $(INSTALLED)
-	'$(PY)' -m pytest -m 'not slow' $(PYTEST_ARGS)
+	'$(PY)' -m pytest -m 'not slow' -n auto $(PYTEST_ARGS)
 
 slow: $(INSTALLED)
 	'$(PY)' -m pytest -m slow $(PYTEST_ARGS)

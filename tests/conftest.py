@@ -14,9 +14,11 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
 # Many tests compile the same program; the second time it is read from here.
-os.environ.setdefault(
-    "JAX_COMPILATION_CACHE_DIR", str(Path(__file__).resolve().parent.parent / ".pytest_cache" / "jax")
-)
+# A folder for every worker, because JAX's cache does not expect two writers. Workers inherit their parent's folder.
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER")
+if _WORKER or "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    _PROGRAMS = Path(__file__).resolve().parent.parent / ".pytest_cache" / f"jax-{_WORKER or 'alone'}"
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_PROGRAMS)
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 # The same examples every time: a suite that is run often tells what a change broke; `make fuzz` looks for new ones.

@@ -199,3 +199,10 @@ def test_trees_in_nexus_are_the_trees_in_newick(tree: TreeText):
 @settings(max_examples=400, deadline=None)
 def test_hostile_blocks_are_refused_or_read_right(text):
     assert outcome(text.encode()) in ("refused", "accepted")
+
+
+def test_nexus_inside_a_nested_comment_is_a_comment() -> None:
+    (tree,) = read_trees(checked_source("t", b"[made of [1] #NEXUS file] (A:1,B:2);")).phylogenies
+    assert tree.tip_names.tolist() == ["A", "B"]
+    with pytest.raises(InputError, match=r"unbalanced|'\)'|unexpected"):
+        read_trees(checked_source("t", b"[&R] [&W[&R] #NEXUS\n/3] ((A:1,B:1):1,C:2);\n[&W 2/3] _(A:1,C:1):1,B:2);\n"))

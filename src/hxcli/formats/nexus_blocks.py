@@ -54,7 +54,8 @@ def read_nexus(source: Source) -> tuple[list[Phylogeny], list[str]]:
     blanked = blank_out(source, b"=")
     reader = _Reader(blanked, blanked.blank.tobytes())
     header = _HEADER.match(reader.text)
-    assert header is not None
+    if header is None:
+        raise source.error("'#NEXUS' is not the first word outside of comments", "let the file begin with #NEXUS")
     commands = _commands(reader, header.end())
     blocks = 0
     for command in commands:

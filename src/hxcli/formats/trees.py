@@ -24,7 +24,7 @@ Reader = Callable[[Source], tuple[list[Phylogeny], list[str]]]
 _PROLOG = rb"\s*(?>(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE\b[^\[>]*(?:\[.*?\]\s*)?>\s*)*)<(?:[\w.-]+:)?"
 # Format -> what its text begins with, and its reader; the first that fits is taken. Newick fits all that is left.
 _FORMATS: dict[str, tuple[re.Pattern[bytes], Reader]] = {
-    "nexus": (re.compile(rb"\s*(?:\[[^\]]*\]\s*)*#nexus(?![^\s\[;])", re.IGNORECASE), read_nexus),
+    "nexus": (re.compile(rb"\s*(?:\[[^\[\]]*\]\s*)*#nexus(?![^\s\[;])", re.IGNORECASE), read_nexus),
     "phyloxml": (re.compile(_PROLOG + rb"phyloxml\b", re.DOTALL), read_phyloxml),
     "nexml": (re.compile(_PROLOG + rb"nexml\b", re.DOTALL), read_nexml),
     "newick": (re.compile(rb""), read_newick),
