@@ -12,7 +12,7 @@ import numpy as np
 from hxcli.engine.tree import Tree
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.gaussian import root_given_flat, smooth
-from hxcli.prebuilt.rate import Estimator, likelihood_name, prepare, sweep_up
+from hxcli.prebuilt.rate import Estimator, figures, prepare, sweep_up
 from hxcli.prebuilt.report import on_host, reconstruction
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
@@ -53,11 +53,7 @@ def ancestral(
         standard_errors,
         level=level,
         interval="CI",
-        parameters={
-            "sigma2": (units.rates(sigma2), estimator),
-            "tau2": (tau2, "given"),
-            "log_likelihood": (units.log_likelihoods(log_likelihood, densities), likelihood_name(estimator)),
-        },
+        parameters=figures(units, sigma2, log_likelihood, densities, estimator, tau2),
         root_how=("GLS mean", "GLS standard error"),
         method=f"Brownian motion, all nodes given all tips, flat root, sigma2 by {estimator}",
     )

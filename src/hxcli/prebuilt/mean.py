@@ -16,7 +16,7 @@ from hxcli.errors import OptionError
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.local_mean import local_means
 from hxcli.prebuilt.observed import observed_means
-from hxcli.prebuilt.rate import Estimator, likelihood_name, prepare, sweep_up
+from hxcli.prebuilt.rate import Estimator, figures, prepare, sweep_up
 from hxcli.prebuilt.report import on_host, reconstruction
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
@@ -85,9 +85,7 @@ def mean(
         level=level,
         interval="CI",
         parameters={
-            "sigma2": (units.rates(sigma2), estimator),
-            "tau2": (tau2, "given"),
-            "log_likelihood": (units.log_likelihoods(log_likelihood, densities), likelihood_name(estimator)),
+            **figures(units, sigma2, log_likelihood, densities, estimator, tau2),
             "n_effective": (effective[0], "pruning"),
         },
         root_how=("GLS mean", "GLS standard error"),

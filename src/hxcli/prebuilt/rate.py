@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.engine.tree import Tree
-from hxcli.phylogeny import Phylogeny
+from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.brownian import brownian_edges
 from hxcli.prebuilt.fit import degrees_of_freedom, log_likelihood_of, rate_with_error, rate_without_error
 from hxcli.prebuilt.gaussian import gaussian_tree, likelihoods, with_edges
@@ -87,9 +87,28 @@ def sweep_up(tree: Tree, start: Any, restricted: bool) -> SweptUp:
     return SweptUp(swept, jnp.ones_like(sigma2), sigma2, log_likelihood_of(swept, restricted), densities)
 
 
-def likelihood_name(estimator: Estimator) -> str:
-    """Which likelihood an estimator maximises, in words."""
-    return "restricted log likelihood" if estimator == "REML" else "log likelihood"
+def figures(
+    units: Units,
+    sigma2: FloatArray,
+    log_likelihood: FloatArray,
+    densities: FloatArray,
+    estimator: Estimator,
+    tau2: float,
+) -> dict[str, tuple[Any, str]]:
+    """The parameters to report, in the traits' own units, each with how it was obtained.
+
+    Args:
+        units: From `prepare`.
+        sigma2, log_likelihood, densities: (D,) from `sweep_up`.
+        estimator: Of sigma2.
+        tau2: Observation variance, as given.
+    """
+    maximised = "restricted log likelihood" if estimator == "REML" else "log likelihood"
+    return {
+        "sigma2": (units.rates(sigma2), estimator),
+        "tau2": (tau2, "given"),
+        "log_likelihood": (units.log_likelihoods(log_likelihood, densities), maximised),
+    }
 
 
 def _crude_rate(phylogeny: Phylogeny, observations: Observations, unit: float) -> Any:
