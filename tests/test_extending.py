@@ -6,19 +6,19 @@ import json
 import sys
 import types
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
 
 from hxcli import prebuilt
-from hxcli.formats import outputs
 from hxcli.inputs import InputOptions
 from hxcli.phylogeny import Phylogeny
 from hxcli.pipeline import Job, perform
 from hxcli.prebuilt.local_mean import local_means
 from hxcli.prebuilt.observed import observed_means
 from hxcli.prebuilt.report import reconstruction
-from hxcli.products import Products
+from hxcli.products import KINDS
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
 
@@ -39,26 +39,25 @@ def plain_mean(phylogeny: Phylogeny, observations: Observations, *, level: float
     )
 
 
-def write_depths(phylogeny: Phylogeny, found: Reconstruction | None = None) -> bytes:
+def write_depths(stream: BinaryIO, phylogeny: Phylogeny, found: Reconstruction) -> None:
     """Stands for a contributor's format file."""
-    return "".join(
-        f"{label}\t{depth}\n" for label, depth in zip(phylogeny.labels, phylogeny.topology.node_depths, strict=True)
-    ).encode()
+    for label, depth in zip(phylogeny.labels, phylogeny.topology.node_depths, strict=True):
+        stream.write(f"{label}\t{depth}\n".encode())
 
 
 def test_a_model_and_a_format_take_one_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType("contributed")
-    module.plain_mean = plain_mean  # type: ignore[attr-defined]
+    module.plain_mean, module.write_depths = plain_mean, write_depths  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "contributed", module)
     monkeypatch.setitem(prebuilt.MODELS, "plain", "contributed:plain_mean")
-    monkeypatch.setitem(outputs.TREE_WRITERS, ".depths", write_depths)  # type: ignore[arg-type]
+    monkeypatch.setitem(KINDS["tree"].writers, ".depths", "contributed:write_depths")
     (tmp_path / "tree.nwk").write_text("(A:1,B:1)R;")
     (tmp_path / "traits.csv").write_text("name,x\nA,1\nB,3\n")
     tree, table, record = (str(tmp_path / f"out{end}") for end in (".depths", ".csv", ".json"))
     job = Job(
         model="plain",
         inputs=InputOptions(str(tmp_path / "tree.nwk"), str(tmp_path / "traits.csv")),
-        products=Products(table, tree, record),
+        products={"table": table, "tree": tree, "record": record},
         model_options={"level": 0.9},
     )
     outcome = perform(job)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from hxcli import prebuilt
-from hxcli.formats import outputs
 from hxcli.formats.annotations import replaced_notes
-from hxcli.formats.record import record_bytes
+from hxcli.formats.outputs import write_all
 from hxcli.inputs import InputOptions, read_inputs
-from hxcli.products import Products
+from hxcli.products import Result, writer_for, writes_annotations
 from hxcli.reconstruction import Reconstruction
 from hxcli.run_record import Stage, run_record
 from hxcli.runtime import RuntimeOptions, prepare, started, versions
@@ -28,7 +28,7 @@ class Job:
     Attributes:
         model: Name of a prebuilt model, such as `ancestral`.
         inputs: What to read, and how.
-        products: What to write, and where.
+        products: What to write: kind -> path, as `choose_products` gives it.
         model_options: The model's own options by name.
         runtime: Where and how precisely to compute.
         seed: Seed of the random numbers; None where nothing is random.
@@ -37,7 +37,7 @@ class Job:
 
     model: str
     inputs: InputOptions
-    products: Products
+    products: Mapping[str, str]
     model_options: Mapping[str, Any] = field(default_factory=dict)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
     seed: int | None = None
@@ -78,7 +78,7 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
         HxError: The inputs or options were refused, the model has no answer, or a product cannot be written.
     """
     clock = _Clock(progress)
-    writers = _writers(job.products)
+    writers = {path: writer_for(path, kind) for kind, path in job.products.items()}
     prepare(job.runtime)
     inputs = read_inputs(job.inputs, clock.begin)
     clock.begin("starting JAX")
@@ -88,42 +88,33 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
         pairs = zip(inputs.phylogenies, inputs.observations, strict=True)
         reconstructions = tuple(model(phylogeny, seen, **job.model_options) for phylogeny, seen in pairs)
         device, notes = runtime.device_name, (*inputs.notes, *runtime.notes)
-    if job.products.tree is not None and outputs.writes_annotations(job.products.tree):
+    if "tree" in job.products and writes_annotations(job.products["tree"]):
         notes = (*notes, *replaced_notes(reconstructions[0].phylogeny, reconstructions[0].traits))
     clock.begin("writing")
+
+    def record() -> dict[str, Any]:
+        return run_record(
+            command=job.model,
+            command_line=job.command_line,
+            options=job.inputs,
+            model_options=job.model_options,
+            inputs=inputs,
+            reconstructions=reconstructions,
+            device=device,
+            precision=job.runtime.precision,
+            threads=job.runtime.threads,
+            libraries=versions(),
+            seed=job.seed,
+            notes=notes,
+            stages=clock.so_far(),
+        )
+
+    result = Result(reconstructions[0], record)
+    write_all({path: partial(write, result) for path, write in writers.items()})
+    clock.end()
     warnings = tuple(warning for each in reconstructions for warning in each.warnings)
-    rendered = {path: write(reconstructions[0]) for path, write in writers.items()}
-    stages = clock.end()
-    record = run_record(
-        command=job.model,
-        command_line=job.command_line,
-        options=job.inputs,
-        model_options=job.model_options,
-        inputs=inputs,
-        reconstructions=reconstructions,
-        device=device,
-        precision=job.runtime.precision,
-        threads=job.runtime.threads,
-        libraries=versions(),
-        seed=job.seed,
-        notes=notes,
-        stages=stages,
-    )
-    if job.products.record is not None:
-        rendered[job.products.record] = record_bytes(record)
-    outputs.write_all(rendered)
-    written = tuple(path for path in rendered if path != "-")
-    return Outcome(reconstructions, inputs.matches, record, (*notes, *warnings), stages, written)
-
-
-def _writers(products: Products) -> dict[str, outputs.Writer]:
-    """Path -> what renders the table or the tree for it; an extension that nothing writes is refused here."""
-    writers = {}
-    if products.table is not None:
-        writers[products.table] = outputs.writer_for(products.table, "table")
-    if products.tree is not None:
-        writers[products.tree] = outputs.writer_for(products.tree, "tree")
-    return writers
+    written = tuple(path for path in writers if path != "-")
+    return Outcome(reconstructions, inputs.matches, record(), (*notes, *warnings), clock.so_far(), written)
 
 
 class _Clock:
@@ -139,11 +130,15 @@ class _Clock:
         self._name, self._start = name, time.perf_counter()
         self._progress(name)
 
-    def end(self) -> tuple[Stage, ...]:
-        if self._name:
-            self._stages.append(Stage(self._name, time.perf_counter() - self._start, peak_memory()))
-            self._name = ""
-        return tuple(self._stages)
+    def end(self) -> None:
+        self._stages = list(self.so_far())
+        self._name = ""
+
+    def so_far(self) -> tuple[Stage, ...]:
+        """The stages that have ended, and the one under way."""
+        if not self._name:
+            return tuple(self._stages)
+        return (*self._stages, Stage(self._name, time.perf_counter() - self._start, peak_memory()))
 
 
 def peak_memory() -> int:

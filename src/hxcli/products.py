@@ -1,60 +1,176 @@
-"""Products: which files a run writes, decided and checked before anything is read."""
+"""Products: which files a run writes and what writes each, decided and checked before anything is read."""
 
 from __future__ import annotations
 
+import gzip
+import importlib
 import os
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, BinaryIO, cast
 
 from hxcli.errors import OptionError
+from hxcli.reconstruction import Reconstruction
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What products are made of.
+
+    Attributes:
+        reconstruction: What was found.
+        record: Gives the run record as JSON values, with how long everything has taken so far.
+    """
+
+    reconstruction: Reconstruction
+    record: Callable[[], Mapping[str, Any]]
+
+
+Writer = Callable[[Result, BinaryIO], None]
 
 
 @dataclass(frozen=True)
-class Products:
-    """Paths of a run's products: a file, `-` for standard output, or None for a product that is not wanted.
+class Kind:
+    """A kind of product. To add a format to a kind, give its writer a line in `writers`.
 
     Attributes:
-        table: The table of estimates.
-        tree: The annotated tree.
-        record: The run record.
+        option: The option that names the product's path.
+        writers: Extension -> `module:function`, imported on use. It is called with a binary stream and `parts`.
+        parts: What of a result the writers of this kind are given.
+        default: End of the path behind the prefix; None for a product that is written only where it is named.
+        streamed: Extension that `-` stands for; "" for a product that is not streamed.
+        exclusive: Whether naming it leaves out the products that are not named.
+        commands: Which have the product; empty for all.
     """
 
-    table: str | None = None
-    tree: str | None = None
-    record: str | None = None
+    option: str
+    writers: dict[str, str]
+    parts: Callable[[Result], tuple[Any, ...]]
+    default: str | None = None
+    streamed: str = ""
+    exclusive: bool = True
+    commands: tuple[str, ...] = ()
+
+
+KINDS: dict[str, Kind] = {
+    "table": Kind(
+        "--out-table",
+        {
+            ".csv": "hxcli.formats.table_writer:write_csv",
+            ".tsv": "hxcli.formats.table_writer:write_tsv",
+            ".parquet": "hxcli.formats.table_writer:write_parquet",
+        },
+        lambda result: (result.reconstruction,),
+        default=".csv",
+        streamed=".csv",
+    ),
+    "tree": Kind(
+        "--out-tree",
+        {
+            ".nex": "hxcli.formats.nexus:write_nexus",
+            ".nexus": "hxcli.formats.nexus:write_nexus",
+            ".nwk": "hxcli.formats.newick:write_newick",
+            ".newick": "hxcli.formats.newick:write_newick",
+            ".tree": "hxcli.formats.newick:write_newick",
+            ".nhx": "hxcli.formats.nhx:write_nhx",
+            ".xml": "hxcli.formats.phyloxml:write_phyloxml",
+        },
+        lambda result: (result.reconstruction.phylogeny, result.reconstruction),
+        default=".nex",
+        streamed=".nex",
+    ),
+    # Last, because it says how long the writing of the others took.
+    "record": Kind(
+        "--out-json",
+        {".json": "hxcli.formats.record:write_record"},
+        lambda result: (result.record(),),
+        default=".json",
+        streamed=".json",
+    ),
+}
+_BARE_TREES = {".nwk", ".newick", ".tree"}
+# Compressed inside.
+_NEVER_GZIPPED = {".parquet"}
 
 
 def choose_products(
-    command: str,
-    inputs: tuple[str, ...],
-    *,
-    out: str | None = None,
-    out_table: str | None = None,
-    out_tree: str | None = None,
-    out_json: str | None = None,
-) -> Products:
-    """Says where each product goes.
+    command: str, inputs: tuple[str, ...], *, out: str | None = None, named: Mapping[str, str | None]
+) -> dict[str, str]:
+    """Says where each product goes: kind -> path, `-` for standard output.
 
     Args:
         command: Name of the command, part of the default prefix.
         inputs: Paths of the input files, the tree first; no product may replace one.
         out: Prefix of all products; None for the tree's stem, a dot and the command, in the current folder.
-        out_table, out_tree, out_json: Path of one product. If any is given and `out` is not, only what is
-            named is written.
+        named: Kind -> path of one product, None for one that is not named. If an exclusive one is named and `out`
+            is not given, only what is named is written.
 
     Raises:
-        OptionError: Two products go to one place, or a product would replace an input.
+        OptionError: Two products go to one place, a product would replace an input, or an extension that no
+            writer of the kind has.
     """
     if out == "-":
         raise OptionError("-o -: a prefix names files (use --out-table - to stream the table)")
-    named = {"--out-table": out_table, "--out-tree": out_tree, "--out-json": out_json}
     if "" in (out, *named.values()):
         raise OptionError("an output path is empty (name a file)")
-    if out is not None or not any(named.values()):
+    chosen = {kind: path for kind, path in named.items() if path is not None}
+    if out is not None or not any(KINDS[kind].exclusive for kind in chosen):
         prefix = _prefix(out, f"{stem(inputs[0])}.{command}")
-        defaults = dict(zip(named, (f"{prefix}.csv", f"{prefix}.nex", f"{prefix}.json"), strict=True))
-        named = {option: path or defaults[option] for option, path in named.items()}
-    _refuse_clashes(named, inputs)
-    return Products(*named.values())
+        defaults = {
+            kind: prefix + about.default
+            for kind, about in KINDS.items()
+            if about.default is not None and (not about.commands or command in about.commands)
+        }
+        chosen = defaults | chosen
+    _refuse_clashes(chosen, inputs)
+    for kind, path in chosen.items():
+        extension_of(path, kind)
+    return {kind: chosen[kind] for kind in KINDS if kind in chosen}
+
+
+def writer_for(path: str, kind: str) -> Writer:
+    """The function that writes a result as a product of this kind: the path's extension decides.
+
+    Args:
+        path: Where the product goes; `.gz` after a text format's extension compresses it.
+        kind: A key of `KINDS`.
+
+    Raises:
+        OptionError: An extension that no writer of this kind has.
+    """
+    module, function = KINDS[kind].writers[extension_of(path, kind)].split(":")
+    write, parts = getattr(importlib.import_module(module), function), KINDS[kind].parts
+    if not path.lower().endswith(".gz"):
+        return lambda result, stream: write(stream, *parts(result))
+
+    def write_zipped(result: Result, stream: BinaryIO) -> None:
+        # No time and no name inside, so that the same content gives the same bytes.
+        with gzip.GzipFile("", "wb", compresslevel=6, fileobj=stream, mtime=0) as zipped:
+            write(cast(BinaryIO, zipped), *parts(result))
+
+    return write_zipped
+
+
+def extension_of(path: str, kind: str) -> str:
+    """The extension that picks the writer.
+
+    Raises:
+        OptionError: No writer of this kind has it.
+    """
+    about, lowered = KINDS[kind], path.lower()
+    zipped = lowered.endswith(".gz")
+    extension = about.streamed if path == "-" else os.path.splitext(lowered.removesuffix(".gz"))[1]
+    if extension in about.writers and not (zipped and extension in _NEVER_GZIPPED):
+        return extension
+    if path == "-":
+        raise OptionError(f"{about.option} -: a {kind} is not streamed (name a file)")
+    found = f"{path}: no {kind} is written as {extension + '.gz' * zipped!r}" if extension else f"{path}: no extension"
+    raise OptionError(f"{found} (use one of {' '.join(about.writers)}; text also with .gz)")
+
+
+def writes_annotations(path: str) -> bool:
+    """Whether the tree that is written to `path` has more than labels and lengths."""
+    return extension_of(path, "tree") not in _BARE_TREES
 
 
 def stem(path: str) -> str:
@@ -74,12 +190,11 @@ def _prefix(out: str | None, default: str) -> str:
     return out
 
 
-def _refuse_clashes(named: dict[str, str | None], inputs: tuple[str, ...]) -> None:
+def _refuse_clashes(chosen: Mapping[str, str], inputs: tuple[str, ...]) -> None:
     taken = {_place(path): path for path in inputs if path != "-"}
     seen: dict[str, str] = {}
-    for option, path in named.items():
-        if path is None:
-            continue
+    for kind, path in chosen.items():
+        option = KINDS[kind].option
         place = "-" if path == "-" else _place(path)
         if place in seen:
             where = "standard output" if path == "-" else path

@@ -7,6 +7,7 @@ import io
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import dendropy
@@ -25,7 +26,7 @@ from hxcli.formats.nexus import write_nexus
 from hxcli.formats.nhx import write_nhx
 from hxcli.formats.node_names import mrca_tips, node_names
 from hxcli.formats.phyloxml import write_phyloxml
-from hxcli.formats.record import record_bytes
+from hxcli.formats.record import write_record
 from hxcli.formats.source import checked_source
 from hxcli.formats.table_writer import table_frame, write_csv, write_tsv
 from hxcli.formats.trees import read_trees
@@ -49,6 +50,12 @@ HOSTILE = [
     "a;b",
     "<&>",
 ]
+
+
+def rendered(write: Callable[..., None], *parts: Any) -> bytes:
+    stream = io.BytesIO()
+    write(stream, *parts)
+    return stream.getvalue()
 
 
 def tree(parents: list[int], labels: list[str], lengths: list[float] | None = None, **more: Any) -> Phylogeny:
@@ -87,7 +94,7 @@ def by_dendropy(data: bytes, schema: str = "nexus") -> dict[str | None, Any]:
 
 def test_dendropy_reads_every_annotation_of_the_nexus() -> None:
     found = reconstruct(SMALL, ("mass", "gape width [mm]"))
-    nodes = by_dendropy(write_nexus(SMALL, found))
+    nodes = by_dendropy(rendered(write_nexus, SMALL, found))
     assert set(nodes) == {None, "clade B", "A", "B_b", "O'Brien", "2"}
     for node, label in enumerate(SMALL.labels.tolist()):
         if not label:
@@ -107,7 +114,7 @@ def test_dendropy_reads_every_annotation_of_the_nexus() -> None:
 
 def test_biopython_reads_every_annotation_of_the_nexus() -> None:
     found = reconstruct(SMALL, interval="HPD")
-    read = Phylo.read(io.StringIO(write_nexus(SMALL, found).decode()), "nexus")
+    read = Phylo.read(io.StringIO(rendered(write_nexus, SMALL, found).decode()), "nexus")
     names = {clade.name: clade for clade in read.get_terminals()}
     assert {"A", "B_b"} < set(names)
     for node in (3, 4):
@@ -122,7 +129,7 @@ def test_biopython_reads_every_annotation_of_the_nexus() -> None:
 
 def test_biopython_reads_the_phyloxml() -> None:
     found = reconstruct(SMALL)
-    read = Phylo.read(io.BytesIO(write_phyloxml(SMALL, found)), "phyloxml")
+    read = Phylo.read(io.BytesIO(rendered(write_phyloxml, SMALL, found)), "phyloxml")
     clades = {clade.name: clade for clade in read.find_clades()}
     assert read.rooted
     for node in range(2, 6):
@@ -136,7 +143,7 @@ def test_biopython_reads_the_phyloxml() -> None:
 def test_the_nexus_as_text() -> None:
     phylogeny = star("A", "Homo_sapiens", rooted=True, annotations={1: ("&rate=0.1,mass=9", "&&NHX:S=x,y:mass=2")})
     found = reconstruct(phylogeny)
-    text = write_nexus(phylogeny, found).decode()
+    text = rendered(write_nexus, phylogeny, found).decode()
     lines = text.split("\n")
     assert lines[:9] == [
         "#NEXUS", "BEGIN TAXA;", "  DIMENSIONS NTAX=2;", "  TAXLABELS", "    A", "    Homo_sapiens", "  ;", "END;",
@@ -151,35 +158,36 @@ def test_the_nexus_as_text() -> None:
 
 def test_a_tree_alone_is_written_as_it_came() -> None:
     phylogeny = star("A", "B", rooted=False, annotations={0: ("&x={1,2}",), 2: ("&rate=0.1", "&&NHX:S=human")})
-    assert write_newick(phylogeny) == b"[&U] (A:1.0,B:1.0);\n"
-    assert b"[&U] (A:1.0,B[&rate=0.1][&&NHX:S=human]:1.0)[&x={1,2}];" in write_nexus(phylogeny)
-    assert write_nhx(phylogeny) == b"(A:1.0,B:1.0[&rate=0.1][&&NHX:S=human])[&x={1,2}];\n"
+    assert rendered(write_newick, phylogeny) == b"[&U] (A:1.0,B:1.0);\n"
+    assert b"[&U] (A:1.0,B[&rate=0.1][&&NHX:S=human]:1.0)[&x={1,2}];" in rendered(write_nexus, phylogeny)
+    assert rendered(write_nhx, phylogeny) == b"(A:1.0,B:1.0[&rate=0.1][&&NHX:S=human])[&x={1,2}];\n"
 
 
 def test_nhx_of_a_reconstruction() -> None:
     phylogeny = star("A", "B", annotations={1: ("&&NHX:S=human:mass=2",)})
     found = reconstruct(phylogeny)
-    assert f"A:1.0[&&NHX:mass={float(found.estimates[1, 0])!r}:mass_se=" in write_nhx(phylogeny, found).decode()
-    assert b":S=human]" in write_nhx(phylogeny, found)
+    text = rendered(write_nhx, phylogeny, found).decode()
+    assert f"A:1.0[&&NHX:mass={float(found.estimates[1, 0])!r}:mass_se=" in text
+    assert ":S=human]" in text
 
 
 def test_support_values_stay() -> None:
     phylogeny = tree([0, 0, 0, 1, 1], ["", "", "A", "B", "C"], support=["", "100/0.99", "", "", ""])
     for write in (write_newick, write_nexus, write_nhx):
-        assert b")100/0.99" in write(phylogeny)
-    assert write_phyloxml(phylogeny).count(b'<confidence type="unknown">') == 2
+        assert b")100/0.99" in rendered(write, phylogeny)
+    assert rendered(write_phyloxml, phylogeny).count(b'<confidence type="unknown">') == 2
 
 
 def test_numbers_among_the_names_cannot_stand_for_places() -> None:
-    text = write_nexus(star("2", "1", "3", "04")).decode()
+    text = rendered(write_nexus, star("2", "1", "3", "04")).decode()
     assert "('2':1.0,'1':1.0,3:1.0,04:1.0);" in text
-    assert "('a_b':1.0,'a b':1.0,c_d:1.0);" in write_nexus(star("a_b", "a b", "c_d")).decode()
+    assert "('a_b':1.0,'a b':1.0,c_d:1.0);" in rendered(write_nexus, star("a_b", "a b", "c_d")).decode()
 
 
 def test_hostile_names_by_dendropy() -> None:
     phylogeny = star(*HOSTILE)
-    assert {label for label in by_dendropy(write_nexus(phylogeny)) if label} == set(HOSTILE)
-    assert {label for label in by_dendropy(write_newick(phylogeny), "newick") if label} == set(HOSTILE)
+    assert {label for label in by_dendropy(rendered(write_nexus, phylogeny)) if label} == set(HOSTILE)
+    assert {label for label in by_dendropy(rendered(write_newick, phylogeny), "newick") if label} == set(HOSTILE)
 
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Zl", "Zp"]), min_size=1, max_size=10).filter(
@@ -206,7 +214,7 @@ def phylogenies(draw: st.DrawFn) -> Phylogeny:
 @given(phylogenies(), st.sampled_from(WRITERS))
 def test_what_is_written_is_read_back(phylogeny: Phylogeny, write: Any) -> None:
     assume(write is not write_phyloxml or not any("  " in label for label in phylogeny.labels.tolist()))
-    (read,) = read_trees(checked_source("t", write(phylogeny))).phylogenies
+    (read,) = read_trees(checked_source("t", rendered(write, phylogeny))).phylogenies
     assert read.topology == phylogeny.topology
     assert read.labels.tolist() == phylogeny.labels.tolist()
     assert read.edge_lengths.tobytes() == phylogeny.edge_lengths.tobytes()
@@ -216,7 +224,7 @@ def test_what_is_written_is_read_back(phylogeny: Phylogeny, write: Any) -> None:
 def test_dendropy_reads_names_and_bits(phylogeny: Phylogeny) -> None:
     # DendroPy looks at a quoted label without its quotes, and takes one that is a bracket or comma for punctuation.
     assume(not any(label in tuple("(),:;") for label in phylogeny.labels.tolist()))
-    nodes = by_dendropy(write_nexus(phylogeny, reconstruct(phylogeny)))
+    nodes = by_dendropy(rendered(write_nexus, phylogeny, reconstruct(phylogeny)))
     tips = phylogeny.tips.tolist()
     if len({name.casefold() for name in phylogeny.tip_names.tolist()}) < len(tips):
         # DendroPy takes names that differ by case only for one.
@@ -231,14 +239,14 @@ def test_deep_trees_are_written_without_recursion() -> None:
     labels = ["" if node % 2 == 0 and node < len(parents) - 1 else f"t{node}" for node in range(len(parents))]
     phylogeny = tree(parents, labels)
     for write in WRITERS:
-        assert write(phylogeny, reconstruct(phylogeny))
-    assert len(write_csv(reconstruct(phylogeny)).splitlines()) == len(parents) + 1
+        assert rendered(write, phylogeny, reconstruct(phylogeny))
+    assert len(rendered(write_csv, reconstruct(phylogeny)).splitlines()) == len(parents) + 1
 
 
 def test_the_table() -> None:
     phylogeny = tree([0, 0, 0, 1, 1, 2, 2], ["", "X", "X", "b", "a", "d,e", "c"])
     found = reconstruct(phylogeny, ("mass", "len"))
-    rows = list(csv.DictReader(io.StringIO(write_csv(found).decode())))
+    rows = list(csv.DictReader(io.StringIO(rendered(write_csv, found).decode())))
     header = ["node", "parent", "tip_a", "tip_b", "n_tips", "trait", "observed", "estimate", "se", "lower", "upper"]
     assert list(rows[0]) == header
     assert [row["node"] for row in rows[::2]] == ["n0", "n1", "n2", "b", "a", "d,e", "c"]
@@ -252,7 +260,7 @@ def test_the_table() -> None:
         assert float(row["estimate"]) == found.estimates[node, column]
         assert float(row["observed"] or "nan") == pytest.approx(found.observed[node, column], abs=0, nan_ok=True)
         assert (row["se"] == "") == math.isnan(found.standard_errors[node, column])
-    assert write_tsv(found).split(b"\n")[0] == "\t".join(header).encode()
+    assert rendered(write_tsv, found).split(b"\n")[0] == "\t".join(header).encode()
     assert table_frame(found)["parent"].null_count() == 2
 
 
@@ -311,7 +319,7 @@ def test_entries_of_an_annotation() -> None:
 
 def test_the_record() -> None:
     record = {"b": [1, np.float64(0.5), np.int64(2)], "a": {"x": math.nan, "y": (math.inf, None)}, "é": np.ones(2)}
-    data = record_bytes(record)
+    data = rendered(write_record, record)
     assert json.loads(data) == {"b": [1, 0.5, 2], "a": {"x": None, "y": [None, None]}, "é": [1, 1]}
     assert data.decode().startswith('{\n  "b"')
     assert data.endswith(b"}\n")
@@ -328,8 +336,8 @@ STALE = (
 def test_all_older_figures_of_a_trait_are_replaced(write: Any) -> None:
     phylogeny = star("A", "B", annotations={1: STALE})
     found = reconstruct(phylogeny)
-    text = write(phylogeny, found).decode()
-    assert write(star("A", "B", annotations={1: ("&rate=0.1", "&&NHX:S=human")}), found).decode() == text
+    text = rendered(write, phylogeny, found).decode()
+    assert rendered(write, star("A", "B", annotations={1: ("&rate=0.1", "&&NHX:S=human")}), found).decode() == text
     assert text.count("rate") == text.count("human") == 1
     assert replaced_notes(phylogeny, ("height", "mass")) == (
         "annotations 'mass', 'mass_89%_HPD', 'mass_95%_CI', 'mass_95_CI_upper', 'mass_99.9%_CI_lower' and 1 more "
@@ -342,5 +350,5 @@ def test_all_older_figures_of_a_trait_are_replaced(write: Any) -> None:
 def test_names_whose_white_space_phyloxml_would_lose_are_refused(name: str) -> None:
     message = re.escape(f"phyloXML does not keep the white space in the name of tip {name!r} (write .nex, .nwk")
     with pytest.raises(OptionError, match=message):
-        write_phyloxml(star("A", name))
-    assert b"<name>a b</name>" in write_phyloxml(star("A", "a b"))
+        rendered(write_phyloxml, star("A", name))
+    assert b"<name>a b</name>" in rendered(write_phyloxml, star("A", "a b"))

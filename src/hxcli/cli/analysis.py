@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from hxcli.cli.options import LengthChoices, MachineChoices, OutputChoices, TableChoices, TalkChoices
@@ -17,9 +19,14 @@ def analyse(
     outputs: OutputChoices,
     machine: MachineChoices,
     talk: TalkChoices,
+    *,
+    named: Mapping[str, str | None] = MappingProxyType({}),
     **model_options: Any,
 ) -> None:
-    """Runs the model `model` on two files."""
+    """Runs the model `model` on two files.
+
+    `named` holds the paths of the products that not all commands have, by kind.
+    """
     # Here and not above, because `hx --help` needs none of it.
     from hxcli.cli.progress import Progress
     from hxcli.cli.summary import show_outcome
@@ -33,9 +40,7 @@ def analyse(
             model,
             (tree, traits),
             out=outputs.out,
-            out_table=outputs.out_table,
-            out_tree=outputs.out_tree,
-            out_json=outputs.out_json,
+            named={"table": outputs.out_table, "tree": outputs.out_tree, "record": outputs.out_json, **named},
         ),
         model_options=model_options,
         runtime=machine.runtime_options(),

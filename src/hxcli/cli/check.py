@@ -39,11 +39,11 @@ def check(
     found = check_files(reading.input_options(tree, traits, lengths.missing_lengths, lengths.negative_lengths))
     if json is not None:
         from hxcli.formats.outputs import write_whole
-        from hxcli.formats.record import record_bytes
+        from hxcli.formats.record import write_record
         from hxcli.products import choose_products
 
-        choose_products("check", (tree, traits) if traits else (tree,), out_json=json)
-        write_whole(json, record_bytes(found.as_json()))
+        choose_products("check", (tree, traits) if traits else (tree,), named={"record": json})
+        write_whole(json, lambda stream: write_record(stream, found.as_json()))
     elif not talk.quiet:
         print("\n".join(report_lines(found)), file=sys.stderr)
     if found.obstacle is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import BinaryIO
+
 import numpy as np
 
 from hxcli.formats.biopython import BIOPYTHON_LIMIT, parse_again
@@ -86,13 +88,14 @@ def _refuse_bare_tips(blanked: Blanked, trees: list[Phylogeny], starts: list[int
             raise blanked.source.error(found, "remove it, or write (name:length);", offset)
 
 
-def write_newick(phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> bytes:
+def write_newick(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> None:
     """The tree with its labels or support values and edge lengths, one line.
 
     Args:
+        stream: Takes the text.
         phylogeny: The tree.
         reconstruction: Not used: the table has the numbers, and its rows join by label.
     """
     labels = label_texts(phylogeny, NEWICK_QUOTED)
     rooting = {True: "[&R] ", False: "[&U] ", None: ""}[phylogeny.rooted]
-    return (rooting + nested(phylogeny.topology, joined(labels, length_texts(phylogeny))) + "\n").encode()
+    stream.write((rooting + nested(phylogeny.topology, joined(labels, length_texts(phylogeny))) + "\n").encode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import BinaryIO
 
 import polars as pl
 
@@ -12,7 +13,7 @@ from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
 
-def write_nexus(phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> bytes:
+def write_nexus(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> None:
     """A TAXA block, and a TREES block with one tree whose nodes carry the numbers of the reconstruction.
 
     There is no TRANSLATE command: ape splits it at white space and fails on quotation marks in it, so names
@@ -21,6 +22,7 @@ def write_nexus(phylogeny: Phylogeny, reconstruction: Reconstruction | None = No
     `preserve_underscores=True`.
 
     Args:
+        stream: Takes the text.
         phylogeny: The tree; its own annotations are written beside those of the reconstruction.
         reconstruction: The numbers; None writes the tree as it came.
     """
@@ -46,7 +48,7 @@ def write_nexus(phylogeny: Phylogeny, reconstruction: Reconstruction | None = No
         "END;",
         "",
     )
-    return "\n".join(lines).encode()
+    stream.write("\n".join(lines).encode())
 
 
 def _ambiguous(phylogeny: Phylogeny, texts: pl.Series) -> pl.Series:

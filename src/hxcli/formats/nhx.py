@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import BinaryIO
 
 import polars as pl
 
@@ -14,12 +15,13 @@ from hxcli.reconstruction import Reconstruction
 _MARK = "&&NHX"
 
 
-def write_nhx(phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> bytes:
+def write_nhx(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> None:
     """The tree with labels, edge lengths and annotations, one line.
 
     A trait `mass` gives the keys `mass`, `mass_se`, `mass_95%_CI_lower` and `mass_95%_CI_upper`.
 
     Args:
+        stream: Takes the text.
         phylogeny: The tree; its own annotations are written beside those of the reconstruction.
         reconstruction: The numbers; None writes the tree as it came.
     """
@@ -49,7 +51,7 @@ def write_nhx(phylogeny: Phylogeny, reconstruction: Reconstruction | None = None
         pl.concat_str("beside", pl.when(pl.col("body") == "").then(pl.lit("")).otherwise(bracket)).alias("text")
     ).to_series()
     labels = label_texts(phylogeny, NEWICK_QUOTED)
-    return (nested(phylogeny.topology, joined(labels, length_texts(phylogeny), notes)) + "\n").encode()
+    stream.write((nested(phylogeny.topology, joined(labels, length_texts(phylogeny), notes)) + "\n").encode())
 
 
 def _without_replaced(text: str, owner: Callable[[str], str | None]) -> str:

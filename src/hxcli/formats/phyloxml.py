@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
+from typing import BinaryIO
 from urllib.parse import quote, unquote
 from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
@@ -124,13 +125,14 @@ def _parse_again(nodes: list[XmlNode]) -> None:
         raise HxError("Biopython and hxcli read this phyloXML differently: please report this")
 
 
-def write_phyloxml(phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> bytes:
+def write_phyloxml(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> None:
     """The tree as phyloXML: names, branch lengths, confidences, and `<property>` for every annotation.
 
     A trait `mass` gives the properties `hx:mass`, `hx:mass_se`, `hx:mass_95_CI_lower` and
     `hx:mass_95_CI_upper`; what the tree came with is written as `note:<key>`.
 
     Args:
+        stream: Takes the text.
         phylogeny: The tree.
         reconstruction: The numbers; None writes the tree as it came.
 
@@ -166,7 +168,7 @@ def write_phyloxml(phylogeny: Phylogeny, reconstruction: Reconstruction | None =
     # The schema wants a yes or no; ancestors are those of the root as it stands.
     rooted = "false" if phylogeny.rooted is False else "true"
     body = "".join(clades.gather(order).to_list())
-    return f'{_HEAD}<phylogeny rooted="{rooted}">{name}\n{body}\n</phylogeny>\n</phyloxml>\n'.encode()
+    stream.write(f'{_HEAD}<phylogeny rooted="{rooted}">{name}\n{body}\n</phylogeny>\n</phyloxml>\n'.encode())
 
 
 _QUOTES = {'"': "&quot;"}

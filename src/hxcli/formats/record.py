@@ -1,22 +1,22 @@
-"""The run record as JSON bytes."""
+"""The run record as JSON."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
 
-def record_bytes(record: Mapping[str, Any]) -> bytes:
-    """Renders a record as indented UTF-8 JSON, in the order it was built in, with a final line end.
+def write_record(stream: BinaryIO, record: Mapping[str, Any]) -> None:
+    """Writes a record as indented UTF-8 JSON, in the order it was built in, with a final line end.
 
     Numbers that are not finite become null, because JSON has no word for them; numpy's scalars and arrays
     become numbers and lists.
     """
-    return (json.dumps(_plain(record), ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode()
+    stream.write((json.dumps(_plain(record), ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode())
 
 
 def _plain(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import io
+from typing import BinaryIO
 
 import numpy as np
 import polars as pl
@@ -47,27 +47,19 @@ def table_frame(reconstruction: Reconstruction) -> pl.DataFrame:
     )
 
 
-def write_csv(reconstruction: Reconstruction) -> bytes:
+def write_csv(stream: BinaryIO, reconstruction: Reconstruction) -> None:
     """The table as CSV: empty where there is no number, the shortest text that reads back the same double."""
-    return _delimited(reconstruction, ",")
+    table_frame(reconstruction).write_csv(stream)
 
 
-def write_tsv(reconstruction: Reconstruction) -> bytes:
+def write_tsv(stream: BinaryIO, reconstruction: Reconstruction) -> None:
     """The table as `write_csv` has it, with tabs."""
-    return _delimited(reconstruction, "\t")
+    table_frame(reconstruction).write_csv(stream, separator="\t")
 
 
-def write_parquet(reconstruction: Reconstruction) -> bytes:
+def write_parquet(stream: BinaryIO, reconstruction: Reconstruction) -> None:
     """The table as Parquet."""
-    stream = io.BytesIO()
     table_frame(reconstruction).write_parquet(stream)
-    return stream.getvalue()
-
-
-def _delimited(reconstruction: Reconstruction, separator: str) -> bytes:
-    stream = io.BytesIO()
-    table_frame(reconstruction).write_csv(stream, separator=separator)
-    return stream.getvalue()
 
 
 def _numbers(values: FloatArray) -> pl.Series:
