@@ -13,13 +13,14 @@ PIP := -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow check static lint format-check types layers bench bench-smoke fuzz format constraints clean FORCE
+.PHONY: help demo test slow docs check static lint format-check types layers bench bench-smoke fuzz format constraints clean FORCE
 
 help:
 	@echo 'make demo         set up and reconstruct the ancestors of the shipped primates into demo/'
 	@echo 'make test         set up and run the quick test suite'
 	@echo 'make check        ruff, formatting, types, import layers, quick tests'
 	@echo 'make slow         the slow tests'
+	@echo 'make docs         build the documentation into build/docs/site, strictly'
 	@echo 'make fuzz         random and broken trees and tables (FUZZ_COUNT=$(FUZZ_COUNT) FUZZ_SEED=$(FUZZ_SEED))'
 	@echo 'make bench        the benchmarks; bench-smoke runs them small'
 	@echo 'make format       let ruff format and mend the code'
@@ -68,6 +69,15 @@ test: $(INSTALLED)
 slow: $(INSTALLED)
 	'$(PY)' -m pytest -m slow $(PYTEST_ARGS)
 
+DOCS_INSTALLED := $(VENV)/.docs-installed
+
+$(DOCS_INSTALLED): $(INSTALLED)
+	@'$(PY)' $(PIP) install -c constraints.txt -e '.[docs]'
+	@touch '$@'
+
+docs: $(DOCS_INSTALLED)
+	@PYTHONPATH=docs '$(PY)' -m hxdocs.site
+
 check: static test
 
 static: lint format-check types layers
@@ -108,7 +118,7 @@ constraints:
 	@$(call FIND_PYTHON,python3.11); set -e; \
 	fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	"$$found" -m venv "$$fresh/venv"; \
-	"$$fresh/venv/bin/python" $(PIP) install -e '.[dev,plot]'; \
+	"$$fresh/venv/bin/python" $(PIP) install -e '.[dev,plot,docs]'; \
 	sed -n '/^#/p' constraints.txt > "$$fresh/constraints.txt"; \
 	"$$fresh/venv/bin/python" -m pip --disable-pip-version-check list --format=freeze \
 		--exclude pip --exclude setuptools --exclude hxcli >> "$$fresh/constraints.txt"; \
