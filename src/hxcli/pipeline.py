@@ -10,6 +10,7 @@ from typing import Any
 
 from hxcli import prebuilt
 from hxcli.formats.annotations import replaced_notes
+from hxcli.formats.node_names import made_names_notes
 from hxcli.formats.outputs import write_all
 from hxcli.inputs import InputOptions, read_inputs
 from hxcli.products import Result, writer_for, writes_annotations
@@ -90,6 +91,8 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
         device, notes = runtime.device_name, (*inputs.notes, *runtime.notes)
     if "tree" in job.products and writes_annotations(job.products["tree"]):
         notes = (*notes, *replaced_notes(reconstructions[0].phylogeny, reconstructions[0].traits))
+    if "node data" in job.products and "named tree" not in job.products:
+        notes = (*notes, *made_names_notes(reconstructions[0].phylogeny))
     clock.begin("writing")
 
     def record() -> dict[str, Any]:

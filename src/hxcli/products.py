@@ -79,6 +79,27 @@ KINDS: dict[str, Kind] = {
         default=".nex",
         streamed=".nex",
     ),
+    "named tree": Kind(
+        "--named-tree",
+        {".nwk": "hxcli.formats.newick:write_named_newick"},
+        lambda result: (result.reconstruction.phylogeny,),
+        streamed=".nwk",
+    ),
+    "archive for iTOL": Kind(
+        "--itol", {".zip": "hxcli.formats.itol:write_itol"}, lambda result: (result.reconstruction,)
+    ),
+    "node data": Kind(
+        "--node-data",
+        {".json": "hxcli.formats.nextstrain:write_node_data"},
+        lambda result: (result.reconstruction,),
+        streamed=".json",
+    ),
+    "auspice dataset": Kind(
+        "--auspice",
+        {".json": "hxcli.formats.nextstrain:write_auspice"},
+        lambda result: (result.reconstruction,),
+        streamed=".json",
+    ),
     # Last, because it says how long the writing of the others took.
     "record": Kind(
         "--out-json",
@@ -90,7 +111,7 @@ KINDS: dict[str, Kind] = {
 }
 _BARE_TREES = {".nwk", ".newick", ".tree"}
 # Compressed inside.
-_NEVER_GZIPPED = {".parquet"}
+_NEVER_GZIPPED = {".parquet", ".zip"}
 
 
 def choose_products(

@@ -7,7 +7,6 @@ import io
 import json
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 import dendropy
@@ -17,7 +16,6 @@ from Bio import Phylo
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from hxcli.engine.topology import from_parents
 from hxcli.errors import OptionError
 from hxcli.formats.annotations import entries, replaced_notes, safe_keys
 from hxcli.formats.below import fold_below
@@ -31,7 +29,7 @@ from hxcli.formats.source import checked_source
 from hxcli.formats.table_writer import table_frame, write_csv, write_tsv
 from hxcli.formats.trees import read_trees
 from hxcli.phylogeny import Phylogeny
-from hxcli.reconstruction import Reconstruction
+from tests.formats.written import phylogenies, reconstruct, rendered, star, tree
 
 WRITERS = [write_newick, write_nexus, write_nhx, write_phyloxml]
 HOSTILE = [
@@ -49,35 +47,8 @@ HOSTILE = [
     "a=b",
     "a;b",
     "<&>",
+    "<img src=x onerror=alert(1)>",
 ]
-
-
-def rendered(write: Callable[..., None], *parts: Any) -> bytes:
-    stream = io.BytesIO()
-    write(stream, *parts)
-    return stream.getvalue()
-
-
-def tree(parents: list[int], labels: list[str], lengths: list[float] | None = None, **more: Any) -> Phylogeny:
-    size = len(parents)
-    given_lengths = np.array(lengths if lengths is not None else [math.nan, *[1.0] * (size - 1)], float)
-    support = np.array(more.pop("support", [""] * size), object)
-    return Phylogeny(from_parents(parents), given_lengths, np.array(labels, object), support, **more)
-
-
-def star(*tips: str, **more: Any) -> Phylogeny:
-    return tree([0] * (len(tips) + 1), ["", *tips], **more)
-
-
-def reconstruct(phylogeny: Phylogeny, traits: tuple[str, ...] = ("mass",), interval: str = "CI") -> Reconstruction:
-    shape = (phylogeny.topology.size, len(traits))
-    rng = np.random.default_rng(5)
-    observed, estimates, errors, lower, upper = rng.normal(size=(5, *shape)) * 10.0 ** rng.integers(-9, 9, (5, *shape))
-    observed[~phylogeny.topology.is_leaf] = np.nan
-    errors[-1], lower[-1] = np.nan, np.nan
-    return Reconstruction(
-        phylogeny, traits, observed, estimates, errors, lower, upper, 0.95, interval, {}, (1,) * len(traits), "test"
-    )
 
 
 SMALL = tree(
@@ -171,6 +142,22 @@ def test_nhx_of_a_reconstruction() -> None:
     assert ":S=human]" in text
 
 
+def test_dendropy_reads_every_annotation_of_the_nhx() -> None:
+    phylogeny = star(*HOSTILE)
+    found = reconstruct(phylogeny)
+    nodes = by_dendropy(rendered(write_nhx, phylogeny, found), "newick")
+    for node in range(1, phylogeny.topology.size - 1):
+        notes = nodes[phylogeny.labels[node]].annotations.values_as_dict()
+        figures = [notes[key] for key in ("mass", "mass_se", "mass_95%_CI_lower", "mass_95%_CI_upper")]
+        arrays = (found.estimates, found.standard_errors, found.lower, found.upper)
+        assert [float(figure) for figure in figures] == [array[node, 0] for array in arrays]
+
+
+def test_hostile_names_by_biopython() -> None:
+    read = Phylo.read(io.BytesIO(rendered(write_phyloxml, star(*HOSTILE))), "phyloxml")
+    assert [clade.name for clade in read.get_terminals()] == HOSTILE
+
+
 def test_support_values_stay() -> None:
     phylogeny = tree([0, 0, 0, 1, 1], ["", "", "A", "B", "C"], support=["", "100/0.99", "", "", ""])
     for write in (write_newick, write_nexus, write_nhx):
@@ -188,27 +175,6 @@ def test_hostile_names_by_dendropy() -> None:
     phylogeny = star(*HOSTILE)
     assert {label for label in by_dendropy(rendered(write_nexus, phylogeny)) if label} == set(HOSTILE)
     assert {label for label in by_dendropy(rendered(write_newick, phylogeny), "newick") if label} == set(HOSTILE)
-
-
-names = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Zl", "Zp"]), min_size=1, max_size=10).filter(
-    lambda name: name.strip() == name and not name.startswith("\ufeff")
-)
-lengths = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
-
-
-@st.composite
-def phylogenies(draw: st.DrawFn) -> Phylogeny:
-    steps = draw(st.lists(st.integers(0, 3), max_size=8))
-    parents = [0]
-    for step in steps:
-        # Never less than the parent before, so that the numbers stay in breadth-first order.
-        parents.append(min(parents[-1] + step, len(parents) - 1))
-    children = set(parents[1:])
-    labels = [""] * len(parents)
-    tips = [node for node in range(len(parents)) if node not in children]
-    for tip, name in zip(tips, draw(st.lists(names, min_size=len(tips), max_size=len(tips), unique=True)), strict=True):
-        labels[tip] = name
-    return tree(parents, labels, [draw(lengths) for _ in parents])
 
 
 @given(phylogenies(), st.sampled_from(WRITERS))

@@ -40,7 +40,7 @@ def analyse(
             model,
             (tree, traits),
             out=outputs.out,
-            named={"table": outputs.out_table, "tree": outputs.out_tree, "record": outputs.out_json, **named},
+            named={**outputs.named(), **named},
         ),
         model_options=model_options,
         runtime=machine.runtime_options(),

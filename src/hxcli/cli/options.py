@@ -184,6 +184,33 @@ class OutputChoices:
         ),
     ] = None
     out_json: Annotated[str | None, typer.Option("--out-json", metavar="FILE", help="Run record; - streams it.")] = None
+    itol: Annotated[
+        str | None,
+        typer.Option("--itol", metavar="FILE", help="Tree and a colour gradient for every trait, for iTOL: .zip."),
+    ] = None
+    auspice: Annotated[
+        str | None,
+        typer.Option("--auspice", metavar="FILE", help="Dataset for auspice (Nextstrain): .json."),
+    ] = None
+    node_data: Annotated[
+        str | None, typer.Option("--node-data", metavar="FILE", help="Node data for augur (Nextstrain): .json.")
+    ] = None
+    named_tree: Annotated[
+        str | None,
+        typer.Option("--named-tree", metavar="FILE", help="Tree whose nodes have the table's names, for augur: .nwk."),
+    ] = None
+
+    def named(self) -> dict[str, str | None]:
+        """Kind of product -> its path, None where none is named."""
+        return {
+            "table": self.out_table,
+            "tree": self.out_tree,
+            "record": self.out_json,
+            "archive for iTOL": self.itol,
+            "auspice dataset": self.auspice,
+            "node data": self.node_data,
+            "named tree": self.named_tree,
+        }
 
 
 class Precision(StrEnum):

@@ -62,3 +62,17 @@ def is_last_child(topology: Topology) -> NDArray[np.bool_]:
     last = np.zeros(topology.size, bool)
     last[topology.children[topology.first_child[parents] + topology.child_counts[parents] - 1]] = True
     return last
+
+
+def preorder_with_ends(topology: Topology) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(N,) the nodes in preorder, and (N,) how many nodes end with each: 0 for one with children.
+
+    A tip ends, and with it every node whose last tip it is.
+    """
+    sizes = fold_below(topology, np.ones(topology.size, np.int64), "sum")
+    order = np.argsort(preorder_ranks(topology, sizes))
+    depths = topology.node_depths[order].astype(np.int64)
+    ends = np.empty(topology.size, np.int64)
+    # The next node is a child (nothing ends), a sibling (one ends) or a relative further up.
+    ends[order] = depths - np.append(depths[1:], 0) + 1
+    return order, ends

@@ -9,10 +9,11 @@ import numpy as np
 from hxcli.formats.biopython import BIOPYTHON_LIMIT, parse_again
 from hxcli.formats.blanking import Blanked, blank_out, positions, shorten
 from hxcli.formats.naming import Header, Rename, phylogeny_of
+from hxcli.formats.node_names import node_names
 from hxcli.formats.scan import scan_tree
 from hxcli.formats.source import Source
 from hxcli.formats.tree_text import NEWICK_QUOTED, joined, label_texts, length_texts, nested
-from hxcli.phylogeny import Phylogeny
+from hxcli.phylogeny import Phylogeny, relabel
 from hxcli.reconstruction import Reconstruction
 
 _SPACE = np.zeros(256, bool)
@@ -99,3 +100,9 @@ def write_newick(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconst
     labels = label_texts(phylogeny, NEWICK_QUOTED)
     rooting = {True: "[&R] ", False: "[&U] ", None: ""}[phylogeny.rooted]
     stream.write((rooting + nested(phylogeny.topology, joined(labels, length_texts(phylogeny))) + "\n").encode())
+
+
+def write_named_newick(stream: BinaryIO, phylogeny: Phylogeny) -> None:
+    """The tree in which every node has the name that the table and the node data have; support values give way."""
+    nothing = np.full(phylogeny.topology.size, "", object)
+    write_newick(stream, relabel(phylogeny, labels=node_names(phylogeny), support=nothing))

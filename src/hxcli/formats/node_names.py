@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from hxcli.engine.topology import Topology
 from hxcli.formats.below import fold_below
+from hxcli.names import listed
 from hxcli.phylogeny import Phylogeny, TextArray
 
 
@@ -28,6 +29,18 @@ def node_names(phylogeny: Phylogeny) -> TextArray:
             name += "_"
         result[node] = name
     return result
+
+
+def made_names_notes(phylogeny: Phylogeny) -> tuple[str, ...]:
+    """A sentence where nodes go by a name that the tree's file does not give them, which programs look up there."""
+    names = node_names(phylogeny)
+    made = np.flatnonzero(names != phylogeny.labels)
+    if not made.size:
+        return ()
+    return (
+        f"{listed(names[made].tolist(), 3)} of the node data are no names of the tree's file: give augur the tree that "
+        "--named-tree F.nwk writes",
+    )
 
 
 def mrca_tips(phylogeny: Phylogeny) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

@@ -12,10 +12,9 @@ from xml.sax.saxutils import escape
 import numpy as np
 import polars as pl
 
-from hxcli.engine.topology import Topology
 from hxcli.errors import HxError, OptionError
 from hxcli.formats.annotations import entries, replaced_traits, trait_texts
-from hxcli.formats.below import fold_below, preorder_ranks
+from hxcli.formats.below import preorder_with_ends
 from hxcli.formats.biopython import BIOPYTHON_LIMIT
 from hxcli.formats.source import Source
 from hxcli.formats.tree_text import joined, number_texts
@@ -161,9 +160,10 @@ def write_phyloxml(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Recon
     notes = [""] * phylogeny.topology.size
     for node, given in phylogeny.annotations.items():
         notes[node] = "".join(_notes(given, owner))
-    clades = joined("<clade>", *parts, pl.Series(notes, dtype=pl.String), _closing(phylogeny.topology))
-    sizes = fold_below(phylogeny.topology, np.ones(phylogeny.topology.size, np.int64), "sum")
-    order = np.argsort(preorder_ranks(phylogeny.topology, sizes))
+    order, ends = preorder_with_ends(phylogeny.topology)
+    counts, which = np.unique(ends, return_inverse=True)
+    closing = pl.Series(["</clade>" * count for count in counts.tolist()], dtype=pl.String).gather(which)
+    clades = joined("<clade>", *parts, pl.Series(notes, dtype=pl.String), closing)
     name = f"<name>{escape(phylogeny.name, _BLANKS)}</name>" if phylogeny.name else ""
     # The schema wants a yes or no; ancestors are those of the root as it stands.
     rooted = "false" if phylogeny.rooted is False else "true"
@@ -203,15 +203,3 @@ def _notes(given: tuple[str, ...], owner: Callable[[str], str | None]) -> list[s
             safe = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "_" for c in key.strip()) or "_"
             found.append(f"{_opening(f'note:{safe}', 'xsd:string')}{escape(value, _BLANKS)}</property>")
     return found
-
-
-def _closing(topology: Topology) -> pl.Series:
-    """(N,) the end tags behind every node in preorder: its own and those of the clades that end with it."""
-    sizes = fold_below(topology, np.ones(topology.size, np.int64), "sum")
-    order = np.argsort(preorder_ranks(topology, sizes))
-    depths = topology.node_depths[order].astype(np.int64)
-    closed = np.empty(topology.size, np.int64)
-    # The next clade is a child (nothing ends), a sibling (one ends) or a relative further up.
-    closed[order] = depths - np.append(depths[1:], 0) + 1
-    counts, which = np.unique(closed, return_inverse=True)
-    return pl.Series(["</clade>" * count for count in counts.tolist()], dtype=pl.String).gather(which)

@@ -1,0 +1,64 @@
+"""What the tests of the writers write: small trees, made-up reconstructions, random phylogenies."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+
+from hxcli.engine.topology import from_parents
+from hxcli.phylogeny import Phylogeny
+from hxcli.reconstruction import Reconstruction
+
+
+def rendered(write: Callable[..., None], *parts: Any) -> bytes:
+    stream = io.BytesIO()
+    write(stream, *parts)
+    return stream.getvalue()
+
+
+def tree(parents: list[int], labels: list[str], lengths: list[float] | None = None, **more: Any) -> Phylogeny:
+    size = len(parents)
+    given_lengths = np.array(lengths if lengths is not None else [math.nan, *[1.0] * (size - 1)], float)
+    support = np.array(more.pop("support", [""] * size), object)
+    return Phylogeny(from_parents(parents), given_lengths, np.array(labels, object), support, **more)
+
+
+def star(*tips: str, **more: Any) -> Phylogeny:
+    return tree([0] * (len(tips) + 1), ["", *tips], **more)
+
+
+def reconstruct(phylogeny: Phylogeny, traits: tuple[str, ...] = ("mass",), interval: str = "CI") -> Reconstruction:
+    shape = (phylogeny.topology.size, len(traits))
+    rng = np.random.default_rng(5)
+    observed, estimates, errors, lower, upper = rng.normal(size=(5, *shape)) * 10.0 ** rng.integers(-9, 9, (5, *shape))
+    observed[~phylogeny.topology.is_leaf] = np.nan
+    errors[-1], lower[-1] = np.nan, np.nan
+    return Reconstruction(
+        phylogeny, traits, observed, estimates, errors, lower, upper, 0.95, interval, {}, (1,) * len(traits), "test"
+    )
+
+
+names = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Zl", "Zp"]), min_size=1, max_size=10).filter(
+    lambda name: name.strip() == name and not name.startswith("\ufeff")
+)
+lengths = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
+
+
+@st.composite
+def phylogenies(draw: st.DrawFn) -> Phylogeny:
+    steps = draw(st.lists(st.integers(0, 3), max_size=8))
+    parents = [0]
+    for step in steps:
+        # Never less than the parent before, so that the numbers stay in breadth-first order.
+        parents.append(min(parents[-1] + step, len(parents) - 1))
+    children = set(parents[1:])
+    labels = [""] * len(parents)
+    tips = [node for node in range(len(parents)) if node not in children]
+    for tip, name in zip(tips, draw(st.lists(names, min_size=len(tips), max_size=len(tips), unique=True)), strict=True):
+        labels[tip] = name
+    return tree(parents, labels, [draw(lengths) for _ in parents])
