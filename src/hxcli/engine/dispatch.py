@@ -49,9 +49,11 @@ def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tre
     leaves = [jnp.asarray(leaf) for leaf in leaves]
     index = [] if key is None else [jnp.arange(tree.size, dtype=jnp.int32)]
     kept = [name for name in reads_other if name not in sweep.writes]
-    own = _stack(tree, reads) + index
-    other = _stack(tree, kept)
-    carried = _stack(tree, sweep.writes)
+    # One object for every field: by that a family sweep sees that a value read is one about to be written.
+    arrays = {name: jnp.asarray(tree.data[name]) for name in names}
+    own = [arrays[name] for name in reads] + index
+    other = [arrays[name] for name in kept]
+    carried = [arrays[name] for name in sweep.writes]
     plan = _up_step if sweep.direction == "up" else _down_step
     if sweep.direction == "down":
         own, other = other, own
@@ -78,10 +80,6 @@ def _layout(tree: Tree) -> tuple[Layouts, Any]:
         # A constant of the program that is being traced.
         topology = frame_of(topology, padded=False)
     return topology.layout, topology.schedule
-
-
-def _stack(tree: Tree, names: Any) -> list[Any]:
-    return [jnp.asarray(tree.data[name]) for name in names]
 
 
 def _up_step(

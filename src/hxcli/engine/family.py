@@ -44,12 +44,16 @@ class Form:
         inputs: Numbers of params, node, child and carried operands.
         outputs: Numbers of carried, node, child and sum results.
         steps: The step function for every degree class, as a jaxpr without constants.
+        initial: For every value of the nodes at which carried values are written (the family's node going up, its
+            children going down) the carried operand that is the same array, -1 for none. A family then reads it
+            where it is about to write, and the array is not kept a second time.
     """
 
     upwards: bool
     inputs: Sizes
     outputs: Sizes
     steps: tuple[ClosedJaxpr, ...]
+    initial: tuple[int, ...]
 
 
 def family_sweep(
@@ -84,7 +88,8 @@ def family_sweep(
         return list(carried), [], [], []
     sizes = tuple(len(group) for group in inputs)
     out_sizes, jaxprs = steps
-    form = Form(upwards, (sizes[0] + len(constants), sizes[1], sizes[2], sizes[3]), out_sizes, jaxprs)
+    initial = tuple(_index(carried, value) for value in (nodes if upwards else children))
+    form = Form(upwards, (sizes[0] + len(constants), sizes[1], sizes[2], sizes[3]), out_sizes, jaxprs, initial)
     operands, tree = jax.tree.flatten(schedule)
     results = family_p.bind(
         *operands, *params, *constants, *nodes, *children, *carried, form=form, layout=layout, tree=tree
@@ -128,11 +133,15 @@ def _trace(layout: Layouts, upwards: bool, step: Callable[..., Groups], inputs: 
 
 
 def _place(constants: list[Any], value: Any) -> int:
-    for place, known in enumerate(constants):
-        if known is value:
-            return place
-    constants.append(value)
-    return len(constants) - 1
+    place = _index(constants, value)
+    if place < 0:
+        constants.append(value)
+    return place % len(constants)
+
+
+def _index(values: Sequence[Any], value: Any) -> int:
+    """Where this very object stands in a list; -1 for nowhere."""
+    return next((place for place, known in enumerate(values) if known is value), -1)
 
 
 def _family_avals(degree: int, upwards: bool, inputs: Groups) -> list[Any]:
@@ -164,7 +173,8 @@ def _run(*operands: Any, form: Form, layout: Layouts, tree: Any) -> list[Any]:
     schedule, inputs = separate(operands, tree, form)
     steps = [jaxpr_as_fun(closed) for closed in form.steps]
     avals = [closed.out_avals for closed in form.steps]
-    groups = walk(layout, jax.tree.unflatten(tree, schedule), form.upwards, steps, avals, inputs, form.outputs)
+    arrays = jax.tree.unflatten(tree, schedule)
+    groups = walk(layout, arrays, form.upwards, steps, avals, inputs, form.outputs, form.initial)
     return flat(groups)
 
 

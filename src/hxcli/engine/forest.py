@@ -10,8 +10,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.engine.padding import on_host
 from hxcli.engine.topology import IntArray, Topology, merge_topologies
-from hxcli.engine.tree import Tree, on_host
+from hxcli.engine.tree import Tree
 from hxcli.errors import SchemaMismatch
 
 

@@ -30,9 +30,13 @@ class Spots(NamedTuple):
         """The rows of the nodes."""
         return array.at[self.index].get(mode="promise_in_bounds")
 
-    def put(self, array: Any, values: Any) -> Any:
+    def staged(self, array: Any, values: Any) -> Any:
+        """What to `put` so that these values take their places: all of them, as places beyond the end are dropped."""
+        return values
+
+    def put(self, array: Any, staged: Any) -> Any:
         """The array with the rows replaced; the scatter may assume distinct places and drops those beyond."""
-        return array.at[self.target].set(values, mode="drop", unique_indices=True)
+        return array.at[self.target].set(staged, mode="drop", unique_indices=True)
 
 
 class Run(NamedTuple):
@@ -56,11 +60,14 @@ class Run(NamedTuple):
         rows = lax.dynamic_slice_in_dim(array, self.start, self.real.size)
         return rows.reshape(*self.shape, *array.shape[1:])
 
-    def put(self, array: Any, values: Any) -> Any:
-        """The array with the rows of the real families replaced."""
+    def staged(self, array: Any, values: Any) -> Any:
+        """What to `put` so that these values take their places: the rows of other families stay as they are."""
         mask = self.real.reshape(self.shape + (1,) * (values.ndim - 2))
-        kept = jnp.where(mask, values, self.take(array))
-        return lax.dynamic_update_slice_in_dim(array, kept.reshape(-1, *array.shape[1:]), self.start, 0)
+        return jnp.where(mask, values, self.take(array))
+
+    def put(self, array: Any, staged: Any) -> Any:
+        """The array with all rows replaced."""
+        return lax.dynamic_update_slice_in_dim(array, staged.reshape(-1, *array.shape[1:]), self.start, 0)
 
 
 class Chunk(NamedTuple):

@@ -9,7 +9,8 @@ import jax
 
 from hxcli.engine.dispatch import check_shapes, run
 from hxcli.engine.frame import Frame, frame_of
-from hxcli.engine.tree import Tree, pad, unpad
+from hxcli.engine.padding import pad, unpad
+from hxcli.engine.tree import Tree
 from hxcli.errors import MissingField, SchemaMismatch
 
 Function: TypeAlias = Callable[[Any, Any, Any], Mapping[str, Any]]

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.engine.frame import Frame, frame_of
+from hxcli.engine.padding import pad
 from hxcli.engine.schema import FieldSpec, Schema, SpecLike, as_spec
 from hxcli.engine.topology import Topology
 from hxcli.errors import MissingField, SchemaMismatch
@@ -226,31 +227,6 @@ def as_array(value: Any, dtype: Any = None) -> Any:
     if isinstance(value, np.ndarray):
         return jax.device_put(np.array(value, dtype))
     return jnp.asarray(value, dtype)
-
-
-def on_host(value: Any) -> bool:
-    """Whether numpy sees the values without a copy from another device."""
-    return not isinstance(value, jax.Array) or all(device.platform == "cpu" for device in value.devices())
-
-
-def pad(value: Any, size: int) -> Any:
-    """Appends zeros to the node axis; in numpy on the CPU, where no size then compiles anything."""
-    if value.shape[0] == size:
-        return value
-    if isinstance(value, jax.core.Tracer) or not on_host(value):
-        return jnp.pad(value, [(0, size - value.shape[0])] + [(0, 0)] * (value.ndim - 1))
-    padded = np.zeros((size, *value.shape[1:]), value.dtype)
-    padded[: value.shape[0]] = value
-    return padded
-
-
-def unpad(value: Any, size: int) -> Any:
-    """The first `size` rows."""
-    if value.shape[0] == size:
-        return value
-    if isinstance(value, jax.core.Tracer) or not on_host(value):
-        return value[:size]
-    return jax.device_put(np.asarray(value)[:size])
 
 
 def _flatten(tree: Tree) -> tuple[tuple[Any, ...], Any]:

@@ -59,6 +59,7 @@ def walk(
     avals: Sequence[Sequence[Any]],
     inputs: Groups,
     sizes: Sizes,
+    initial: Sequence[int],
 ) -> Groups:
     """Visits all families; see `hxcli.engine.family.family_sweep` for the meaning of the groups.
 
@@ -68,12 +69,13 @@ def walk(
         avals: Shapes of every step's outputs.
         inputs: Params, node, child and carried arrays.
         sizes: Numbers of carried, node, child and sum outputs.
+        initial: See `hxcli.engine.family.Form`.
     """
     vmapped = [_over_families(step, inputs) for step in steps]
     if isinstance(layout, Symmetric):
         return _walk_levels(layout, upwards, vmapped[0], avals[0], inputs, sizes)
     assert schedule is not None
-    return _walk_chunks(layout, schedule, upwards, vmapped, avals[0], inputs, sizes)
+    return _walk_chunks(layout, schedule, upwards, vmapped, avals[0], inputs, sizes, initial)
 
 
 def untouched(layout: Layouts, schedule: Schedule | None, upwards: bool) -> Any:
@@ -98,6 +100,7 @@ def _walk_chunks(
     avals: Sequence[Any],
     inputs: Groups,
     sizes: Sizes,
+    initial: Sequence[int],
 ) -> Groups:
     params, nodes, children, carried = inputs
     size = layout.capacity
@@ -109,9 +112,15 @@ def _walk_chunks(
         [jnp.zeros(aval.shape, aval.dtype) for aval in sum_avals],
     )
 
+    def staged_at(places: Any, held: list[Any], values: list[Any]) -> list[Any]:
+        return [places.staged(old, value) for old, value in zip(held, values, strict=True)]
+
     def flush(held: list[Any], staged: tuple[Any, list[Any]]) -> list[Any]:
         places, values = staged
         return [places.put(old, value) for old, value in zip(held, values, strict=True)]
+
+    def replaced(places: Any, arrays: list[Any], values: list[Any]) -> list[Any]:
+        return flush(arrays, (places, staged_at(places, arrays, values)))
 
     def visit(which: int, chunk: Any, state: tuple[Groups, Any]) -> tuple[Groups, Any]:
         # What the last chunk carried is written now, before this one reads, and not when it was computed: XLA keeps
@@ -120,24 +129,28 @@ def _walk_chunks(
         held = flush(held, staged)
         places = locate(layout, schedule, which, chunk)
         linked, written = (places.children, places.nodes) if upwards else (places.nodes, places.children)
+        # What no family has written yet still has its initial value.
+        own = nodes if upwards else children
+        own = [x if place < 0 else held[place] for x, place in zip(own, initial, strict=True)]
         flat = steps[which](
             places.counts,
             *params,
-            *(places.nodes.take(x) for x in nodes),
-            *(places.children.take(x) for x in children),
+            *(places.nodes.take(x) for x in (own if upwards else nodes)),
+            *(places.children.take(x) for x in (children if upwards else own)),
             *(linked.take(x) for x in held),
         )
         new = split(flat, sizes)
-        at_nodes = [places.nodes.put(old, value) for old, value in zip(at_nodes, new[1], strict=True)]
-        at_children = [places.children.put(old, value) for old, value in zip(at_children, new[2], strict=True)]
+        at_nodes = replaced(places.nodes, at_nodes, new[1])
+        at_children = replaced(places.children, at_children, new[2])
         sums = [old + masked(places.real, value).sum(0) for old, value in zip(sums, new[3], strict=True)]
-        return (held, at_nodes, at_children, sums), (written, new[0])
+        return (held, at_nodes, at_children, sums), (written, staged_at(written, held, new[0]))
 
     def visit_all(which: int, first: Any, last: Any, buffers: Groups) -> Groups:
         """All chunks of one degree class in a range, in order, or from the last to the first going down."""
         nowhere = locate(layout, schedule, which, None)
         places = nowhere.nodes if upwards else nowhere.children
         values = [jnp.zeros((*places.shape, *x.shape[1:]), x.dtype) for x in carried]
+        values = staged_at(places, buffers[0], values)
         (held, *rest), staged = lax.fori_loop(
             first,
             last,
