@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from hxcli.engine.topology import Topology
 FloatArray = NDArray[np.float64]
 # Arrays of str, with "" for none: numpy's object dtype keeps fancy indexing and costs one pointer a node.
 TextArray = NDArray[np.object_]
+Integers = TypeVar("Integers", NDArray[np.int32], NDArray[np.int64])
+# Mean number of nodes in a level from which a numpy call for each level pays.
+_FEW = 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,22 +114,36 @@ class Phylogeny:
     @cached_property
     def tip_counts(self) -> NDArray[np.int64]:
         """(N,) number of tips at or below every node."""
-        return _subtree_tips(self.topology)
+        return fold_below(self.topology, self.topology.is_leaf.astype(np.int64), "sum")
 
 
-def _subtree_tips(topology: Topology) -> NDArray[np.int64]:
-    counts = topology.is_leaf.astype(np.int64)
-    starts = topology.level_starts
-    if topology.depth < 1000:
-        for level in range(topology.depth, 0, -1):
-            nodes = slice(starts[level], starts[level + 1])
-            np.add.at(counts, topology.parents[nodes], counts[nodes])
-        return counts
-    # A deep tree has small levels: plain integers are faster than one numpy call a level.
-    parents, below = topology.parents.tolist(), counts.tolist()
+def fold_below(topology: Topology, values: Integers, how: Literal["sum", "min"]) -> Integers:
+    """(N,) the sum, or the smallest, of the (N,) integers `values` at and below every node; no recursion."""
+    folded = values.copy()
+    ufunc = np.add if how == "sum" else np.minimum
+    children, first, starts = topology.children, topology.first_child, topology.level_starts
+    if topology.size < _FEW * topology.depth:
+        # A deep tree has small levels: plain integers are faster than one numpy call a level.
+        return _folded_singly(topology, folded, how)
+    inner = np.flatnonzero(~topology.is_leaf)
+    bounds = np.searchsorted(inner, starts)
+    for level in range(topology.depth - 1, -1, -1):
+        parents = inner[bounds[level] : bounds[level + 1]]
+        begin, last = first[parents[0]], parents[-1]
+        below = folded[children[begin : first[last] + topology.child_counts[last]]]
+        folded[parents] = ufunc(folded[parents], ufunc.reduceat(below, first[parents] - begin))
+    return folded
+
+
+def _folded_singly(topology: Topology, values: Integers, how: Literal["sum", "min"]) -> Integers:
+    parents, below = topology.parents.tolist(), values.tolist()
     for node in range(topology.size - 1, 0, -1):
-        below[parents[node]] += below[node]
-    return np.asarray(below)
+        parent = parents[node]
+        if how == "sum":
+            below[parent] += below[node]
+        elif below[node] < below[parent]:
+            below[parent] = below[node]
+    return np.asarray(below, values.dtype)
 
 
 def relabel(phylogeny: Phylogeny, **changes: Any) -> Phylogeny:

@@ -18,7 +18,6 @@ from hypothesis import strategies as st
 
 from hxcli.errors import OptionError
 from hxcli.formats.annotations import entries, replaced_notes, safe_keys
-from hxcli.formats.below import fold_below
 from hxcli.formats.newick import write_newick
 from hxcli.formats.nexus import write_nexus
 from hxcli.formats.nhx import write_nhx
@@ -28,7 +27,7 @@ from hxcli.formats.record import write_record
 from hxcli.formats.source import checked_source
 from hxcli.formats.table_writer import table_frame, write_csv, write_tsv
 from hxcli.formats.trees import read_trees
-from hxcli.phylogeny import Phylogeny
+from hxcli.phylogeny import Phylogeny, fold_below
 from tests.formats.written import phylogenies, reconstruct, rendered, star, tree
 
 WRITERS = [write_newick, write_nexus, write_nhx, write_phyloxml]
@@ -232,9 +231,9 @@ def test_the_table() -> None:
 
 def test_node_names_are_unique_whatever_the_labels() -> None:
     phylogeny = tree([0, 0, 0, 1, 1, 2, 2], ["n1", "a", "", "n2", "n2_", "a", "b"])
-    assert node_names(phylogeny).tolist() == ["n1", "n1_", "n2__", "n2", "n2_", "a", "b"]
+    assert node_names(phylogeny).to_list() == ["n1", "n1_", "n2__", "n2", "n2_", "a", "b"]
     phylogeny = tree([0, 0, 0], ["root", "x", "y"], support=["", "", ""])
-    assert node_names(phylogeny).tolist() == ["root", "x", "y"]
+    assert node_names(phylogeny).to_list() == ["root", "x", "y"]
 
 
 def test_a_node_with_one_child_has_the_key_of_that_child() -> None:

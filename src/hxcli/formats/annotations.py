@@ -6,17 +6,67 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
-from hxcli.formats.tree_text import joined, number_texts
+from hxcli.engine.topology import IntArray
+from hxcli.formats.tree_text import Texts, joined, number_texts
 from hxcli.names import listed
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
 # What keys cannot hold.
-_FORBIDDEN = r"""[\s:,;\[\]{}()="'&!]+"""
+FORBIDDEN = r"""[\s:,;\[\]{}()="'&!]+"""
 # What follows a trait's key in the keys of its figures, whatever the level and the format.
 _FIGURES = r"(_se|_[0-9.e+-]+%?_(CI|HPD)(_lower|_upper)?)"
+_FIGURE_KEY = re.compile(f"(.+){_FIGURES}", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How figures of one trait are written at a node; not at all where one of them is missing.
+
+    Attributes:
+        before: What stands before them.
+        figures: Their names in the reconstruction, such as `estimates`; a comma stands between them.
+        after: What stands behind them.
+    """
+
+    before: str
+    figures: tuple[str, ...]
+    after: str = ""
+
+
+def figure_texts(reconstruction: Reconstruction, entries_of: Callable[[str], Sequence[Entry]], forbidden: str) -> Texts:
+    """The figures of all traits of a node, one entry after the other.
+
+    Args:
+        reconstruction: What was found.
+        entries_of: Key of a trait -> its entries, as many for every trait.
+        forbidden: Pattern of what keys cannot hold; `_` stands for it.
+    """
+    forms = [entries_of(key) for key in safe_keys(reconstruction.traits, forbidden)]
+    befores = [pl.Series([form[i].before for form in forms], dtype=pl.String) for i in range(len(forms[0]))]
+    count = len(forms)
+
+    def texts(nodes: IntArray) -> pl.Series:
+        columns = {
+            name: number_texts(getattr(reconstruction, name)[nodes].ravel())
+            for entry in forms[0]
+            for name in entry.figures
+        }
+        which = np.tile(np.arange(count, dtype=np.int32), len(nodes))
+        parts: list[str | pl.Series] = []
+        for entry, before in zip(forms[0], befores, strict=True):
+            commas = [part for name in entry.figures for part in (",", columns[name])][1:]
+            whole = (entry.before if count == 1 else before.gather(which), *commas, entry.after)
+            # Joined on its own where a missing figure takes the whole entry away.
+            lacking = any(columns[name].null_count() for name in entry.figures)
+            parts += [joined(*whole)] if lacking else whole
+        each = joined(*parts)
+        return each if count == 1 else each.reshape((len(nodes), count)).arr.join("")
+
+    return texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,33 +74,19 @@ class TraitTexts:
     """The numbers of one trait as text, null where there is none.
 
     Attributes:
-        key: The trait's name without what annotations cannot hold.
-        estimates, standard_errors, lower, upper: (N,) texts.
+        estimates, lower, upper: (N,) texts.
     """
 
-    key: str
     estimates: pl.Series
-    standard_errors: pl.Series
     lower: pl.Series
     upper: pl.Series
 
 
-def trait_texts(reconstruction: Reconstruction, forbidden: str = _FORBIDDEN) -> Iterator[TraitTexts]:
-    """The numbers of every trait as text.
-
-    Args:
-        reconstruction: What was found.
-        forbidden: Pattern of what keys cannot hold; `_` stands for it.
-    """
-    keys = safe_keys(reconstruction.traits, forbidden)
-    for column, key in enumerate(keys):
-        arrays = (
-            reconstruction.estimates,
-            reconstruction.standard_errors,
-            reconstruction.lower,
-            reconstruction.upper,
-        )
-        yield TraitTexts(key, *(number_texts(array[:, column]) for array in arrays))
+def trait_texts(reconstruction: Reconstruction) -> Iterator[TraitTexts]:
+    """The numbers of every trait as text."""
+    arrays = (reconstruction.estimates, reconstruction.lower, reconstruction.upper)
+    for column in range(len(reconstruction.traits)):
+        yield TraitTexts(*(number_texts(array[:, column]) for array in arrays))
 
 
 def interval_name(reconstruction: Reconstruction) -> str:
@@ -65,19 +101,26 @@ def safe_keys(names: Iterable[str], forbidden: str) -> list[str]:
     `mass_se_2`.
     """
     keys: list[str] = []
+    taken: set[str] = set()
+    owners: set[str] = set()
+    latest: dict[str, int] = {}
     for name in names:
         plain = re.sub(forbidden, "_", name).strip("_") or "trait"
-        key, number = plain, 2
-        while any(_clash(key, other) for other in keys):
-            key, number = f"{plain}_{number}", number + 1
+        key, number = plain, latest.get(plain, 1)
+        while key in taken or key in owners or _owner(key) in taken:
+            number += 1
+            key = f"{plain}_{number}"
+        latest[plain] = number
         keys.append(key)
+        taken.add(key)
+        owners.add(_owner(key))
     return keys
 
 
-def _clash(key: str, other: str) -> bool:
-    return key == other or any(
-        re.fullmatch(re.escape(first) + _FIGURES, second) is not None for first, second in ((key, other), (other, key))
-    )
+def _owner(key: str) -> str:
+    """The key of the trait whose figure this is; "" if it is none."""
+    found = _FIGURE_KEY.fullmatch(key)
+    return found[1] if found else ""
 
 
 def replaced_traits(traits: Iterable[str]) -> Callable[[str], str | None]:
@@ -87,7 +130,7 @@ def replaced_traits(traits: Iterable[str]) -> Callable[[str], str | None]:
     ones would be wrong.
     """
     names = list(traits)
-    owners = dict(zip(safe_keys(names, _FORBIDDEN), names, strict=True))
+    owners = dict(zip(safe_keys(names, FORBIDDEN), names, strict=True))
     return lambda key: owners.get(key) or owners.get(re.sub(f"{_FIGURES}$", "", key))
 
 
@@ -119,31 +162,49 @@ def _any_entries(text: str) -> Iterator[str]:
     return entries(text[1:], ",") if text.startswith("&") else iter(())
 
 
-def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> pl.Series:
-    """(N,) `[&mass=1.05,mass_se=0.21,mass_95%_CI={0.64,1.46}]` and what the tree came with; "" for nothing."""
-    size = phylogeny.topology.size
+def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> Texts:
+    """`[&mass=1.05,mass_se=0.21,mass_95%_CI={0.64,1.46}]` and what the tree came with; "" for nothing."""
     if reconstruction is None:
-        texts = [""] * size
-        for node, given in phylogeny.annotations.items():
-            texts[node] = "".join(f"[{text}]" for text in given)
-        return pl.Series("text", texts, dtype=pl.String)
-    parts, owner = [], replaced_traits(reconstruction.traits)
-    for trait in trait_texts(reconstruction):
-        interval = f"{trait.key}_{interval_name(reconstruction)}"
-        parts += [
-            joined(f",{trait.key}=", trait.estimates),
-            joined(f",{trait.key}_se=", trait.standard_errors),
-            joined(f",{interval}={{", trait.lower, ",", trait.upper, "}"),
-        ]
-    inside, beside = [""] * size, [""] * size
+        given = node_texts(phylogeny, lambda texts: "".join(f"[{text}]" for text in texts))
+        return lambda nodes: gathered(given, nodes)
+    owner, interval = replaced_traits(reconstruction.traits), interval_name(reconstruction)
+    figures = figure_texts(
+        reconstruction,
+        lambda key: (
+            Entry(f",{key}=", ("estimates",)),
+            Entry(f",{key}_se=", ("standard_errors",)),
+            Entry(f",{key}_{interval}={{", ("lower", "upper"), "}"),
+        ),
+        FORBIDDEN,
+    )
+    # One bracket a node: Biopython fails on a second.
+    inside = node_texts(
+        phylogeny, lambda texts: "".join(f",{entry}" for text in texts for entry in _beast_entries(text, owner))
+    )
+    beside = node_texts(phylogeny, lambda texts: "".join(f"[{text}]" for text in texts if not text.startswith("&")))
+
+    def texts(nodes: IntArray) -> pl.Series:
+        body = figures(nodes) if inside is None else joined(figures(nodes), inside.gather(nodes))
+        frame = pl.DataFrame({"body": body.str.slice(1), "beside": gathered(beside, nodes)})
+        bracket = pl.when(pl.col("body") == "").then(pl.lit("")).otherwise(pl.format("[&{}]", "body"))
+        return frame.select(pl.concat_str(bracket, "beside").alias("text")).to_series()
+
+    return texts
+
+
+def node_texts(phylogeny: Phylogeny, render: Callable[[tuple[str, ...]], str]) -> pl.Series | None:
+    """(N,) what `render` makes of the annotations that a node came with; None where no node has any."""
+    if not phylogeny.annotations:
+        return None
+    texts = [""] * phylogeny.topology.size
     for node, given in phylogeny.annotations.items():
-        # One bracket a node: Biopython fails on a second.
-        inside[node] = "".join(f",{entry}" for text in given for entry in _beast_entries(text, owner))
-        beside[node] = "".join(f"[{text}]" for text in given if not text.startswith("&"))
-    body = joined(*parts, pl.Series(inside, dtype=pl.String)).str.slice(1)
-    frame = pl.DataFrame({"body": body, "beside": pl.Series(beside, dtype=pl.String)})
-    bracket = pl.when(pl.col("body") == "").then(pl.lit("")).otherwise(pl.concat_str(pl.lit("[&"), "body", pl.lit("]")))
-    return frame.select(pl.concat_str(bracket, "beside").alias("text")).to_series()
+        texts[node] = render(given)
+    return pl.Series("text", texts, dtype=pl.String)
+
+
+def gathered(texts: pl.Series | None, nodes: IntArray) -> pl.Series:
+    """(n,) the texts of the nodes, from `node_texts`."""
+    return pl.repeat("", len(nodes), eager=True) if texts is None else texts.gather(nodes)
 
 
 def entries(text: str, separator: str, owner: Callable[[str], str | None] = lambda key: None) -> Iterator[str]:

@@ -1,62 +1,55 @@
-"""Figures of whole subtrees, and the order in which a tree is written down. No recursion, whatever the depth."""
+"""The order in which a tree is written down. No recursion, whatever the depth."""
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
-from numpy.typing import NDArray
 
-from hxcli.engine.topology import Topology
-
-# Below this depth one numpy call a level is cheap.
-_DEEP = 1000
+from hxcli.engine.topology import BoolArray, IntArray, Topology
+from hxcli.phylogeny import fold_below
 
 
-def fold_below(topology: Topology, values: NDArray[np.int64], how: Literal["sum", "min"]) -> NDArray[np.int64]:
-    """(N,) the sum, or the smallest, of the (N,) `values` at and below every node."""
-    folded = np.asarray(values, np.int64).copy()
-    parents, starts = topology.parents, topology.level_starts
-    ufunc = np.add if how == "sum" else np.minimum
-    if topology.depth < _DEEP:
-        for level in range(topology.depth, 0, -1):
-            nodes = slice(starts[level], starts[level + 1])
-            ufunc.at(folded, parents[nodes], folded[nodes])
-        return folded
-    # A deep tree has small levels: plain integers are faster than one numpy call a level.
-    above, below = parents.tolist(), folded.tolist()
-    if how == "sum":
-        for node in range(topology.size - 1, 0, -1):
-            below[above[node]] += below[node]
-    else:
-        for node in range(topology.size - 1, 0, -1):
-            parent = above[node]
-            if below[node] < below[parent]:
-                below[parent] = below[node]
-    return np.asarray(below, np.int64)
-
-
-def preorder_ranks(topology: Topology, sizes: NDArray[np.int64]) -> NDArray[np.int64]:
+def preorder_ranks(topology: Topology) -> tuple[IntArray, IntArray]:
     """(N,) place of every node when each comes before its children and these in their own order.
 
     Args:
         topology: One tree.
-        sizes: (N,) number of nodes at and below every node.
+
+    Returns:
+        The ranks, and (N,) the number of nodes at and below every node.
     """
+    sizes = fold_below(topology, np.ones(topology.size, np.int32), "sum")
     children = topology.children
-    before = np.cumsum(sizes[children]) - sizes[children]
-    group = topology.first_child[topology.parents[children]]
-    ranks = np.zeros(topology.size, np.int64)
-    ranks[children] = 1 + before - before[group]
+    below = sizes[children]
+    before = np.cumsum(below, dtype=np.int64) - below
+    # Of the elder siblings only.
+    before -= before[topology.first_child[topology.parents[children]]]
+    ranks = np.zeros(topology.size, np.int32)
+    ranks[children] = 1 + before
     ancestor = topology.parents
     # Pointer doubling sums the steps from the root in log2(depth) passes.
     while np.any(ancestor):
-        ranks = ranks + ranks[ancestor]
+        ranks += ranks[ancestor]
         ancestor = ancestor[ancestor]
-    return ranks
+    return ranks, sizes
 
 
-def is_last_child(topology: Topology) -> NDArray[np.bool_]:
+def postorder(topology: Topology) -> tuple[IntArray, IntArray]:
+    """The order in which Newick has the nodes: each after its children, and these in their own order.
+
+    Returns:
+        (N,) the nodes, and (N,) how many brackets open before each of them.
+    """
+    before, sizes = preorder_ranks(topology)
+    order = np.empty(topology.size, np.int32)
+    order[before - topology.node_depths + sizes - 1] = np.arange(topology.size, dtype=np.int32)
+    leaf = topology.is_leaf[order]
+    opens = np.zeros(topology.size, np.int32)
+    # As many before a tip as nodes stand, in preorder, between it and the tip before it.
+    opens[leaf] = np.diff(before[order[leaf]], prepend=-1) - 1
+    return order, opens
+
+
+def is_last_child(topology: Topology) -> BoolArray:
     """(N,) true for the last child of every node; false at the root."""
     parents = np.flatnonzero(~topology.is_leaf)
     last = np.zeros(topology.size, bool)
@@ -64,15 +57,14 @@ def is_last_child(topology: Topology) -> NDArray[np.bool_]:
     return last
 
 
-def preorder_with_ends(topology: Topology) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def preorder_with_ends(topology: Topology) -> tuple[IntArray, IntArray]:
     """(N,) the nodes in preorder, and (N,) how many nodes end with each: 0 for one with children.
 
     A tip ends, and with it every node whose last tip it is.
     """
-    sizes = fold_below(topology, np.ones(topology.size, np.int64), "sum")
-    order = np.argsort(preorder_ranks(topology, sizes))
-    depths = topology.node_depths[order].astype(np.int64)
-    ends = np.empty(topology.size, np.int64)
+    order = np.argsort(preorder_ranks(topology)[0]).astype(np.int32)
+    depths = topology.node_depths[order]
+    ends = np.empty(topology.size, np.int32)
     # The next node is a child (nothing ends), a sibling (one ends) or a relative further up.
-    ends[order] = depths - np.append(depths[1:], 0) + 1
+    ends[order] = depths - np.append(depths[1:], np.int32(0)) + 1
     return order, ends

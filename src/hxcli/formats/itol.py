@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+from io import BytesIO
 from typing import BinaryIO
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
@@ -12,7 +13,7 @@ import polars as pl
 from hxcli.errors import OptionError
 from hxcli.formats.annotations import safe_keys, trait_texts
 from hxcli.formats.node_names import node_names
-from hxcli.formats.tree_text import joined, length_texts, nested
+from hxcli.formats.tree_text import joined, length_texts, write_nested
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
@@ -51,12 +52,17 @@ def write_itol(stream: BinaryIO, reconstruction: Reconstruction) -> None:
         OptionError: A name that iTOL would not show as it is.
     """
     phylogeny = reconstruction.phylogeny
-    names = node_names(phylogeny).tolist()
+    names = node_names(phylogeny).to_list()
     identifiers = _identifiers(phylogeny, names)
     texts = pl.Series(identifiers, dtype=pl.String)
     support = pl.Series([text or None for text in phylogeny.support.tolist()], dtype=pl.String)
-    tree = nested(phylogeny.topology, joined(texts, length_texts(phylogeny), joined("[", support, "]")))
-    files = {"tree.tree": tree + "\n"}
+    tree, brackets = BytesIO(), joined("[", support, "]")
+    write_nested(
+        tree,
+        phylogeny.topology,
+        lambda nodes: joined(texts.gather(nodes), length_texts(phylogeny, nodes), brackets.gather(nodes)),
+    )
+    files = {"tree.tree": tree.getvalue().decode() + "\n"}
     shown = [(key, name) for key, name in zip(identifiers, names, strict=True) if key != name]
     if shown:
         _refuse_lost_names(phylogeny, [name for _, name in shown])

@@ -12,7 +12,7 @@ from hxcli.formats.naming import Header, Rename, phylogeny_of
 from hxcli.formats.node_names import node_names
 from hxcli.formats.scan import scan_tree
 from hxcli.formats.source import Source
-from hxcli.formats.tree_text import NEWICK_QUOTED, joined, label_texts, length_texts, nested
+from hxcli.formats.tree_text import NEWICK_QUOTED, joined, label_texts, length_texts, write_nested
 from hxcli.phylogeny import Phylogeny, relabel
 from hxcli.reconstruction import Reconstruction
 
@@ -99,10 +99,13 @@ def write_newick(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconst
     """
     labels = label_texts(phylogeny, NEWICK_QUOTED)
     rooting = {True: "[&R] ", False: "[&U] ", None: ""}[phylogeny.rooted]
-    stream.write((rooting + nested(phylogeny.topology, joined(labels, length_texts(phylogeny))) + "\n").encode())
+    stream.write(rooting.encode())
+    write_nested(stream, phylogeny.topology, lambda nodes: joined(labels.gather(nodes), length_texts(phylogeny, nodes)))
+    stream.write(b"\n")
 
 
 def write_named_newick(stream: BinaryIO, phylogeny: Phylogeny) -> None:
     """The tree in which every node has the name that the table and the node data have; support values give way."""
     nothing = np.full(phylogeny.topology.size, "", object)
-    write_newick(stream, relabel(phylogeny, labels=node_names(phylogeny), support=nothing))
+    names = np.array(node_names(phylogeny).to_list(), object)
+    write_newick(stream, relabel(phylogeny, labels=names, support=nothing))

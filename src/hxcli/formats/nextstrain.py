@@ -9,8 +9,8 @@ from typing import BinaryIO
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from hxcli.engine.topology import IntArray
 from hxcli.errors import OptionError
 from hxcli.formats.annotations import safe_keys, trait_texts
 from hxcli.formats.below import preorder_with_ends
@@ -43,7 +43,7 @@ def write_node_data(stream: BinaryIO, reconstruction: Reconstruction) -> None:
     parts = []
     for key, value, confidence in _figures(reconstruction):
         parts += [joined(f',"{key}":', value), joined(f',"{key}_confidence":', confidence)]
-    names = _quoted(node_names(reconstruction.phylogeny).tolist())
+    names = _quoted(node_names(reconstruction.phylogeny).to_list())
     nodes = joined(names, ":{", joined(*parts).str.slice(1), "}")
     body = ",\n".join(nodes.to_list())
     stream.write(f'{{"nodes":{{\n{body}\n}}}}\n'.encode())
@@ -64,7 +64,7 @@ def write_auspice(stream: BinaryIO, reconstruction: Reconstruction) -> None:
         OptionError: A node whose distance from the root is no finite number.
     """
     phylogeny = reconstruction.phylogeny
-    names = node_names(phylogeny).tolist()
+    names = node_names(phylogeny).to_list()
     parts = [
         joined(f',"{key}":{{"value":', value, joined(',"confidence":', confidence), "}")
         for key, value, confidence in _figures(reconstruction)
@@ -125,7 +125,7 @@ def _quoted(names: Iterable[str]) -> pl.Series:
     return pl.Series([json.dumps(name, ensure_ascii=False) for name in names], dtype=pl.String)
 
 
-def _brackets(ends: NDArray[np.int64], last: int) -> pl.Series:
+def _brackets(ends: IntArray, last: int) -> pl.Series:
     """(N,) what follows the figures of a node: its children, or its end and the ends of those that end with it."""
     counts, which = np.unique(ends, return_inverse=True)
     texts = ["}" + "]}" * (count - 1) + "," if count else ',"children":[' for count in counts.tolist()]

@@ -7,8 +7,9 @@ from typing import BinaryIO
 
 import polars as pl
 
+from hxcli.engine.topology import IntArray
 from hxcli.formats.annotations import beast_texts
-from hxcli.formats.tree_text import NEXUS_QUOTED, joined, length_texts, nested, plain_texts, quoted
+from hxcli.formats.tree_text import NEXUS_QUOTED, joined, length_texts, pieces, plain_texts, quoted, write_nested
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
@@ -26,40 +27,43 @@ def write_nexus(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstr
         phylogeny: The tree; its own annotations are written beside those of the reconstruction.
         reconstruction: The numbers; None writes the tree as it came.
     """
-    plain = plain_texts(phylogeny)
-    labels = quoted(plain, NEXUS_QUOTED, _ambiguous(phylogeny, plain))
-    annotations = beast_texts(phylogeny, reconstruction)
-    tree = nested(phylogeny.topology, joined(labels, annotations, length_texts(phylogeny)))
-    taxa = "\n".join(f"    {label}" for label in labels.gather(phylogeny.tips).to_list())
+    plain, tips = plain_texts(phylogeny), phylogeny.tips
+    labels = quoted(plain, NEXUS_QUOTED, _ambiguous(plain, plain.gather(tips)))
+    notes = beast_texts(phylogeny, reconstruction)
     rooting = {True: "[&R] ", False: "[&U] ", None: ""}[phylogeny.rooted]
     # ape and treeio look for these without regard to quotation marks.
     name = re.sub(r"[\n\r\t=\[\];()]+", "_", phylogeny.name) or "tree1"
     name = quoted(pl.Series([name]), NEXUS_QUOTED).item()
-    lines = (
-        "#NEXUS",
-        "BEGIN TAXA;",
-        f"  DIMENSIONS NTAX={len(phylogeny.tips)};",
-        "  TAXLABELS",
-        taxa,
-        "  ;",
-        "END;",
-        "BEGIN TREES;",
-        f"  TREE {name} = {rooting}{tree}",
-        "END;",
-        "",
-    )
-    stream.write("\n".join(lines).encode())
+    stream.write(f"#NEXUS\nBEGIN TAXA;\n  DIMENSIONS NTAX={len(tips)};\n  TAXLABELS\n".encode())
+    for piece in pieces(len(tips)):
+        stream.write(joined("    ", labels.gather(tips[piece]), "\n").str.join("").item().encode())
+    stream.write(f"  ;\nEND;\nBEGIN TREES;\n  TREE {name} = {rooting}".encode())
+    traits = 0 if reconstruction is None else len(reconstruction.traits)
+
+    def texts(nodes: IntArray) -> pl.Series:
+        return joined(labels.gather(nodes), notes(nodes), length_texts(phylogeny, nodes))
+
+    write_nested(stream, phylogeny.topology, texts, traits)
+    stream.write(b"\nEND;\n")
 
 
-def _ambiguous(phylogeny: Phylogeny, texts: pl.Series) -> pl.Series:
-    """(N,) true for labels that a NEXUS reader could take for another tip's.
+def _ambiguous(texts: pl.Series, tips: pl.Series) -> pl.Series | bool:
+    """(N,) true for labels that a NEXUS reader could take for another tip's; False where there is none.
 
     A number may stand for a place in TAXLABELS, and an underscore for the space in another name.
+
+    Args:
+        texts: (N,) the labels.
+        tips: (L,) those of the tips.
     """
-    tips = phylogeny.tip_names.tolist()
-    numbers = {name for name in tips if name.isdecimal() and name.isascii() and len(name) < 10}
-    doubtful = {name for name in numbers if 1 <= int(name) <= len(tips) and tips[int(name) - 1] != name}
-    spaced = {name for name in tips if " " in name}
-    if spaced:
-        doubtful |= {name for name in tips if "_" in name and name.replace("_", " ") in spaced}
-    return texts.is_in(list(doubtful))
+    numbers = tips.filter(tips.str.contains("^[0-9]{1,9}$"))
+    places = numbers.cast(pl.Int64)
+    there = places.is_between(1, len(tips))
+    numbers, places = numbers.filter(there), places.filter(there) - 1
+    doubtful = [numbers.filter(tips.gather(places) != numbers)]
+    spaced = tips.filter(tips.str.contains(" ", literal=True))
+    if len(spaced):
+        scored = tips.filter(tips.str.contains("_", literal=True))
+        doubtful.append(scored.filter(scored.str.replace_all("_", " ", literal=True).is_in(spaced.implode())))
+    found = pl.concat(doubtful)
+    return texts.is_in(found.implode()) if len(found) else False

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 import polars as pl
 
-from hxcli.formats.annotations import entries, interval_name, replaced_traits, trait_texts
-from hxcli.formats.tree_text import NEWICK_QUOTED, joined, label_texts, length_texts, nested
+from hxcli.engine.topology import IntArray
+from hxcli.formats.annotations import (
+    FORBIDDEN,
+    Entry,
+    entries,
+    figure_texts,
+    gathered,
+    interval_name,
+    node_texts,
+    replaced_traits,
+)
+from hxcli.formats.tree_text import NEWICK_QUOTED, joined, label_texts, length_texts, write_nested
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
@@ -25,33 +35,41 @@ def write_nhx(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruc
         phylogeny: The tree; its own annotations are written beside those of the reconstruction.
         reconstruction: The numbers; None writes the tree as it came.
     """
-    size = phylogeny.topology.size
-    parts: list[pl.Series] = []
     owner = replaced_traits(reconstruction.traits if reconstruction is not None else ())
-    if reconstruction is not None:
-        for trait in trait_texts(reconstruction):
-            interval = f"{trait.key}_{interval_name(reconstruction)}"
-            figures = {
-                trait.key: trait.estimates,
-                f"{trait.key}_se": trait.standard_errors,
-                f"{interval}_lower": trait.lower,
-                f"{interval}_upper": trait.upper,
-            }
-            parts += [joined(f":{key}=", texts) for key, texts in figures.items()]
-    inside, beside = [""] * size, [""] * size
-    for node, given in phylogeny.annotations.items():
-        kept = [entry for text in given if _is_nhx(text) for entry in entries(text[len(_MARK) :], ":", owner)]
-        inside[node] = "".join(f":{entry}" for entry in kept)
-        others = (_without_replaced(text, owner) for text in given if not _is_nhx(text))
-        beside[node] = "".join(f"[{text}]" for text in others if text)
-    body = joined(*parts, pl.Series(inside, dtype=pl.String))
-    frame = pl.DataFrame({"body": body, "beside": pl.Series(beside, dtype=pl.String)})
-    bracket = pl.concat_str(pl.lit(f"[{_MARK}"), "body", pl.lit("]"))
-    notes = frame.select(
-        pl.concat_str("beside", pl.when(pl.col("body") == "").then(pl.lit("")).otherwise(bracket)).alias("text")
-    ).to_series()
+    inside = node_texts(phylogeny, lambda texts: "".join(_nhx_entries(texts, owner)))
+    beside = node_texts(phylogeny, lambda texts: "".join(_other_notes(texts, owner)))
+    figures = None if reconstruction is None else figure_texts(reconstruction, _entries(reconstruction), FORBIDDEN)
     labels = label_texts(phylogeny, NEWICK_QUOTED)
-    stream.write((nested(phylogeny.topology, joined(labels, length_texts(phylogeny), notes)) + "\n").encode())
+
+    def texts(nodes: IntArray) -> pl.Series:
+        body = gathered(inside, nodes) if figures is None else joined(figures(nodes), gathered(inside, nodes))
+        frame = pl.DataFrame({"body": body, "beside": gathered(beside, nodes)})
+        bracket = pl.when(pl.col("body") == "").then(pl.lit("")).otherwise(pl.format(f"[{_MARK}{{}}]", "body"))
+        notes = frame.select(pl.concat_str("beside", bracket)).to_series()
+        return joined(labels.gather(nodes), length_texts(phylogeny, nodes), notes)
+
+    write_nested(stream, phylogeny.topology, texts, 0 if reconstruction is None else len(reconstruction.traits))
+    stream.write(b"\n")
+
+
+def _entries(reconstruction: Reconstruction) -> Callable[[str], tuple[Entry, ...]]:
+    interval = interval_name(reconstruction)
+    return lambda key: (
+        Entry(f":{key}=", ("estimates",)),
+        Entry(f":{key}_se=", ("standard_errors",)),
+        Entry(f":{key}_{interval}_lower=", ("lower",)),
+        Entry(f":{key}_{interval}_upper=", ("upper",)),
+    )
+
+
+def _nhx_entries(given: tuple[str, ...], owner: Callable[[str], str | None]) -> Iterator[str]:
+    for text in filter(_is_nhx, given):
+        yield from (f":{entry}" for entry in entries(text[len(_MARK) :], ":", owner))
+
+
+def _other_notes(given: tuple[str, ...], owner: Callable[[str], str | None]) -> Iterator[str]:
+    others = (_without_replaced(text, owner) for text in given if not _is_nhx(text))
+    return (f"[{text}]" for text in others if text)
 
 
 def _without_replaced(text: str, owner: Callable[[str], str | None]) -> str:

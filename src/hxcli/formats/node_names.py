@@ -6,34 +6,38 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hxcli.engine.topology import Topology
-from hxcli.formats.below import fold_below
+from hxcli.engine.topology import IntArray, Topology
 from hxcli.names import listed
-from hxcli.phylogeny import Phylogeny, TextArray
+from hxcli.phylogeny import Phylogeny, fold_below
 
 
-def node_names(phylogeny: Phylogeny) -> TextArray:
+def node_names(phylogeny: Phylogeny) -> pl.Series:
     """(N,) a name for every node, no two equal.
 
     A label that stands once in the tree is the node's name, and every tip keeps its own. Any other node is
     `n<index>`, its number in breadth-first order, with `_` behind it as long as that is a label too.
     """
-    labels = phylogeny.labels.tolist()
-    names = pl.Series("name", labels, dtype=pl.String)
-    named = (names.is_unique() & (names != "")).to_numpy() | phylogeny.topology.is_leaf
-    result = phylogeny.labels.copy()
-    taken = set(labels)
-    for node in np.flatnonzero(~named).tolist():
-        name = f"n{node}"
-        while name in taken:
-            name += "_"
-        result[node] = name
-    return result
+    labels = pl.Series("name", phylogeny.labels.tolist(), dtype=pl.String)
+    named = pl.Series(phylogeny.topology.is_leaf) | ((labels != "") & labels.is_unique())
+    unnamed = np.flatnonzero(~named.to_numpy()).astype(np.int32)
+    numbered = pl.select(pl.format("n{}", pl.Series(unnamed))).to_series()
+    taken = labels.filter(labels.str.contains("^n[0-9]+_*$"))
+    if len(taken):
+        known = set(taken.to_list())
+        clashing = numbered.is_in(taken.implode()).arg_true()
+        numbered = numbered.scatter(clashing, [_free(name, known) for name in numbered.gather(clashing).to_list()])
+    return labels.scatter(unnamed, numbered)
+
+
+def _free(name: str, taken: set[str]) -> str:
+    while name in taken:
+        name += "_"
+    return name
 
 
 def made_names_notes(phylogeny: Phylogeny) -> tuple[str, ...]:
     """A sentence where nodes go by a name that the tree's file does not give them, which programs look up there."""
-    names = node_names(phylogeny)
+    names = np.array(node_names(phylogeny).to_list(), object)
     made = np.flatnonzero(names != phylogeny.labels)
     if not made.size:
         return ()
@@ -43,38 +47,40 @@ def made_names_notes(phylogeny: Phylogeny) -> tuple[str, ...]:
     )
 
 
-def mrca_tips(phylogeny: Phylogeny) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+def mrca_tips(phylogeny: Phylogeny) -> tuple[IntArray, IntArray]:
     """(N,) and (N,) the tips (node numbers) that name every node as their most recent common ancestor.
 
     Of the smallest tip name (by code point) below every child the two smallest, in order; for a tip, itself
     twice; for a node with one child, that child's two, because no pair of tips meets in it.
     """
-    topology, tips = phylogeny.topology, phylogeny.tips
+    topology, tips = phylogeny.topology, phylogeny.tips.astype(np.int32)
     # UTF-8 sorts by code point.
     order = pl.Series(phylogeny.tip_names.tolist(), dtype=pl.String).arg_sort().to_numpy()
     none = len(tips)
-    smallest = np.full(topology.size, none, np.int64)
-    smallest[tips[order]] = np.arange(none)
+    node_of = tips[order]
+    smallest = np.full(topology.size, none, np.int32)
+    smallest[node_of] = np.arange(none, dtype=np.int32)
     first = fold_below(topology, smallest, "min")
 
-    second = np.where(topology.is_leaf, first, none)
-    children = np.flatnonzero(~topology.is_root)
-    parents = topology.parents[children]
+    second = np.where(topology.is_leaf, first, np.int32(none))
+    children = topology.children
+    below = first[children]
     # All children but the one that gave the parent its smallest name; tips are in one child only.
-    others = first[children] != first[parents]
-    np.minimum.at(second, parents[others], first[children[others]])
-    second = _from_only_child(topology, second, none)
-    node_of = tips[order]
+    below[below == first[topology.parents[children]]] = none
+    if len(children):
+        inner = np.flatnonzero(~topology.is_leaf)
+        second[inner] = np.minimum.reduceat(below, topology.first_child[inner])
+    second = _from_only_child(topology, second)
     return node_of[first], node_of[second]
 
 
-def _from_only_child(topology: Topology, second: NDArray[np.int64], none: int) -> NDArray[np.int64]:
+def _from_only_child(topology: Topology, second: IntArray) -> IntArray:
     """Gives nodes with one child the value of the first node below that is not one of them."""
     single = topology.child_counts == 1
     if not single.any():
         return second
     # Every such node points to its child; doubling the steps ends at a node that has no pointer.
-    target = np.arange(topology.size)
+    target: NDArray[np.intp] = np.arange(topology.size)
     target[single] = topology.children[topology.first_child[single]]
     while single[target].any():
         target = target[target]

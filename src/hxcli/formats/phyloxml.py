@@ -13,11 +13,11 @@ import numpy as np
 import polars as pl
 
 from hxcli.errors import HxError, OptionError
-from hxcli.formats.annotations import entries, replaced_traits, trait_texts
+from hxcli.formats.annotations import Entry, entries, figure_texts, gathered, node_texts, replaced_traits
 from hxcli.formats.below import preorder_with_ends
 from hxcli.formats.biopython import BIOPYTHON_LIMIT
 from hxcli.formats.source import Source
-from hxcli.formats.tree_text import joined, number_texts
+from hxcli.formats.tree_text import joined, number_texts, pieces
 from hxcli.formats.xml_text import XmlNode, local_name, parse_xml, phylogeny_from_nodes, squeeze
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
@@ -141,34 +141,43 @@ def write_phyloxml(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Recon
     _refuse_lost_blanks(phylogeny)
     labels = pl.Series([escape(label, _QUOTES) or None for label in phylogeny.labels.tolist()], dtype=pl.String)
     support = pl.Series([_confidences(text) for text in phylogeny.support.tolist()], dtype=pl.String)
-    parts = [
-        joined("<name>", labels, "</name>"),
-        joined("<branch_length>", number_texts(phylogeny.edge_lengths), "</branch_length>"),
-        support,
-    ]
+    traits, figures = 0, None
     if reconstruction is not None:
-        level = f"{100 * reconstruction.level:.10g}_{reconstruction.interval}"
-        for trait in trait_texts(reconstruction, _FORBIDDEN):
-            figures = {
-                trait.key: trait.estimates,
-                f"{trait.key}_se": trait.standard_errors,
-                f"{trait.key}_{level}_lower": trait.lower,
-                f"{trait.key}_{level}_upper": trait.upper,
-            }
-            parts += [joined(_opening(f"hx:{key}", "xsd:double"), text, "</property>") for key, text in figures.items()]
+        traits, figures = len(reconstruction.traits), figure_texts(reconstruction, _entries(reconstruction), _FORBIDDEN)
     owner = replaced_traits(reconstruction.traits if reconstruction is not None else ())
-    notes = [""] * phylogeny.topology.size
-    for node, given in phylogeny.annotations.items():
-        notes[node] = "".join(_notes(given, owner))
+    given = node_texts(phylogeny, lambda texts: "".join(_notes(texts, owner)))
     order, ends = preorder_with_ends(phylogeny.topology)
     counts, which = np.unique(ends, return_inverse=True)
-    closing = pl.Series(["</clade>" * count for count in counts.tolist()], dtype=pl.String).gather(which)
-    clades = joined("<clade>", *parts, pl.Series(notes, dtype=pl.String), closing)
+    closing = pl.Series(["</clade>" * count for count in counts.tolist()], dtype=pl.String)
     name = f"<name>{escape(phylogeny.name, _BLANKS)}</name>" if phylogeny.name else ""
     # The schema wants a yes or no; ancestors are those of the root as it stands.
     rooted = "false" if phylogeny.rooted is False else "true"
-    body = "".join(clades.gather(order).to_list())
-    stream.write(f'{_HEAD}<phylogeny rooted="{rooted}">{name}\n{body}\n</phylogeny>\n</phyloxml>\n'.encode())
+    stream.write(f'{_HEAD}<phylogeny rooted="{rooted}">{name}\n'.encode())
+    for piece in pieces(phylogeny.topology.size, traits):
+        nodes = order[piece]
+        texts = [
+            joined("<name>", labels.gather(nodes), "</name>"),
+            joined("<branch_length>", number_texts(phylogeny.edge_lengths[nodes]), "</branch_length>"),
+            support.gather(nodes),
+            *([] if figures is None else [figures(nodes)]),
+            gathered(given, nodes),
+        ]
+        stream.write(joined("<clade>", *texts, closing.gather(which[nodes])).str.join("").item().encode())
+    stream.write(b"\n</phylogeny>\n</phyloxml>\n")
+
+
+def _entries(reconstruction: Reconstruction) -> Callable[[str], tuple[Entry, ...]]:
+    level = f"{100 * reconstruction.level:.10g}_{reconstruction.interval}"
+
+    def entry(key: str, figure: str) -> Entry:
+        return Entry(_opening(f"hx:{key}", "xsd:double"), (figure,), "</property>")
+
+    return lambda key: (
+        entry(key, "estimates"),
+        entry(f"{key}_se", "standard_errors"),
+        entry(f"{key}_{level}_lower", "lower"),
+        entry(f"{key}_{level}_upper", "upper"),
+    )
 
 
 _QUOTES = {'"': "&quot;"}

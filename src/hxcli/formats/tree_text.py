@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
 import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from hxcli.engine.topology import Topology
-from hxcli.formats.below import fold_below, is_last_child, preorder_ranks
+from hxcli.engine.topology import IntArray, Topology
+from hxcli.formats.below import is_last_child, postorder
 from hxcli.phylogeny import Phylogeny
 
 # Characters that end or change an unquoted Newick label; `#` would make some labels hybrid nodes of a network.
 NEWICK_QUOTED = r"""[\s()\[\]{}:;,'"=#]"""
 # Further marks that are tokens of their own in NEXUS.
 NEXUS_QUOTED = r"""[\s()\[\]{}:;,'"=#*\\<>]"""
+# Figures of all traits that are made into text together: what is made of them stays in the processor's cache.
+_PIECE = 1 << 16
+
+# Takes (n,) node numbers to what is written for each of the nodes.
+Texts = Callable[[IntArray], pl.Series]
 
 
 def number_texts(values: ArrayLike) -> pl.Series:
@@ -45,13 +53,16 @@ def label_texts(phylogeny: Phylogeny, needs: str) -> pl.Series:
 
 def plain_texts(phylogeny: Phylogeny) -> pl.Series:
     """(N,) the label or support value of every node."""
-    texts = np.where(phylogeny.labels == "", phylogeny.support, phylogeny.labels)
-    return pl.Series("label", texts.tolist(), dtype=pl.String)
+    labels = pl.Series("label", phylogeny.labels.tolist(), dtype=pl.String)
+    if not phylogeny.support.any():
+        return labels
+    frame = pl.DataFrame({"label": labels, "support": pl.Series(phylogeny.support.tolist(), dtype=pl.String)})
+    return frame.select(pl.when(pl.col("label") == "").then("support").otherwise("label").alias("label")).to_series()
 
 
-def length_texts(phylogeny: Phylogeny) -> pl.Series:
-    """(N,) `:0.5`, or "" where there is no edge length."""
-    return joined(":", number_texts(phylogeny.edge_lengths))
+def length_texts(phylogeny: Phylogeny, nodes: IntArray) -> pl.Series:
+    """(n,) `:0.5` for each of the nodes, or "" where there is no edge length."""
+    return joined(":", number_texts(phylogeny.edge_lengths[nodes]))
 
 
 def joined(*parts: str | pl.Series) -> pl.Series:
@@ -61,27 +72,31 @@ def joined(*parts: str | pl.Series) -> pl.Series:
     return pl.DataFrame(columns).select(pl.concat_str(pieces).fill_null("").alias("text")).to_series()
 
 
-def nested(topology: Topology, texts: pl.Series) -> str:
-    """A whole tree: the texts of its nodes, every node after its children in brackets, and `;`."""
-    leaf = topology.is_leaf
-    sizes = fold_below(topology, np.ones(topology.size, np.int64), "sum")
-    before = preorder_ranks(topology, sizes)
-    after = before - topology.node_depths + sizes - 1
-    order = np.empty(topology.size, np.int64)
-    order[after] = np.arange(topology.size)
+def write_nested(stream: BinaryIO, topology: Topology, texts: Texts, traits: int = 0) -> None:
+    """A whole tree: the texts of its nodes, every node after its children in brackets, and `;`.
 
-    # As many brackets open before a tip as nodes stand between it and the tip before it.
-    opens = np.zeros(topology.size, np.int64)
-    tips = np.flatnonzero(leaf)
-    tips = tips[np.argsort(before[tips])]
-    opens[tips] = np.diff(before[tips], prepend=-1) - 1
-    counts, which = np.unique(opens, return_inverse=True)
-    prefix = pl.Series(["(" * count for count in counts.tolist()], dtype=pl.String).gather(which)
-    closing = pl.Series(["", ")"]).gather((~leaf).astype(np.int64))
-    ending = (~is_last_child(topology)).astype(np.int64)
-    ending[0] = 2
-    pieces = joined(prefix, closing, texts, pl.Series(["", ",", ";"]).gather(ending))
-    return "".join(pieces.gather(order).to_list())
+    Args:
+        stream: Takes the text, piece by piece, so that the whole is never in memory.
+        topology: The tree.
+        texts: Gives what is written for each of some nodes.
+        traits: How many traits stand in the texts: the more, the fewer nodes are in a piece.
+    """
+    order, opens = postorder(topology)
+    depths, which = np.unique(opens, return_inverse=True)
+    brackets = pl.Series(["(" * count for count in depths.tolist()], dtype=pl.String)
+    closing = pl.Series(["", ")"]).gather((~topology.is_leaf[order]).view(np.int8))
+    ends = (~is_last_child(topology)[order]).astype(np.int8)
+    ends[-1] = 2
+    ending = pl.Series(["", ",", ";"]).gather(ends)
+    for piece in pieces(topology.size, traits):
+        parts = (brackets.gather(which[piece]), closing[piece], texts(order[piece]), ending[piece])
+        stream.write(joined(*parts).str.join("").item().encode())
+
+
+def pieces(nodes: int, traits: int = 0) -> Iterator[slice]:
+    """Cuts a number of nodes into pieces whose texts are few megabytes, whatever the number of traits."""
+    step = max(1, _PIECE // (1 + traits))
+    return (slice(start, min(start + step, nodes)) for start in range(0, nodes, step))
 
 
 def _where(keep: NDArray[np.bool_], texts: pl.Series) -> pl.Series:
