@@ -186,7 +186,7 @@ def test_a_tip_that_is_infinitely_far_is_refused() -> None:
 def test_any_tree_keeps_its_shape(phylogeny: Phylogeny) -> None:
     assume(np.nan_to_num(phylogeny.lengths).max() < 1e307)
     nodes = walk(dataset(reconstruct(phylogeny))["tree"])
-    names = node_names(phylogeny).tolist()
+    names = node_names(phylogeny).to_list()
     assert [node["name"] for node, _ in nodes] == names
     parents = phylogeny.topology.parents.tolist()
     assert [parent["name"] for _, parent in nodes if parent] == [names[parent] for parent in parents[1:]]
