@@ -117,7 +117,7 @@ def test_support_values_become_branch_labels() -> None:
 def test_the_node_data_has_every_figure() -> None:
     found = reconstruct(SMALL)
     nodes = node_data(found)
-    assert list(nodes) == node_names(SMALL).tolist()
+    assert list(nodes) == node_names(SMALL).to_list()
     for number, figures in enumerate(nodes.values()):
         assert figures["mass"] == found.estimates[number, 0]
         interval = [found.lower[number, 0], found.upper[number, 0]]
