@@ -13,7 +13,7 @@ PIP := -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow docs check static lint format-check types layers bench bench-smoke fuzz format constraints clean FORCE
+.PHONY: help demo test slow docs docs-outputs check static lint format-check types layers bench bench-smoke fuzz format constraints clean FORCE
 
 help:
 	@echo 'make demo         set up and reconstruct the ancestors of the shipped primates into demo/'
@@ -21,6 +21,7 @@ help:
 	@echo 'make check        ruff, formatting, types, import layers, quick tests'
 	@echo 'make slow         the slow tests'
 	@echo 'make docs         build the documentation into build/docs/site, strictly'
+	@echo 'make docs-outputs put into the pages what their commands print'
 	@echo 'make fuzz         random and broken trees and tables (FUZZ_COUNT=$(FUZZ_COUNT) FUZZ_SEED=$(FUZZ_SEED))'
 	@echo 'make bench        the benchmarks; bench-smoke runs them small'
 	@echo 'make format       let ruff format and mend the code'
@@ -77,6 +78,9 @@ $(DOCS_INSTALLED): $(INSTALLED)
 
 docs: $(DOCS_INSTALLED)
 	@PYTHONPATH=docs '$(PY)' -m hxdocs.site
+
+docs-outputs: $(INSTALLED)
+	@PYTHONPATH=docs '$(PY)' -m hxdocs.console
 
 check: static test
 
