@@ -49,6 +49,32 @@ def test_memory_grows_with_the_nodes_only(make: Any) -> None:
     assert found[0] == pytest.approx(fields["value"][topology.is_leaf].mean(), rel=1e-9)
 
 
+@hx.down(reads=("value", "length"), reads_parent=("value",), writes=("value",))
+def below(node: Any, parent: Any, params: Any) -> Any:
+    return {"value": node.value * node.length + parent.value}
+
+
+@pytest.mark.parametrize("batch", [(), (4,)])
+def test_a_value_that_is_read_where_it_is_written_is_kept_once(batch: tuple[int, ...]) -> None:
+    parents = np.maximum(np.arange(-1, 40_000) // 2, 0)
+    topology = hx.from_parents(parents)
+    value = np.random.default_rng(1).normal(size=(topology.size, *batch))
+    length = np.full(topology.size, 0.5)
+
+    def twice(value: Any, length: Any) -> Any:
+        return below(below(hx.Tree.from_data(topology, {"value": value, "length": length}))).value
+
+    run = jax.vmap(twice, in_axes=(1, None), out_axes=1) if batch else twice
+    program = jax.jit(run).lower(value, length).compile()
+    # What the first sweep wrote the second one reads and replaces in place; a copy would take all these bytes.
+    assert program.memory_analysis().temp_size_in_bytes < value.nbytes
+    wanted = value.copy()
+    for _ in range(2):
+        for node in range(1, topology.size):
+            wanted[node] = wanted[node] * 0.5 + wanted[parents[node]]
+    np.testing.assert_allclose(program(value, length), wanted, rtol=1e-12)
+
+
 def test_mixed_has_the_degrees_that_it_says() -> None:
     counts = set(np.unique(mixed(300_000).child_counts).tolist())
     assert {0, 1, 2, 3, 5000} <= counts
