@@ -1,0 +1,54 @@
+"""What a person chooses about a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hxcli.errors import OptionError
+
+
+class PictureKind(StrEnum):
+    """What is drawn."""
+
+    CONTMAP = "contmap"
+    TRAITGRAM = "traitgram"
+    TREE = "tree"
+
+
+class PictureLayout(StrEnum):
+    """How the tree lies."""
+
+    RECTANGULAR = "rectangular"
+    CIRCULAR = "circular"
+
+
+# Perceptually uniform, and told apart by people who are colour-blind (Smith and van der Walt 2015).
+DEFAULT_COLORMAP = "viridis"
+
+
+@dataclass(frozen=True)
+class PictureChoices:
+    """How a reconstruction is drawn.
+
+    Attributes:
+        kind: `contmap`: edges coloured by the estimate along them; `traitgram`: time against trait; `tree`: the tree
+            with intervals and values beside the tips.
+        layout: Of `contmap` and `tree`.
+        colormap: A name that matplotlib knows.
+        support: Whether support values stand at the nodes.
+        trait: Which trait; "" for the first.
+
+    Raises:
+        OptionError: A round traitgram.
+    """
+
+    kind: PictureKind = PictureKind.CONTMAP
+    layout: PictureLayout = PictureLayout.RECTANGULAR
+    colormap: str = DEFAULT_COLORMAP
+    support: bool = False
+    trait: str = ""
+
+    def __post_init__(self) -> None:
+        if self.kind == PictureKind.TRAITGRAM and self.layout == PictureLayout.CIRCULAR:
+            raise OptionError("a traitgram is time against trait and cannot be circular (leave --layout out)")

@@ -1,0 +1,116 @@
+"""The subject of a picture: one trait of a reconstruction, laid out, with what is said about it in small print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.errors import OptionError
+from hxcli.names import did_you_mean
+from hxcli.phylogeny import FloatArray, TextArray
+from hxcli.pictures.choices import PictureChoices
+from hxcli.pictures.labels import MOST_LABELLED, label_note, shown
+from hxcli.pictures.layout import Layout, lay_out
+from hxcli.pictures.strokes import IntArray, Scale, scale_of
+from hxcli.reconstruction import Reconstruction
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One trait on one tree of N nodes and L tips.
+
+    Attributes:
+        layout: Where the nodes lie.
+        trait: The trait's name.
+        tips: (L,) nodes, in the order of their rows.
+        names: (L,) their names as they are drawn.
+        estimates, lower, upper: (N,) of the trait; nan where there is none.
+        measured: (N,) whether the tip has a value of its own.
+        interval: Such as `95% CI`; "" where no node has one.
+        support: (N,) support values as text.
+    """
+
+    layout: Layout
+    trait: str
+    tips: IntArray
+    names: list[str]
+    estimates: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    measured: NDArray[np.bool_]
+    interval: str
+    support: TextArray
+
+    @property
+    def scale(self) -> Scale:
+        """Colours for all estimates."""
+        return scale_of(self.estimates)
+
+    @property
+    def range(self) -> Scale:
+        """From the least to the largest end of an interval, or estimate."""
+        return scale_of(np.concatenate([self.estimates, self.lower, self.upper]))
+
+
+def subject_of(reconstruction: Reconstruction, choices: PictureChoices) -> Subject:
+    """The trait that is drawn.
+
+    Raises:
+        OptionError: There is no such trait.
+    """
+    phylogeny, column = reconstruction.phylogeny, chosen_trait(reconstruction, choices)
+    layout = lay_out(phylogeny)
+    tips = phylogeny.tips[np.argsort(layout.rows[phylogeny.tips])]
+    lower, upper = reconstruction.lower[:, column], reconstruction.upper[:, column]
+    named = f"{100 * reconstruction.level:.10g}% {reconstruction.interval}"
+    return Subject(
+        layout=layout,
+        trait=reconstruction.traits[column],
+        tips=tips,
+        names=[shown(name) for name in phylogeny.labels[tips]],
+        estimates=reconstruction.estimates[:, column],
+        lower=lower,
+        upper=upper,
+        measured=~np.isnan(reconstruction.observed[:, column]),
+        interval=named if np.isfinite(lower).any() and np.isfinite(upper).any() else "",
+        support=phylogeny.support,
+    )
+
+
+def chosen_trait(reconstruction: Reconstruction, choices: PictureChoices) -> int:
+    """The column of the trait that is drawn.
+
+    Raises:
+        OptionError: There is no such trait.
+    """
+    if not choices.trait:
+        return 0
+    if choices.trait in reconstruction.traits:
+        return reconstruction.traits.index(choices.trait)
+    hint = did_you_mean(choices.trait, reconstruction.traits) or "see hx check"
+    raise OptionError(f"no trait {choices.trait!r} to draw ({hint})")
+
+
+def small_print(reconstruction: Reconstruction, choices: PictureChoices) -> list[str]:
+    """What the picture of a reconstruction leaves out, a sentence each: it stands in the picture."""
+    phylogeny = reconstruction.phylogeny
+    tips = len(phylogeny.tips)
+    said = [label_note(tips)] if tips > MOST_LABELLED else []
+    if choices.support and not any(phylogeny.support):
+        said.append("the tree has no support values")
+    elif choices.support and tips > MOST_LABELLED:
+        said.append("support values are left out with the names")
+    if np.isnan(reconstruction.estimates[:, chosen_trait(reconstruction, choices)]).any():
+        said.append("grey: not estimated")
+    return said
+
+
+def picture_notes(reconstruction: Reconstruction, choices: PictureChoices) -> tuple[str, ...]:
+    """What a person should know about the picture, a sentence each."""
+    said = [f"picture: {sentence}" for sentence in small_print(reconstruction, choices)]
+    traits = reconstruction.traits
+    if len(traits) > 1 and not choices.trait:
+        said.append(f"picture: {traits[0]!r}, the first of {len(traits)} traits (hx plot --column draws another)")
+    return tuple(said)

@@ -1,0 +1,114 @@
+"""The tree itself, straight or round: coloured lines, names at the tips, support values at the nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Colormap
+
+from hxcli.phylogeny import FloatArray
+from hxcli.pictures.canvas import FAINT, INK, SOFT, UNKNOWN_COLOUR, polylines, segments, write
+from hxcli.pictures.frames import Frame, Round, Straight
+from hxcli.pictures.labels import shown
+from hxcli.pictures.sheet import NAME_GAP, Sheet
+from hxcli.pictures.strokes import UNKNOWN, IntArray, Scale, Strokes, node_classes, strokes
+from hxcli.pictures.subject import Subject
+
+COLOURS = 128
+_ROOT_STUB = 6.0
+
+
+def draw_coloured(axes: Axes, frame: Frame, values: FloatArray, scale: Scale, colours: Colormap, width: float) -> None:
+    """Edges coloured along their length by the value, linear between their ends."""
+    palette = palette_of(colours)
+    _draw(axes, frame, strokes(frame.layout, values, scale, COLOURS), palette, width)
+    root = node_classes(values[:1], scale, COLOURS)[0]
+    _root_stub(axes, frame, palette[int(root)], width)
+
+
+def palette_of(colours: Colormap) -> dict[int, Any]:
+    """The colour of every class of `strokes`."""
+    return {UNKNOWN: UNKNOWN_COLOUR} | {step: colours((step + 0.5) / COLOURS) for step in range(COLOURS)}
+
+
+def draw_plain(axes: Axes, frame: Frame, width: float) -> None:
+    """Edges of one colour."""
+    unknown = np.full(frame.layout.topology.size, np.nan)
+    _draw(axes, frame, strokes(frame.layout, unknown, Scale(0, 1), 1), {UNKNOWN: INK}, width)
+    _root_stub(axes, frame, INK, width)
+
+
+def _draw(axes: Axes, frame: Frame, lines: Strokes, palette: Mapping[int, Any], width: float) -> None:
+    # Connectors first, so that an edge covers the corner where it begins; their ends fill the corner.
+    for colour, joined in lines.connectors.items():
+        polylines(axes, *frame.connectors(joined), edgecolor=palette[colour], linewidth=width)
+    for colour, ends in lines.edges.items():
+        segments(axes, frame.points(ends[..., 0], ends[..., 1]), edgecolor=palette[colour], linewidth=width)
+
+
+def _root_stub(axes: Axes, frame: Frame, colour: Any, width: float) -> None:
+    """A short line to the root; all that there is of a tree with one node."""
+    end = frame.points(np.zeros(1), frame.layout.rows[:1])[0]
+    start = end - (_ROOT_STUB, 0) if isinstance(frame, Straight) else np.array([frame.centre_x, frame.centre_y])
+    segments(axes, np.array([[start, end]]), edgecolor=colour, linewidth=width)
+
+
+def name_tips(sheet: Sheet, subject: Subject, away: float = 0.0) -> None:
+    """Writes the tips' names: behind each tip of a straight tree, on one circle around a round one.
+
+    Nothing is written where there is no room. `away` puts the names of a round tree that many points farther out.
+    """
+    axes, frame, spacing = sheet.axes, sheet.frame, sheet.spacing
+    if not spacing.labelled:
+        return
+    rows = frame.layout.rows[subject.tips]
+    if isinstance(frame, Straight):
+        for (x, y), name in zip(frame.points(frame.layout.depths[subject.tips], rows), subject.names, strict=True):
+            write(axes, x + NAME_GAP, y, name, fontsize=spacing.font, va="center_baseline")
+    elif isinstance(frame, Round):
+        degrees = np.degrees(frame.layout.angles(rows))
+        places = frame.at(np.array(frame.radius + away + NAME_GAP), rows)
+        for (x, y), angle, name in zip(places, degrees, subject.names, strict=True):
+            # Never upside down.
+            left = np.cos(np.radians(angle)) < 0
+            write(
+                axes,
+                x,
+                y,
+                name,
+                fontsize=spacing.font,
+                rotation=angle + 180 * left,
+                rotation_mode="anchor",
+                ha="right" if left else "left",
+                va="center_baseline",
+            )
+
+
+def lead_to_names(sheet: Sheet, subject: Subject, away: float = 0.0) -> None:
+    """Faint lines from the tips of a round tree to the circle on which the names stand, where there are names."""
+    frame = sheet.frame
+    if not (isinstance(frame, Round) and sheet.spacing.labelled):
+        return
+    depths, rows = frame.layout.depths[subject.tips], frame.layout.rows[subject.tips]
+    far = frame.at(np.array(frame.radius + away), rows)
+    near = frame.points(depths, rows)
+    short = np.hypot(*(far - near).T) > 1
+    segments(sheet.axes, np.stack([near, far], axis=1)[short], edgecolor=FAINT, linewidth=0.4)
+
+
+def write_support(sheet: Sheet, subject: Subject) -> None:
+    """Writes support values at their nodes; nothing where there is no room for names."""
+    if sheet.spacing.labelled:
+        nodes = np.flatnonzero(subject.support != "")
+        write_at_nodes(sheet, subject, nodes, [shown(text, 12) for text in subject.support[nodes]])
+
+
+def write_at_nodes(sheet: Sheet, subject: Subject, nodes: IntArray, texts: list[str]) -> None:
+    """Small text before the nodes, above their edges."""
+    layout, font = subject.layout, min(6.0, sheet.spacing.font * 0.8)
+    above = sheet.line_width / 2 + 0.3
+    for (x, y), text in zip(sheet.frame.points(layout.depths[nodes], layout.rows[nodes]), texts, strict=True):
+        write(sheet.axes, x - above - 1, y + above, text, fontsize=font, color=SOFT, ha="right", va="bottom")

@@ -1,0 +1,76 @@
+"""Writes a reconstruction as a picture: SVG, PDF or PNG."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import BinaryIO
+
+from hxcli.errors import OptionError
+from hxcli.names import did_you_mean
+
+try:
+    import matplotlib
+except ImportError as error:
+    raise OptionError("pictures need matplotlib, which is not installed (pip install 'hxcli[plot]')") from error
+
+from matplotlib.colors import Colormap
+from matplotlib.figure import Figure
+
+from hxcli.pictures.canvas import drawing_style, missing_glyphs, save
+from hxcli.pictures.choices import PictureChoices, PictureKind
+from hxcli.pictures.contmap import contmap
+from hxcli.pictures.subject import Subject, small_print, subject_of
+from hxcli.pictures.traitgram import traitgram
+from hxcli.pictures.tree_chart import tree_chart
+from hxcli.reconstruction import Reconstruction
+
+PICTURES: dict[PictureKind, Callable[[Subject, PictureChoices, Colormap, list[str]], Figure]] = {
+    PictureKind.CONTMAP: contmap,
+    PictureKind.TRAITGRAM: traitgram,
+    PictureKind.TREE: tree_chart,
+}
+
+
+def write_svg(stream: BinaryIO, reconstruction: Reconstruction, choices: PictureChoices) -> None:
+    """The picture as SVG, its text as text."""
+    _write(stream, "svg", reconstruction, choices)
+
+
+def write_pdf(stream: BinaryIO, reconstruction: Reconstruction, choices: PictureChoices) -> None:
+    """The picture as PDF, with the fonts that it needs."""
+    _write(stream, "pdf", reconstruction, choices)
+
+
+def write_png(stream: BinaryIO, reconstruction: Reconstruction, choices: PictureChoices) -> None:
+    """The picture as PNG, 200 points to the inch."""
+    _write(stream, "png", reconstruction, choices)
+
+
+def colour_map(name: str) -> Colormap:
+    """The colour map of that name.
+
+    Raises:
+        OptionError: matplotlib has none.
+    """
+    if name not in matplotlib.colormaps:
+        hint = did_you_mean(name, matplotlib.colormaps) or "such as viridis, cividis, magma, RdBu_r"
+        raise OptionError(f"no colour map is called {name!r} ({hint})")
+    return matplotlib.colormaps[name]
+
+
+def _write(stream: BinaryIO, extension: str, reconstruction: Reconstruction, choices: PictureChoices) -> None:
+    with drawing_style():
+        save(draw(reconstruction, choices), stream, extension)
+
+
+def draw(reconstruction: Reconstruction, choices: PictureChoices) -> Figure:
+    """The picture as a matplotlib figure.
+
+    Raises:
+        OptionError: No such trait or colour map.
+    """
+    colours, subject = colour_map(choices.colormap), subject_of(reconstruction, choices)
+    said = small_print(reconstruction, choices)
+    if missing := missing_glyphs([*subject.names, subject.trait]):
+        said.append(f"{len(missing)} characters are in no font here (an SVG still has them as text)")
+    return PICTURES[choices.kind](subject, choices, colours, said)
