@@ -13,6 +13,7 @@ from hxcli.formats.annotations import replaced_notes
 from hxcli.formats.node_names import made_names_notes
 from hxcli.formats.outputs import write_all
 from hxcli.inputs import InputOptions, read_inputs
+from hxcli.pictures.subject import picture_notes
 from hxcli.products import Result, writer_for, writes_annotations
 from hxcli.reconstruction import Reconstruction
 from hxcli.run_record import Stage, run_record
@@ -31,6 +32,7 @@ class Job:
         inputs: What to read, and how.
         products: What to write: kind -> path, as `choose_products` gives it.
         model_options: The model's own options by name.
+        choices: How products are to look, by kind; see `Result`.
         runtime: Where and how precisely to compute.
         seed: Seed of the random numbers; None where nothing is random.
         command_line: The words that asked for the run, for its record.
@@ -40,6 +42,7 @@ class Job:
     inputs: InputOptions
     products: Mapping[str, str]
     model_options: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, Any] = field(default_factory=dict)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
     seed: int | None = None
     command_line: tuple[str, ...] = ()
@@ -93,6 +96,8 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
         notes = (*notes, *replaced_notes(reconstructions[0].phylogeny, reconstructions[0].traits))
     if "node data" in job.products and "named tree" not in job.products:
         notes = (*notes, *made_names_notes(reconstructions[0].phylogeny))
+    if "picture" in job.products:
+        notes = (*notes, *picture_notes(reconstructions[0], job.choices.get("picture")))
     clock.begin("writing")
 
     def record() -> dict[str, Any]:
@@ -112,7 +117,7 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
             stages=clock.so_far(),
         )
 
-    result = Result(reconstructions[0], record)
+    result = Result(reconstructions[0], record, job.choices)
     write_all({path: partial(write, result) for path, write in writers.items()})
     clock.end()
     warnings = tuple(warning for each in reconstructions for warning in each.warnings)

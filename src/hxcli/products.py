@@ -6,7 +6,7 @@ import gzip
 import importlib
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
 from hxcli.errors import OptionError
@@ -20,10 +20,12 @@ class Result:
     Attributes:
         reconstruction: What was found.
         record: Gives the run record as JSON values, with how long everything has taken so far.
+        choices: Kind of product -> how it is to look, for kinds that can look in several ways.
     """
 
     reconstruction: Reconstruction
     record: Callable[[], Mapping[str, Any]]
+    choices: Mapping[str, Any] = field(default_factory=dict)
 
 
 Writer = Callable[[Result, BinaryIO], None]
@@ -100,6 +102,17 @@ KINDS: dict[str, Kind] = {
         lambda result: (result.reconstruction,),
         streamed=".json",
     ),
+    "picture": Kind(
+        "--plot",
+        {
+            ".svg": "hxcli.pictures.writers:write_svg",
+            ".pdf": "hxcli.pictures.writers:write_pdf",
+            ".png": "hxcli.pictures.writers:write_png",
+        },
+        lambda result: (result.reconstruction, result.choices.get("picture")),
+        streamed=".svg",
+        exclusive=False,
+    ),
     # Last, because it says how long the writing of the others took.
     "record": Kind(
         "--out-json",
@@ -111,11 +124,16 @@ KINDS: dict[str, Kind] = {
 }
 _BARE_TREES = {".nwk", ".newick", ".tree"}
 # Compressed inside.
-_NEVER_GZIPPED = {".parquet", ".zip"}
+_NEVER_GZIPPED = {".parquet", ".zip", ".pdf", ".png"}
 
 
 def choose_products(
-    command: str, inputs: tuple[str, ...], *, out: str | None = None, named: Mapping[str, str | None]
+    command: str,
+    inputs: tuple[str, ...],
+    *,
+    out: str | None = None,
+    named: Mapping[str, str | None],
+    only_named: bool = False,
 ) -> dict[str, str]:
     """Says where each product goes: kind -> path, `-` for standard output.
 
@@ -125,6 +143,7 @@ def choose_products(
         out: Prefix of all products; None for the tree's stem, a dot and the command, in the current folder.
         named: Kind -> path of one product, None for one that is not named. If an exclusive one is named and `out`
             is not given, only what is named is written.
+        only_named: Whether the command writes nothing but what is named.
 
     Raises:
         OptionError: Two products go to one place, a product would replace an input, or an extension that no
@@ -135,7 +154,7 @@ def choose_products(
     if "" in (out, *named.values()):
         raise OptionError("an output path is empty (name a file)")
     chosen = {kind: path for kind, path in named.items() if path is not None}
-    if out is not None or not any(KINDS[kind].exclusive for kind in chosen):
+    if not only_named and (out is not None or not any(KINDS[kind].exclusive for kind in chosen)):
         prefix = _prefix(out, f"{stem(inputs[0])}.{command}")
         defaults = {
             kind: prefix + about.default

@@ -5,9 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hxcli.cli.options import LengthChoices, MachineChoices, OutputChoices, TableChoices, TalkChoices
+
+if TYPE_CHECKING:
+    from hxcli.pipeline import Job
 
 
 def analyse(
@@ -28,24 +31,26 @@ def analyse(
     `named` holds the paths of the products that not all commands have, by kind.
     """
     # Here and not above, because `hx --help` needs none of it.
-    from hxcli.cli.progress import Progress
-    from hxcli.cli.summary import show_outcome
-    from hxcli.pipeline import Job, perform
+    from hxcli.pipeline import Job
     from hxcli.products import choose_products
 
     job = Job(
         model=model,
         inputs=reading.input_options(tree, traits, lengths.missing_lengths, lengths.negative_lengths),
-        products=choose_products(
-            model,
-            (tree, traits),
-            out=outputs.out,
-            named={**outputs.named(), **named},
-        ),
+        products=choose_products(model, (tree, traits), out=outputs.out, named={**outputs.named(), **named}),
         model_options=model_options,
         runtime=machine.runtime_options(),
         command_line=("hx", *sys.argv[1:]),
     )
+    perform_and_tell(job, talk)
+
+
+def perform_and_tell(job: Job, talk: TalkChoices) -> None:
+    """Performs the job and says on standard error what came out."""
+    from hxcli.cli.progress import Progress
+    from hxcli.cli.summary import show_outcome
+    from hxcli.pipeline import perform
+
     with Progress(wanted=not talk.quiet) as progress:
         outcome = perform(job, progress)
     if not talk.quiet:

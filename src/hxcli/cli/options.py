@@ -82,6 +82,14 @@ Tau2 = Annotated[
         "--tau2", parser=parse_non_negative, metavar="V", help="Observation variance, in squared trait units."
     ),
 ]
+Plot = Annotated[
+    str | None,
+    typer.Option(
+        "--plot",
+        metavar="FILE",
+        help="Picture of the first trait, edges coloured by it: .svg .pdf .png; hx plot draws others.",
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ Figures are made without pyplot, which would keep them and the user's screen set
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from typing import Any, BinaryIO
@@ -16,8 +16,8 @@ import matplotlib.style
 import numpy as np
 from matplotlib import font_manager
 from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
-from matplotlib.patches import PathPatch
 from matplotlib.path import Path
 from matplotlib.text import Text
 from matplotlib.textpath import TextToPath
@@ -120,28 +120,31 @@ def write(axes: Axes, x: float, y: float, text: str, **settings: Any) -> Text:
     return axes.text(x, y, text, **drawn)
 
 
-def segments(axes: Axes, ends: FloatArray, *, overlap: float = _OVERLAP, **settings: Any) -> None:
-    """Draws (M, 2, 2) straight lines as one path; each begins `overlap` early, to close the gap to a line before it."""
-    if len(ends):
-        along = ends[:, 1] - ends[:, 0]
-        length = np.hypot(along[:, 0], along[:, 1])[:, None]
-        ends = ends.copy()
-        ends[:, 0] -= np.divide(along, length, out=np.zeros_like(along), where=length > 0) * overlap
-        codes = np.tile(np.array([Path.MOVETO, Path.LINETO], np.uint8), len(ends))
-        _stroke(axes, Path(ends.reshape(-1, 2), codes), {"capstyle": "butt"} | settings)
+Line = tuple[FloatArray, IntArray, Any]
 
 
-def polylines(axes: Axes, points: FloatArray, starts: IntArray, **settings: Any) -> None:
-    """Draws lines through (P, 2) points, each line from one of `starts` to the next, as one path."""
-    if len(points):
-        codes = np.full(len(points), Path.LINETO, np.uint8)
-        codes[starts[:-1]] = Path.MOVETO
-        _stroke(axes, Path(points, codes), {"capstyle": "projecting", "joinstyle": "round"} | settings)
+def segments(ends: FloatArray, colour: Any, *, overlap: float = _OVERLAP) -> Line:
+    """(M, 2, 2) straight lines of one colour; each begins `overlap` early, to close the gap to a line before it."""
+    along = ends[:, 1] - ends[:, 0]
+    length = np.hypot(along[:, 0], along[:, 1])[:, None]
+    ends = ends.copy()
+    ends[:, 0] -= np.divide(along, length, out=np.zeros_like(along), where=length > 0) * overlap
+    return ends.reshape(-1, 2), 2 * np.arange(len(ends) + 1), colour
 
 
-def _stroke(axes: Axes, path: Path, settings: Mapping[str, Any]) -> None:
+def draw_lines(axes: Axes, lines: Iterable[Line], width: float, capstyle: Any = "butt", **settings: Any) -> None:
+    """Draws lines of several colours: each colour has (P, 2) points and (M + 1,) where each of its lines begins."""
+    paths, colours = [], []
+    for points, starts, colour in lines:
+        if len(points):
+            codes = np.full(len(points), Path.LINETO, np.uint8)
+            codes[starts[:-1]] = Path.MOVETO
+            paths.append(Path(points, codes))
+            colours.append(colour)
     # Snapping to pixels, which depends on the number of points, would set pieces of one line apart.
-    axes.add_patch(PathPatch(path, fill=False, snap=False, **settings))
+    drawn: dict[str, Any] = {"facecolors": "none", "snap": False, "joinstyle": "round"} | settings
+    collection = PathCollection(paths, edgecolors=colours, linewidths=width, capstyle=capstyle, **drawn)
+    axes.add_collection(collection, autolim=False)
 
 
 def save(figure: Figure, stream: BinaryIO, extension: str) -> None:

@@ -37,7 +37,6 @@ class PictureChoices:
         layout: Of `contmap` and `tree`.
         colormap: A name that matplotlib knows.
         support: Whether support values stand at the nodes.
-        trait: Which trait; "" for the first.
 
     Raises:
         OptionError: A round traitgram.
@@ -47,7 +46,6 @@ class PictureChoices:
     layout: PictureLayout = PictureLayout.RECTANGULAR
     colormap: str = DEFAULT_COLORMAP
     support: bool = False
-    trait: str = ""
 
     def __post_init__(self) -> None:
         if self.kind == PictureKind.TRAITGRAM and self.layout == PictureLayout.CIRCULAR:

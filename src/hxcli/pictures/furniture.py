@@ -12,7 +12,7 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from hxcli.pictures.canvas import INK, SMALL, SOFT, inner_axes, segments, write
+from hxcli.pictures.canvas import INK, SMALL, SOFT, draw_lines, inner_axes, segments, write
 from hxcli.pictures.frames import Frame, Straight
 from hxcli.pictures.labels import shown
 from hxcli.pictures.strokes import Scale
@@ -53,7 +53,7 @@ def scale_bar(axes: Axes, frame: Frame, left: float, bottom: float) -> None:
     long = length * frame.per_length
     x, y = left, bottom + 16
     ends = np.array([[[x, y], [x + long, y]], [[x, y - 2], [x, y + 2]], [[x + long, y - 2], [x + long, y + 2]]])
-    segments(axes, ends, edgecolor=INK, linewidth=0.8)
+    draw_lines(axes, [segments(ends, INK)], 0.8)
     write(axes, x + long / 2, y - 8, f"{length:g}", ha="center")
 
 

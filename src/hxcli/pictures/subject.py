@@ -7,8 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hxcli.errors import OptionError
-from hxcli.names import did_you_mean
 from hxcli.phylogeny import FloatArray, TextArray
 from hxcli.pictures.choices import PictureChoices
 from hxcli.pictures.labels import MOST_LABELLED, label_note, shown
@@ -54,13 +52,9 @@ class Subject:
         return scale_of(np.concatenate([self.estimates, self.lower, self.upper]))
 
 
-def subject_of(reconstruction: Reconstruction, choices: PictureChoices) -> Subject:
-    """The trait that is drawn.
-
-    Raises:
-        OptionError: There is no such trait.
-    """
-    phylogeny, column = reconstruction.phylogeny, chosen_trait(reconstruction, choices)
+def subject_of(reconstruction: Reconstruction, column: int = 0) -> Subject:
+    """One trait of a reconstruction: the first, unless `column` says which."""
+    phylogeny = reconstruction.phylogeny
     layout = lay_out(phylogeny)
     tips = phylogeny.tips[np.argsort(layout.rows[phylogeny.tips])]
     lower, upper = reconstruction.lower[:, column], reconstruction.upper[:, column]
@@ -79,20 +73,6 @@ def subject_of(reconstruction: Reconstruction, choices: PictureChoices) -> Subje
     )
 
 
-def chosen_trait(reconstruction: Reconstruction, choices: PictureChoices) -> int:
-    """The column of the trait that is drawn.
-
-    Raises:
-        OptionError: There is no such trait.
-    """
-    if not choices.trait:
-        return 0
-    if choices.trait in reconstruction.traits:
-        return reconstruction.traits.index(choices.trait)
-    hint = did_you_mean(choices.trait, reconstruction.traits) or "see hx check"
-    raise OptionError(f"no trait {choices.trait!r} to draw ({hint})")
-
-
 def small_print(reconstruction: Reconstruction, choices: PictureChoices) -> list[str]:
     """What the picture of a reconstruction leaves out, a sentence each: it stands in the picture."""
     phylogeny = reconstruction.phylogeny
@@ -102,15 +82,15 @@ def small_print(reconstruction: Reconstruction, choices: PictureChoices) -> list
         said.append("the tree has no support values")
     elif choices.support and tips > MOST_LABELLED:
         said.append("support values are left out with the names")
-    if np.isnan(reconstruction.estimates[:, chosen_trait(reconstruction, choices)]).any():
+    if np.isnan(reconstruction.estimates[:, 0]).any():
         said.append("grey: not estimated")
     return said
 
 
-def picture_notes(reconstruction: Reconstruction, choices: PictureChoices) -> tuple[str, ...]:
+def picture_notes(reconstruction: Reconstruction, choices: PictureChoices | None) -> tuple[str, ...]:
     """What a person should know about the picture, a sentence each."""
-    said = [f"picture: {sentence}" for sentence in small_print(reconstruction, choices)]
+    said = [f"picture: {sentence}" for sentence in small_print(reconstruction, choices or PictureChoices())]
     traits = reconstruction.traits
-    if len(traits) > 1 and not choices.trait:
+    if len(traits) > 1:
         said.append(f"picture: {traits[0]!r}, the first of {len(traits)} traits (hx plot --column draws another)")
     return tuple(said)

@@ -10,7 +10,18 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hxcli.phylogeny import FloatArray
-from hxcli.pictures.canvas import SMALL, SOFT, inner_axes, paper, segments, text_width, write
+from hxcli.pictures.canvas import (
+    INK,
+    SMALL,
+    SOFT,
+    UNKNOWN_COLOUR,
+    draw_lines,
+    inner_axes,
+    paper,
+    segments,
+    text_width,
+    write,
+)
 from hxcli.pictures.choices import PictureChoices
 from hxcli.pictures.furniture import AXIS_HEIGHT, NOTE_HEIGHT, STEPS, notes
 from hxcli.pictures.labels import MOST_LABELLED, shown, spread, tip_spacing
@@ -92,11 +103,12 @@ def _edges(plot: Axes, subject: Subject, colours: Colormap) -> None:
     drawn = np.isfinite(ends).all((1, 2))
     width = float(np.clip(12 / np.sqrt(layout.tips), 0.5, 2.2))
     palette = palette_of(colours)
-    for colour, lines in by_class(pieces.classes[drawn], ends[drawn]).items():
-        segments(plot, lines, overlap=0, edgecolor=palette[colour], linewidth=width, capstyle="round", clip_on=False)
+    lines = by_class(pieces.classes[drawn], ends[drawn])
+    coloured = [segments(line, palette[colour], overlap=0) for colour, line in lines.items()]
+    draw_lines(plot, coloured, width, "round", clip_on=False)
     tips = subject.tips[subject.measured[subject.tips]]
     if layout.tips <= MOST_LABELLED:
-        plot.plot(layout.depths[tips], values[tips], "o", color="#222222", markersize=width + 0.8, clip_on=False)
+        plot.plot(layout.depths[tips], values[tips], "o", color=INK, markersize=width + 0.8, clip_on=False)
 
 
 def _names(
@@ -108,6 +120,6 @@ def _names(
     knee = np.stack([x + 6, places[:, 1]], axis=1)
     near = np.stack([places, knee], axis=1)
     far = np.stack([knee, np.stack([x + _LEAD - 3, up], axis=1)], axis=1)
-    segments(axes, np.concatenate([near, far]), edgecolor="#bbbbbb", linewidth=0.4)
+    draw_lines(axes, [segments(np.concatenate([near, far]), UNKNOWN_COLOUR)], 0.4)
     for name, y in zip(names, up, strict=True):
         write(axes, left + _LEAD, y, name, fontsize=font, va="center_baseline")

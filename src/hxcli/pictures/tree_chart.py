@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from hxcli.phylogeny import FloatArray
-from hxcli.pictures.canvas import FAINT, INK, SOFT, UNKNOWN_COLOUR, inner_axes, polylines, segments, text_width, write
+from hxcli.pictures.canvas import FAINT, INK, SOFT, UNKNOWN_COLOUR, draw_lines, inner_axes, segments, text_width, write
 from hxcli.pictures.choices import PictureChoices, PictureLayout
 from hxcli.pictures.frames import Round, Straight
 from hxcli.pictures.furniture import AXIS_HEIGHT, STEPS
@@ -90,7 +90,7 @@ def _intervals(axes: Axes, sheet: Sheet, subject: Subject, place: Callable[[Floa
     """The tips' intervals and values; `place` gives the (L, 2) points of (L,) values."""
     low, high, middle = (values[subject.tips] for values in (subject.lower, subject.upper, subject.estimates))
     bars = np.stack([place(low), place(high)], axis=1)[high > low]
-    segments(axes, bars, overlap=0, edgecolor=SOFT, linewidth=min(max(0.1 * sheet.spacing.spacing, 0.4), 1.0))
+    draw_lines(axes, [segments(bars, SOFT, overlap=0)], min(max(0.1 * sheet.spacing.spacing, 0.4), 1.0))
     own, points = subject.measured[subject.tips], place(middle)
     size = float(np.clip(sheet.spacing.spacing * 0.4, 1.1, 4))
     for which, face in ((own, INK), (~own, "white")):
@@ -148,7 +148,7 @@ def _around(subject: Subject, small_print: list[str]) -> Sheet:
     turn = np.linspace(-0.5, layout.tips - 0.5, 361)
     for tick in ticks:
         circle = frame.at(np.full(turn.shape, radius(np.array(tick))), turn)
-        polylines(axes, circle, np.array([0, len(circle)]), edgecolor=FAINT, linewidth=0.5)
+        draw_lines(axes, [(circle, np.array([0, len(circle)]), FAINT)], 0.5)
         x, y = frame.centre_x, frame.centre_y + float(radius(np.array(tick)))
         write(axes, x, y, f"{tick:g}", fontsize=5, color=SOFT, ha="center")
     lead_to_names(sheet, subject, away=_RING)

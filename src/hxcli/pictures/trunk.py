@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
 from hxcli.phylogeny import FloatArray
-from hxcli.pictures.canvas import FAINT, INK, SOFT, UNKNOWN_COLOUR, polylines, segments, write
+from hxcli.pictures.canvas import FAINT, INK, SOFT, UNKNOWN_COLOUR, draw_lines, segments, write
 from hxcli.pictures.frames import Frame, Round, Straight
 from hxcli.pictures.labels import shown
 from hxcli.pictures.sheet import NAME_GAP, Sheet
@@ -41,19 +41,21 @@ def draw_plain(axes: Axes, frame: Frame, width: float) -> None:
     _root_stub(axes, frame, INK, width)
 
 
-def _draw(axes: Axes, frame: Frame, lines: Strokes, palette: Mapping[int, Any], width: float) -> None:
+def _draw(axes: Axes, frame: Frame, drawn: Strokes, palette: Mapping[int, Any], width: float) -> None:
     # Connectors first, so that an edge covers the corner where it begins; their ends fill the corner.
-    for colour, joined in lines.connectors.items():
-        polylines(axes, *frame.connectors(joined), edgecolor=palette[colour], linewidth=width)
-    for colour, ends in lines.edges.items():
-        segments(axes, frame.points(ends[..., 0], ends[..., 1]), edgecolor=palette[colour], linewidth=width)
+    joined = [(*frame.connectors(lines), palette[colour]) for colour, lines in drawn.connectors.items()]
+    draw_lines(axes, joined, width, "projecting")
+    edges = [
+        segments(frame.points(ends[..., 0], ends[..., 1]), palette[colour]) for colour, ends in drawn.edges.items()
+    ]
+    draw_lines(axes, edges, width)
 
 
 def _root_stub(axes: Axes, frame: Frame, colour: Any, width: float) -> None:
     """A short line to the root; all that there is of a tree with one node."""
     end = frame.points(np.zeros(1), frame.layout.rows[:1])[0]
     start = end - (_ROOT_STUB, 0) if isinstance(frame, Straight) else np.array([frame.centre_x, frame.centre_y])
-    segments(axes, np.array([[start, end]]), edgecolor=colour, linewidth=width)
+    draw_lines(axes, [segments(np.array([[start, end]]), colour)], width)
 
 
 def name_tips(sheet: Sheet, subject: Subject, away: float = 0.0) -> None:
@@ -96,7 +98,7 @@ def lead_to_names(sheet: Sheet, subject: Subject, away: float = 0.0) -> None:
     far = frame.at(np.array(frame.radius + away), rows)
     near = frame.points(depths, rows)
     short = np.hypot(*(far - near).T) > 1
-    segments(sheet.axes, np.stack([near, far], axis=1)[short], edgecolor=FAINT, linewidth=0.4)
+    draw_lines(sheet.axes, [segments(np.stack([near, far], axis=1)[short], FAINT)], 0.4)
 
 
 def write_support(sheet: Sheet, subject: Subject) -> None:

@@ -31,17 +31,17 @@ PICTURES: dict[PictureKind, Callable[[Subject, PictureChoices, Colormap, list[st
 }
 
 
-def write_svg(stream: BinaryIO, reconstruction: Reconstruction, choices: PictureChoices) -> None:
+def write_svg(stream: BinaryIO, reconstruction: Reconstruction, choices: PictureChoices | None = None) -> None:
     """The picture as SVG, its text as text."""
     _write(stream, "svg", reconstruction, choices)
 
 
-def write_pdf(stream: BinaryIO, reconstruction: Reconstruction, choices: PictureChoices) -> None:
+def write_pdf(stream: BinaryIO, reconstruction: Reconstruction, choices: PictureChoices | None = None) -> None:
     """The picture as PDF, with the fonts that it needs."""
     _write(stream, "pdf", reconstruction, choices)
 
 
-def write_png(stream: BinaryIO, reconstruction: Reconstruction, choices: PictureChoices) -> None:
+def write_png(stream: BinaryIO, reconstruction: Reconstruction, choices: PictureChoices | None = None) -> None:
     """The picture as PNG, 200 points to the inch."""
     _write(stream, "png", reconstruction, choices)
 
@@ -58,18 +58,18 @@ def colour_map(name: str) -> Colormap:
     return matplotlib.colormaps[name]
 
 
-def _write(stream: BinaryIO, extension: str, reconstruction: Reconstruction, choices: PictureChoices) -> None:
+def _write(stream: BinaryIO, extension: str, found: Reconstruction, choices: PictureChoices | None) -> None:
     with drawing_style():
-        save(draw(reconstruction, choices), stream, extension)
+        save(draw(found, choices or PictureChoices()), stream, extension)
 
 
 def draw(reconstruction: Reconstruction, choices: PictureChoices) -> Figure:
     """The picture as a matplotlib figure.
 
     Raises:
-        OptionError: No such trait or colour map.
+        OptionError: There is no such colour map.
     """
-    colours, subject = colour_map(choices.colormap), subject_of(reconstruction, choices)
+    colours, subject = colour_map(choices.colormap), subject_of(reconstruction)
     said = small_print(reconstruction, choices)
     if missing := missing_glyphs([*subject.names, subject.trait]):
         said.append(f"{len(missing)} characters are in no font here (an SVG still has them as text)")

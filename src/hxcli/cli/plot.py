@@ -1,0 +1,83 @@
+"""`hx plot`: a picture of the ancestral states."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from hxcli.cli.analysis import perform_and_tell
+from hxcli.cli.groups import with_groups
+from hxcli.cli.options import (
+    Estimator,
+    HowSigma2,
+    LengthChoices,
+    Level,
+    MachineChoices,
+    TableChoices,
+    TalkChoices,
+    Tau2,
+    TraitsArgument,
+    TreeArgument,
+)
+from hxcli.pictures.choices import DEFAULT_COLORMAP, PictureChoices, PictureKind, PictureLayout
+
+
+@with_groups
+def plot(
+    tree: TreeArgument,
+    traits: TraitsArgument,
+    *,
+    out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="Picture: .svg .pdf .png; - streams SVG.")],
+    kind: Annotated[
+        PictureKind,
+        typer.Option(
+            "--kind",
+            help="contmap: edges coloured by the estimate along them; traitgram: edge length against trait, intervals "
+            "shaded; tree: intervals and values beside the tips.",
+        ),
+    ] = PictureKind.CONTMAP,
+    layout: Annotated[
+        PictureLayout, typer.Option("--layout", help="How the tree lies; a traitgram is rectangular.")
+    ] = PictureLayout.RECTANGULAR,
+    colormap: Annotated[
+        str, typer.Option("--colormap", metavar="NAME", help="One of matplotlib's, such as cividis or RdBu_r.")
+    ] = DEFAULT_COLORMAP,
+    support: Annotated[bool, typer.Option("--support", help="Write support values at the nodes.")] = False,
+    level: Level = 0.95,
+    estimator: HowSigma2 = Estimator.REML,
+    tau2: Tau2 = 0.0,
+    reading: TableChoices,
+    lengths: LengthChoices,
+    machine: MachineChoices,
+    talk: TalkChoices,
+) -> None:
+    """Picture of a trait's ancestral states under Brownian motion.
+
+    Draws the first trait, or the one that --column names. Above 400 tips names are left out.
+
+    \b
+    Example:
+      hx plot data/primates.nwk data/primates.csv --column ln_body_mass -o primates.svg
+    """
+    # Here and not above, because `hx --help` needs none of it.
+    from hxcli.pipeline import Job
+    from hxcli.products import choose_products
+
+    choices = PictureChoices(kind, layout, colormap, support)
+    products = choose_products("plot", (tree, traits), named={"picture": out}, only_named=True)
+    # Before anything is read: a colour map is refused like any other option.
+    from hxcli.pictures.writers import colour_map
+
+    colour_map(colormap)
+    job = Job(
+        model="ancestral",
+        inputs=reading.input_options(tree, traits, lengths.missing_lengths, lengths.negative_lengths),
+        products=products,
+        model_options={"level": level, "estimator": estimator.name, "tau2": tau2},
+        choices={"picture": choices},
+        runtime=machine.runtime_options(),
+        command_line=("hx", *sys.argv[1:]),
+    )
+    perform_and_tell(job, talk)
