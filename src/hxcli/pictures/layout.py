@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from hxcli.engine.topology import Topology
-from hxcli.formats.below import fold_below, preorder_ranks
+from hxcli.formats.below import preorder_ranks
 from hxcli.phylogeny import FloatArray, Phylogeny
 
 # Tips at unlike distances from the root, relative to the largest, that are still called ultrametric.
@@ -74,10 +74,10 @@ def lay_out(phylogeny: Phylogeny) -> Layout:
 
 
 def _rows(topology: Topology) -> tuple[FloatArray, FloatArray, FloatArray]:
-    sizes = fold_below(topology, np.ones(topology.size, np.int64), "sum")
     tips = np.flatnonzero(topology.is_leaf)
     rows = np.zeros(topology.size)
-    rows[tips[np.argsort(preorder_ranks(topology, sizes)[tips])]] = np.arange(len(tips))
+    ranks, _ = preorder_ranks(topology)
+    rows[tips[np.argsort(ranks[tips])]] = np.arange(len(tips))
     first, last = rows.copy(), rows.copy()
     starts, counts, inner = topology.first_child, topology.child_counts, ~topology.is_leaf
     for level in range(topology.depth - 1, -1, -1):
