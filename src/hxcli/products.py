@@ -203,7 +203,7 @@ def extension_of(path: str, kind: str) -> str:
     if extension in about.writers and not (zipped and extension in _NEVER_GZIPPED):
         return extension
     if path == "-":
-        raise OptionError(f"{about.option} -: a {kind} is not streamed (name a file)")
+        raise OptionError(f"{about.option} -: the {kind} is not streamed (name a file)")
     found = f"{path}: no {kind} is written as {extension + '.gz' * zipped!r}" if extension else f"{path}: no extension"
     raise OptionError(f"{found} (use one of {' '.join(about.writers)}; text also with .gz)")
 

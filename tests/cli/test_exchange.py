@@ -43,7 +43,7 @@ def test_a_name_that_one_format_refuses_leaves_no_product(hx, here):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--itol", "-"], "--itol -: a archive for iTOL is not streamed (name a file)"),
+        (["--itol", "-"], "--itol -: the archive for iTOL is not streamed (name a file)"),
         (
             ["--itol", "x.zip.gz"],
             "x.zip.gz: no archive for iTOL is written as '.zip.gz' (use one of .zip; text also with .gz)",
