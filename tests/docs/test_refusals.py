@@ -22,7 +22,7 @@ from hxcli import errors
 from hxcli.cli.app import run
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ROOT / "src" / "hxcli"
+SOURCES = Path(errors.__file__).parent
 PAGES = sorted((ROOT / "docs").glob("refusals*.md"))
 TEXT = "\n".join(path.read_text(encoding="utf-8") for path in PAGES)
 # What makes a refusal, by the last part of the name that is called.
