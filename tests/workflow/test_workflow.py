@@ -1,0 +1,176 @@
+"""The workflow, run by the real snakemake: to its end, cut off half way, refused."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.workflow.conftest import ROOT, RUNS, TRAIT, lay_out, products
+
+Finished = Callable[..., subprocess.CompletedProcess[str]]
+TWO_CORES = ("--cores", "2", "--config", "samples=runs.tsv")
+ANALYSES = tuple(yaml.safe_load((ROOT / "workflow" / "config.yaml").read_text())["analyses"])
+MADE = {f"{run}/{analysis}.{end}" for run in RUNS for analysis in ANALYSES for end in ("csv", "nex", "json")}
+
+
+def test_every_run_is_done_and_merged(whole: Path, snakemake: Any) -> None:
+    results = whole / "results"
+    assert set(products(results)) == {*MADE, "all.csv", "report.html"}
+    with (results / "all.csv").open(encoding="utf-8", newline="") as stream:
+        merged = list(csv.DictReader(stream))
+    expected = []
+    for run in RUNS:
+        for analysis in ANALYSES:
+            with (results / run / f"{analysis}.csv").open(encoding="utf-8", newline="") as stream:
+                expected += [{"run": run, "analysis": analysis, **row} for row in csv.DictReader(stream)]
+    assert [{key: row[key] for key in one} for row, one in zip(merged, expected, strict=True)] == expected
+    assert all(not row[key] for row, one in zip(merged, expected, strict=True) for key in set(row) - set(one))
+    assert {row["trait"] for row in merged if row["run"] == "brains"} == {"ln_brain_volume"}
+    # Jobs that ran at the same time have left one cache of whole programs.
+    programs = snakemake.programs
+    assert list(programs.rglob("*-cache"))
+    assert not list(programs.rglob("session-*"))
+
+
+class Page(HTMLParser):
+    """The cells of the tables and the names of all elements of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self.elements: set[str] = set()
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: Any) -> None:
+        self.elements.add(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_data(self, data: str) -> None:
+        if self.cells:
+            self.cells[-1] += data
+
+
+def test_the_report_has_every_run_and_names_are_text(whole: Path) -> None:
+    text = (whole / "results" / "report.html").read_text(encoding="utf-8")
+    page = Page(text)
+    rows = [[cell.strip() for cell in page.cells[i : i + 8]] for i in range(0, len(page.cells), 8)]
+    names = [(row[0], row[1], row[2]) for row in rows]
+    assert ("named.by-strangers", "ancestral", TRAIT) in names
+    assert {name[:2] for name in names} == {(run, analysis) for run in RUNS for analysis in ANALYSES}
+    (brain,) = [row for row in rows if row[:2] == ["brains", "ancestral"]]
+    # What the README shows.
+    assert brain[2:7] == ["ln_brain_volume", "38", "2", "2.91493 [1.76291, 4.06696]", "0.025647"]
+    assert not page.elements & {"img", "script", "link", "iframe"}
+    assert "http" not in text
+
+
+def end_group(process: subprocess.Popen[str], number: int) -> None:
+    """Ends all processes of a run as schedulers do: by a signal, and those that are left ten seconds later for good."""
+    os.killpg(process.pid, number)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.communicate(timeout=10)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=60)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_cut_off_half_way_and_run_again(
+    whole: Path, snakemake: Any, finished: Finished, tmp_path: Path, number: int
+) -> None:
+    expected = products(whole / "results")
+    folder = lay_out(tmp_path)
+    process = snakemake(folder, *TWO_CORES)
+    deadline = time.monotonic() + 120
+    # Another two are at work when the second of eight has been done.
+    while len(list((folder / "results").glob("*/*.json"))) < 2:
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    end_group(process, number)
+    half = {name: content for name, content in products(folder / "results").items() if not Path(name).name[0] == "."}
+    assert 3 <= len(half) < len(expected)
+    assert half == {name: expected[name] for name in half}
+    locked = finished(folder, *TWO_CORES)
+    if locked.returncode:
+        # Nobody was left to take the lock away; snakemake says how.
+        assert "--unlock" in locked.stderr
+        assert finished(folder, *TWO_CORES, "--unlock").returncode == 0
+    again = finished(folder, *TWO_CORES)
+    assert again.returncode == 0, again.stderr
+    assert products(folder / "results") == expected
+
+
+def test_what_is_refused_is_said_however_quiet_and_stops_nothing_else(finished: Finished, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path)
+    (folder / "broken.nwk").write_text("(A:1,B:1;")
+    rows = ["name\ttree\ttraits", "broken\tbroken.nwk\ttable.csv", "good\tdata/primates.nwk\tdata/primates.csv"]
+    (folder / "runs.tsv").write_text("\n".join(rows))
+    message = "hx: broken.nwk: line 1, column 1: unbalanced parentheses"
+    silent = finished(folder, *TWO_CORES, "--quiet", "all")
+    assert silent.returncode == 1
+    assert silent.stderr.count(message) == len(ANALYSES)
+    quiet = finished(folder, *TWO_CORES, "--quiet")
+    assert quiet.returncode == 1
+    assert message in quiet.stderr
+    assert "returned non-zero exit status 2" in quiet.stderr
+    made = products(folder / "results")
+    assert set(made) == {f"good/{analysis}.{end}" for analysis in ANALYSES for end in ("csv", "nex", "json")}
+    for analysis in ANALYSES:
+        assert message in (folder / "results" / "logs" / f"broken.{analysis}.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("sheet", "message"),
+    [
+        ("name\ttree\ttraits\n../x\tt\tt\n", "runs.tsv: row 2: name: '../x' does not match"),
+        ("name\ttree\na\tt\n", "runs.tsv: row 2: 'traits' is a required property"),
+        ("name\ttree\ttraits\tcolour\na\tt\tt\tred\n", "row 2: Additional properties are not allowed ('colour' was"),
+        ("name\ttree\ttraits\na\tt\tt\tx\n", "runs.tsv: row 2: more cells than the header has"),
+        ("name\ttree\ttraits\na\tt\tt\n\na\tt\tt\n", "a second run named 'a' (rename one)"),
+        ("name\ttree\ttraits\n", "runs.tsv: no runs (add a row with name, tree and traits)"),
+    ],
+)
+def test_sample_sheets_are_checked(finished: Finished, tmp_path: Path, sheet: str, message: str) -> None:
+    folder = lay_out(tmp_path)
+    (folder / "runs.tsv").write_text(sheet)
+    done = finished(folder, *TWO_CORES, "--dry-run")
+    assert done.returncode == 1
+    assert message in done.stdout
+
+
+def test_the_configuration_is_checked(finished: Finished, tmp_path: Path) -> None:
+    done = finished(lay_out(tmp_path), *TWO_CORES, "threads=0", "--dry-run")
+    assert done.returncode == 1
+    assert "config: threads: 0 is less than the minimum of 1 (see workflow/schemas/config.schema.yaml)" in done.stdout
+
+
+def test_it_plans_and_lints(finished: Finished, tmp_path: Path) -> None:
+    (tmp_path / "workflow").symlink_to(ROOT / "workflow")
+    (tmp_path / "data").symlink_to(ROOT / "data")
+    plan = finished(tmp_path, "--cores", "2", "--dry-run")
+    assert plan.returncode == 0, plan.stderr
+    assert plan.stdout.count("rule analyse:") == 2 * len(ANALYSES)
+    assert not (tmp_path / "results").exists()
+    lint = finished(tmp_path, "--lint")
+    assert (lint.returncode, "in a good condition" in lint.stderr) == (0, True)
+
+
+def test_the_profile_for_slurm_is_what_snakemake_understands(finished: Finished, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path)
+    plan = finished(folder, "--profile", "workflow/profiles/slurm", "--config", "samples=runs.tsv", "--dry-run")
+    assert plan.returncode == 0, plan.stderr
+    # One job of the scheduler for all, because fifty fit into it.
+    assert "analyse" in plan.stdout
