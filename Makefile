@@ -13,7 +13,7 @@ PIP := -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow docs docs-outputs check static lint format-check types layers bench bench-smoke fuzz format constraints clean FORCE
+.PHONY: help demo test slow docs docs-outputs workflow-tools check static lint format-check types layers bench bench-smoke fuzz format constraints clean FORCE
 
 help:
 	@echo 'make demo         set up and reconstruct the ancestors of the shipped primates into demo/'
@@ -21,6 +21,7 @@ help:
 	@echo 'make check        ruff, formatting, types, import layers, quick tests'
 	@echo 'make slow         the slow tests'
 	@echo 'make docs         build the documentation into build/docs/site, strictly'
+	@echo 'make workflow-tools install snakemake into $(VENV)-workflow, for the tests of workflow/'
 	@echo 'make docs-outputs put into the pages what their commands print'
 	@echo 'make fuzz         random and broken trees and tables (FUZZ_COUNT=$(FUZZ_COUNT) FUZZ_SEED=$(FUZZ_SEED))'
 	@echo 'make bench        the benchmarks; bench-smoke runs them small'
@@ -69,6 +70,15 @@ test: $(INSTALLED)
 
 slow: $(INSTALLED)
 	'$(PY)' -m pytest -m slow $(PYTEST_ARGS)
+
+# Of its own, because snakemake and the rest want different versions of the same packages.
+workflow-tools: $(VENV)-workflow/.installed
+
+$(VENV)-workflow/.installed: pyproject.toml constraints-workflow.txt $(INSTALLED)
+	@'$(PY)' -m venv --clear '$(VENV)-workflow'
+	@'$(PY)' -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["workflow"], sep="\n")' \
+		| '$(VENV)-workflow/bin/python' $(PIP) install -c constraints-workflow.txt -r /dev/stdin
+	@touch '$@'
 
 DOCS_INSTALLED := $(VENV)/.docs-installed
 
@@ -130,5 +140,5 @@ constraints:
 	echo 'Wrote constraints.txt with '"$$("$$found" --version)"
 
 clean:
-	rm -rf '$(VENV)' demo build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf '$(VENV)' '$(VENV)-workflow' demo build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -78,7 +78,7 @@ def finished(snakemake: Callable[..., subprocess.Popen[str]]) -> Callable[..., s
 
 
 def lay_out(folder: Path) -> Path:
-    """The folder with the workflow, the data, a sample sheet of four runs, and a tree and a table with hostile names."""
+    """The folder with the workflow, the data, a sample sheet of four runs, and hostile names."""
     for name in ("workflow", "data"):
         (folder / name).symlink_to(ROOT / name)
     (folder / "its tree's.nwk").write_text("(('<script>alert(1)</script>':1,'a b':1):1,C:2);\n")

@@ -2,10 +2,6 @@
 
 import csv
 import os
-from types import SimpleNamespace
-
-# What snakemake hands to a script.
-snakemake: SimpleNamespace
 
 
 def main(tables: list[str], runs: list[str], merged: str) -> None:

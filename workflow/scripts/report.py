@@ -3,11 +3,7 @@
 import json
 import os
 from html import escape
-from types import SimpleNamespace
 from typing import Any
-
-# What snakemake hands to a script.
-snakemake: SimpleNamespace
 
 HEAD = """<!doctype html>
 <html lang="en">

@@ -4,12 +4,8 @@ __author__ = "The hxcli authors"
 __license__ = "MIT"
 
 from shlex import quote
-from types import SimpleNamespace
 
 from snakemake.shell import shell
-
-# What snakemake hands to a wrapper.
-snakemake: SimpleNamespace
 
 OPTIONS = {
     "table": "--out-table",
@@ -31,5 +27,6 @@ outputs = " ".join(f"{OPTIONS[name]} {quote(str(path))}" for name, path in snake
 log = snakemake.log_fmt_shell(stdout=True, stderr=True)
 
 shell(
-    "hx {command} {snakemake.input.tree:q} {snakemake.input.traits:q} {outputs} --threads {snakemake.threads} {extra} {log}"
+    "hx {command} {snakemake.input.tree:q} {snakemake.input.traits:q} {outputs} --threads {snakemake.threads}"
+    " {extra} {log}"
 )
