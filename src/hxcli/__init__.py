@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
+# Known to type checkers by its name. The module typing would take longer than all that is done here.
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from hxcli.engine.forest import Forest as Forest
     from hxcli.engine.schema import FieldSpec as FieldSpec
     from hxcli.engine.schema import Schema as Schema

@@ -1,5 +1,5 @@
 """`python -m hxcli` is `hx`."""
 
-from hxcli.cli.app import main
+from hxcli.cli.start import main
 
 main()

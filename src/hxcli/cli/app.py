@@ -69,10 +69,16 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     with contextlib.suppress(ValueError):
         # Only the main thread may do this.
         signal.signal(signal.SIGTERM, _terminate)
-    code = run(arguments)
+    code = 130
     try:
+        if callable(signal.getsignal(signal.SIGINT)):
+            # From here on Ctrl-C lets go of what is held; the start of the command may have set it otherwise.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = run(arguments)
         _flush_standard_output()
         sys.stderr.flush()
+    except KeyboardInterrupt:
+        pass
     except OSError:
         code = code or 141
     # Not sys.exit: taking down JAX and polars piece by piece takes half a second, and nothing is left to be done.

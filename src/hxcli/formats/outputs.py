@@ -5,12 +5,12 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import secrets
 import sys
 from collections.abc import Callable, Mapping
 from typing import BinaryIO
 
 from hxcli.errors import HxError
+from hxcli.formats.parts import Part, remove_abandoned
 
 Render = Callable[[BinaryIO], None]
 
@@ -23,7 +23,8 @@ def write_whole(path: str, write: Render) -> None:
 def write_all(products: Mapping[str, Render]) -> None:
     """Writes several files: all are complete on the disk before the first takes its name.
 
-    Whatever goes wrong until then, an interrupt too, older files stay as they are and nothing is left behind.
+    Whatever goes wrong until then, an interrupt too, older files stay as they are and nothing is left behind; what a
+    killed run has left in the same folder is removed.
     Missing folders are made. A symbolic link keeps pointing where it does.
 
     Args:
@@ -36,7 +37,7 @@ def write_all(products: Mapping[str, Render]) -> None:
     # Python has None for a stream that was closed when it started.
     if "-" in products and sys.stdout is None:
         raise HxError("standard output is closed (stream to an open one, or name a file)")
-    ready: list[tuple[str, str]] = []
+    ready: list[Part] = []
     streamed, path = io.BytesIO(), ""
     try:
         for path, write in products.items():
@@ -45,14 +46,14 @@ def write_all(products: Mapping[str, Render]) -> None:
             else:
                 _write_beside(path, write, ready)
         while ready:
-            temporary, path = ready[0]
-            os.replace(temporary, path)
+            path = ready[0].final
+            ready[0].publish()
             del ready[0]
     except OSError as error:
         raise HxError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
-        for temporary, _ in ready:
-            _remove(temporary)
+        for part in ready:
+            part.discard()
     if "-" in products:
         rest = streamed.getbuffer()
         # Unbuffered (PYTHONUNBUFFERED), one call may write a part only, as when the reader goes away.
@@ -61,8 +62,8 @@ def write_all(products: Mapping[str, Render]) -> None:
         sys.stdout.buffer.flush()
 
 
-def _write_beside(path: str, write: Render, ready: list[tuple[str, str]]) -> None:
-    """Writes to a hidden file in the folder of `path` and notes the pair in `ready`."""
+def _write_beside(path: str, write: Render, ready: list[Part]) -> None:
+    """Writes to a hidden file in the folder of `path` and notes it in `ready`."""
     # A device or a pipe has no place to rename a file to.
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb") as stream:
@@ -71,18 +72,15 @@ def _write_beside(path: str, write: Render, ready: list[tuple[str, str]]) -> Non
     final = os.path.realpath(path)
     folder = os.path.dirname(final)
     os.makedirs(folder, exist_ok=True)
-    temporary = os.path.join(folder, f".hx-{os.getpid()}-{secrets.token_hex(4)}.part")
+    if all(os.path.dirname(part.final) != folder for part in ready):
+        remove_abandoned(folder)
+    part = Part(final)
     # Noted first, so that an interrupt in between leaves nothing behind.
-    ready.append((temporary, final))
-    with open(temporary, "xb") as stream:
-        write(stream)
-        stream.flush()
-        os.fsync(stream.fileno())
+    ready.append(part)
+    hidden = part.open()
+    write(hidden)
+    hidden.flush()
+    os.fsync(hidden.fileno())
     # A new file has the permissions that the user's mask gives it; an older one passes on its own.
     with contextlib.suppress(FileNotFoundError):
-        os.chmod(temporary, os.stat(final).st_mode & 0o777)
-
-
-def _remove(path: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+        os.chmod(part.path, os.stat(final).st_mode & 0o777)
