@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import escape
 
 from hxdocs.reference import Command, Parameter
 
@@ -25,9 +26,10 @@ def _table(first: str, rows: list[str]) -> str:
 
 
 def _spelt(option: Parameter) -> str:
-    value = f" {option.metavar}" if option.metavar else ""
+    value = f" {escape(option.metavar)}" if option.metavar else ""
     names = [f"`{name}`" for name in option.names[:-1]]
-    return ", ".join([*names, f"`{option.names[-1]}{value}`".replace("|", "\\|")])
+    # Not backticks: in a table they would show the backslash that keeps | from ending the cell.
+    return ", ".join([*names, f"<code>{option.names[-1]}{value}</code>".replace("|", "&#124;")])
 
 
 def _told(parameter: Parameter) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,8 @@ def named(command: Command) -> dict[str, Parameter]:
 def test_gathered_pages_are_all_in_the_navigation(tmp_path: Path) -> None:
     site.gather(tmp_path / "docs")
     assert site.unlisted(tmp_path / "docs") == []
+    named = re.findall(r": (\S+\.md)$", (tmp_path / "docs" / "mkdocs.yml").read_text(), flags=re.MULTILINE)
+    assert len(set(named)) == len(named)
     assert {path.stem for path in (tmp_path / "docs" / "docs" / "commands").iterdir()} == set(COMMANDS)
     (tmp_path / "docs" / "docs" / "stray.md").write_text("# Stray\n")
     assert site.unlisted(tmp_path / "docs") == ["stray.md"]
@@ -34,7 +37,7 @@ def test_an_element_that_another_host_serves_is_found(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
 def test_a_command_page_has_every_option_with_its_help(command: Command) -> None:
-    text = page(command).replace("`", "").replace("\\", "")
+    text = unescape(re.sub(r"`|\\\\|</?code>", "", page(command)))
     assert command.summary in text
     assert all(example in text for example in command.examples)
     assert len(command.examples) >= 1
