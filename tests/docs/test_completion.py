@@ -25,9 +25,11 @@ SHELLS = {
         complete -p hx > /dev/null || exit 1
         read -ra COMP_WORDS <<< "$1"; COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
         _hx_completion hx; printf '%s\\n' "${COMPREPLY[@]}"
+        # What the shell itself does where the function offers nothing.
+        [[ ${#COMPREPLY[@]} -eq 0 && $(complete -p hx) == *"-o default"* ]] && compgen -f "${COMP_WORDS[COMP_CWORD]}"
     """,
     "zsh": """
-        compdef() { :; }; _arguments() { print -r -- "$@"; }; _files() { :; }
+        compdef() { :; }; _arguments() { print -r -- "$@"; }; _files() { print -l *; }
         source <(hx --show-completion zsh)
         words=(${=1}); CURRENT=${#words}; _hx_completion
     """,
@@ -35,11 +37,11 @@ SHELLS = {
 }
 
 
-def complete(shell: str, line: str) -> str:
+def complete(shell: str, line: str, folder: Path | None = None) -> str:
     if shutil.which(shell) is None:
         pytest.skip(f"{shell} is not installed")
     call = [shell, "-c", SHELLS[shell], *([] if shell == "fish" else [shell]), line]
-    done = subprocess.run(call, env=ENVIRONMENT, capture_output=True, text=True)
+    done = subprocess.run(call, env=ENVIRONMENT, cwd=folder, capture_output=True, text=True)
     assert done.stderr == ""
     return done.stdout
 
@@ -56,6 +58,13 @@ def test_an_option_and_its_value_are_completed(shell: str) -> None:
     assert "--estimator" in complete(shell, "hx ancestral --est")
     offered = complete(shell, "hx ancestral --estimator r")
     assert "reml" in offered
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_files_are_completed_where_one_is_due(shell: str, tmp_path: Path) -> None:
+    (tmp_path / "trait tree.nwk").touch()
+    (tmp_path / "traits.csv").touch()
+    assert "traits.csv" in complete(shell, "hx ancestral tra", tmp_path)
 
 
 def test_completing_imports_nothing_heavy() -> None:
