@@ -63,7 +63,8 @@ def build(folder: Path) -> int:
     if elements := loads_from_elsewhere(folder / "site"):
         print("\n".join(["these would be loaded from elsewhere:", *elements]), file=sys.stderr)
         return 1
-    print(f"the site is in {folder / 'site'}")
+    site = folder / "site"
+    print(f"the site is in {site} (its search works where it is served: python -m http.server -d {site})")
     return 0
 
 
