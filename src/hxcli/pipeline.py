@@ -9,16 +9,19 @@ from functools import partial
 from typing import Any
 
 from hxcli import prebuilt
+from hxcli.chunks import default_chunk, in_chunks
+from hxcli.errors import OptionError
 from hxcli.formats.annotations import replaced_notes
 from hxcli.formats.node_names import made_names_notes
 from hxcli.formats.outputs import write_all
 from hxcli.inputs import InputOptions, read_inputs
+from hxcli.phylogeny import Phylogeny
 from hxcli.pictures.subject import picture_notes
 from hxcli.products import Result, writer_for, writes_annotations
 from hxcli.reconstruction import Reconstruction
 from hxcli.run_record import Stage, run_record
-from hxcli.runtime import RuntimeOptions, prepare, started, versions
-from hxcli.traits import MatchReport
+from hxcli.runtime import Runtime, RuntimeOptions, prepare, started, versions
+from hxcli.traits import MatchReport, Observations
 
 Progress = Callable[[str], None]
 
@@ -34,6 +37,7 @@ class Job:
         model_options: The model's own options by name.
         choices: How products are to look, by kind; see `Result`.
         runtime: Where and how precisely to compute.
+        chunk_traits: Largest number of traits to compute at a time; None to go by the size of the tree.
         seed: Seed of the random numbers; None where nothing is random.
         command_line: The words that asked for the run, for its record.
     """
@@ -44,6 +48,7 @@ class Job:
     model_options: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, Any] = field(default_factory=dict)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
+    chunk_traits: int | None = None
     seed: int | None = None
     command_line: tuple[str, ...] = ()
 
@@ -81,6 +86,8 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
     Raises:
         HxError: The inputs or options were refused, the model has no answer, or a product cannot be written.
     """
+    if job.model not in prebuilt.TRAIT_BY_TRAIT:
+        _refuse_parts(job)
     clock = _Clock(progress)
     writers = {path: writer_for(path, kind) for kind, path in job.products.items()}
     prepare(job.runtime)
@@ -88,9 +95,8 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
     clock.begin("starting JAX")
     with started(job.runtime) as runtime:
         clock.begin("computing")
-        model = prebuilt.load(job.model)
         pairs = zip(inputs.phylogenies, inputs.observations, strict=True)
-        reconstructions = tuple(model(phylogeny, seen, **job.model_options) for phylogeny, seen in pairs)
+        reconstructions = tuple(_reconstruct(job, phylogeny, seen, runtime, clock) for phylogeny, seen in pairs)
         device, notes = runtime.device_name, (*inputs.notes, *runtime.notes)
     if "tree" in job.products and writes_annotations(job.products["tree"]):
         notes = (*notes, *replaced_notes(reconstructions[0].phylogeny, reconstructions[0].traits))
@@ -125,6 +131,32 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
     return Outcome(reconstructions, inputs.matches, record(), (*notes, *warnings), clock.so_far(), written)
 
 
+def _refuse_parts(job: Job) -> None:
+    for given, option in (
+        (job.chunk_traits is not None, "--chunk-traits"),
+        (job.runtime.device == "all", "--device all"),
+    ):
+        if given:
+            raise OptionError(f"{option}: hx {job.model} computes all traits together, on one device (leave it out)")
+
+
+def _reconstruct(
+    job: Job, phylogeny: Phylogeny, observations: Observations, runtime: Runtime, clock: _Clock
+) -> Reconstruction:
+    """Runs the model, on some traits at a time where it takes each by itself."""
+    # Imports JAX, which has to be set up first.
+    from hxcli.prebuilt.placement import spread_over
+
+    model, devices = prebuilt.load(job.model), len(runtime.devices)
+    if job.model not in prebuilt.TRAIT_BY_TRAIT:
+        return model(phylogeny, observations, **job.model_options)
+    chunk = job.chunk_traits or default_chunk(phylogeny.topology.size, devices)
+    with spread_over(runtime.devices):
+        return in_chunks(
+            model, phylogeny, observations, chunk, multiple=devices, progress=clock.count, **job.model_options
+        )
+
+
 class _Clock:
     """Measures the stages of one run, one after the other."""
 
@@ -137,6 +169,11 @@ class _Clock:
         self.end()
         self._name, self._start = name, time.perf_counter()
         self._progress(name)
+
+    def count(self, done: int, total: int) -> None:
+        """Says how many traits of the running stage are done."""
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        self._progress(f"{self._name}: {done} of {total} traits, {done / seconds:.3g} a second")
 
     def end(self) -> None:
         self._stages = list(self.so_far())

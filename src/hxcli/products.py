@@ -62,7 +62,7 @@ KINDS: dict[str, Kind] = {
             ".tsv": "hxcli.formats.table_writer:write_tsv",
             ".parquet": "hxcli.formats.table_writer:write_parquet",
         },
-        lambda result: (result.reconstruction,),
+        lambda result: (result.reconstruction, result.choices.get("table") == "wide"),
         default=".csv",
         streamed=".csv",
     ),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import jax
 
 _PLATFORMS = ("cpu", "gpu", "tpu")
+_ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,8 @@ class RuntimeOptions:
     """Where and how precisely to compute.
 
     Attributes:
-        device: `cpu`, `gpu`, `tpu` or one of several by its number, such as `gpu:1`; None for JAX's own choice.
+        device: `cpu`, `gpu`, `tpu` or one of several by its number, such as `gpu:1`; `all` for all of the kind that JAX
+            chooses; None for JAX's own choice.
         precision: Bits of a floating-point number, 64 or 32.
         threads: Number of threads that JAX may use on the CPU; None for all.
         cache: Whether compiled programs are kept on disk between runs.
@@ -38,8 +40,8 @@ class RuntimeOptions:
     cache: bool = True
 
     def __post_init__(self) -> None:
-        if self.device is not None and not re.fullmatch(rf"({'|'.join(_PLATFORMS)})(:\d+)?", self.device):
-            raise OptionError(f"--device {self.device}: no such kind of device (use cpu, gpu, gpu:1 or tpu)")
+        if self.device is not None and not re.fullmatch(rf"({'|'.join(_PLATFORMS)})(:\d+)?|{_ALL}", self.device):
+            raise OptionError(f"--device {self.device}: no such kind of device (use cpu, gpu, gpu:1, tpu or all)")
         if self.precision not in (64, 32):
             raise OptionError(f"--precision {self.precision}: not a precision (use 64 or 32)")
         if self.threads is not None and self.threads < 1:
@@ -51,21 +53,21 @@ class Runtime:
     """JAX as it was started.
 
     Attributes:
-        device: The device that computes.
+        devices: The devices that compute, the default one first.
         precision: Bits of a floating-point number.
         notes: What the user should know, a sentence each.
         cache: The session on the compile cache; None without one.
     """
 
-    device: jax.Device
+    devices: tuple[jax.Device, ...]
     precision: int
     notes: tuple[str, ...] = ()
     cache: CompileCache | None = None
 
     @property
     def device_name(self) -> str:
-        """Kind and number, such as `gpu:1`."""
-        return name_of(self.device)
+        """Kind and number, such as `gpu:1`; of several with a comma between them."""
+        return ", ".join(map(name_of, self.devices))
 
     def close(self) -> None:
         """Hands the programs that were compiled to later runs, and leaves JAX without a cache folder."""
@@ -105,10 +107,10 @@ def start(options: RuntimeOptions) -> Runtime:
 
     jax.config.update("jax_enable_x64", options.precision == 64)
     with _quiet_start():
-        device = _find(options.device)
-    jax.config.update("jax_default_device", device)
+        devices = tuple(jax.local_devices()) if options.device == _ALL else (_find(options.device),)
+    jax.config.update("jax_default_device", devices[0])
     cache, notes = _start_cache(options.cache)
-    return Runtime(device, options.precision, notes, cache)
+    return Runtime(devices, options.precision, notes, cache)
 
 
 @contextmanager

@@ -37,7 +37,7 @@ REFUSED = {
     "no rate": (["posterior", *FILES], "Missing option '--sigma2' (see hx posterior --help)"),
     "device": (
         ["ancestral", *FILES, "--device", "abacus"],
-        "--device abacus: no such kind of device (use cpu, gpu, gpu:1 or tpu)",
+        "--device abacus: no such kind of device (use cpu, gpu, gpu:1, tpu or all)",
     ),
     "two inputs from stdin": (
         ["ancestral", "-", "-"],

@@ -17,6 +17,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from hxcli.errors import OptionError
+from hxcli.formats import tree_text
 from hxcli.formats.annotations import entries, replaced_notes, safe_keys
 from hxcli.formats.newick import write_newick
 from hxcli.formats.nexus import write_nexus
@@ -25,7 +26,7 @@ from hxcli.formats.node_names import mrca_tips, node_names
 from hxcli.formats.phyloxml import write_phyloxml
 from hxcli.formats.record import write_record
 from hxcli.formats.source import checked_source
-from hxcli.formats.table_writer import table_frame, write_csv, write_tsv
+from hxcli.formats.table_writer import table_frame, write_csv, write_parquet, write_tsv
 from hxcli.formats.trees import read_trees
 from hxcli.phylogeny import Phylogeny, fold_below
 from tests.formats.written import phylogenies, reconstruct, rendered, star, tree
@@ -208,6 +209,15 @@ def test_deep_trees_are_written_without_recursion() -> None:
     assert len(rendered(write_csv, reconstruct(phylogeny)).splitlines()) == len(parents) + 1
 
 
+@given(st.lists(st.text("as_e5%CI{ ", min_size=1, max_size=8) | st.sampled_from(["a", "a_se", "a_5_CI", "a_2"])))
+def test_no_key_is_anothers_or_a_figure_of_another(given_names: list[str]) -> None:
+    keys = safe_keys(given_names, r"[\s{]+")
+    figure = r"(_se|_[0-9.e+-]+%?_(CI|HPD)(_lower|_upper)?)"
+    assert len(keys) == len(given_names)
+    assert len(set(keys)) == len(keys)
+    assert not [(a, b) for a in keys for b in keys if re.fullmatch(re.escape(a) + figure, b)]
+
+
 def test_the_table() -> None:
     phylogeny = tree([0, 0, 0, 1, 1, 2, 2], ["", "X", "X", "b", "a", "d,e", "c"])
     found = reconstruct(phylogeny, ("mass", "len"))
@@ -227,6 +237,19 @@ def test_the_table() -> None:
         assert (row["se"] == "") == math.isnan(found.standard_errors[node, column])
     assert rendered(write_tsv, found).split(b"\n")[0] == "\t".join(header).encode()
     assert table_frame(found)["parent"].null_count() == 2
+
+
+@pytest.mark.parametrize("traits", [1, 3])
+def test_what_is_written_does_not_depend_on_the_pieces(traits: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    parents = [0] + [2 * ((i - 1) // 2) for i in range(1, 40)]
+    labels = [f"t{node}" if node % 2 or node == 39 else "" for node in range(40)]
+    phylogeny = tree(parents, labels, annotations={3: ("&rate=1",), 4: ("plain",)})
+    found = reconstruct(phylogeny, ("mass", "len", "mass_se")[:traits])
+    writers = [(write, (phylogeny, found)) for write in WRITERS]
+    writers += [(write, (found, wide)) for write in (write_csv, write_tsv, write_parquet) for wide in (False, True)]
+    whole = [rendered(write, *parts) for write, parts in writers]
+    monkeypatch.setattr(tree_text, "_PIECE", 8)
+    assert [rendered(write, *parts) for write, parts in writers] == whole
 
 
 def test_node_names_are_unique_whatever_the_labels() -> None:

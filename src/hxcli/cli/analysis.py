@@ -40,6 +40,8 @@ def analyse(
         products=choose_products(model, (tree, traits), out=outputs.out, named={**outputs.named(), **named}),
         model_options=model_options,
         runtime=machine.runtime_options(),
+        chunk_traits=machine.chunk_traits,
+        choices={"table": "wide" if outputs.wide else "long"},
         command_line=("hx", *sys.argv[1:]),
     )
     perform_and_tell(job, talk)

@@ -192,6 +192,10 @@ class OutputChoices:
         ),
     ] = None
     out_json: Annotated[str | None, typer.Option("--out-json", metavar="FILE", help="Run record; - streams it.")] = None
+    wide: Annotated[
+        bool,
+        typer.Option("--wide", help="Table with one row a node: TRAIT, TRAIT_lower and TRAIT_upper for every trait."),
+    ] = False
     itol: Annotated[
         str | None,
         typer.Option("--itol", metavar="FILE", help="Tree and a colour gradient for every trait, for iTOL: .zip."),
@@ -234,11 +238,19 @@ class MachineChoices:
 
     device: Annotated[
         str | None,
-        typer.Option("--device", metavar="NAME", help="cpu, gpu, gpu:1, tpu. [default: JAX's choice, see hx devices]"),
+        typer.Option(
+            "--device", metavar="NAME", help="cpu, gpu, gpu:1, tpu, all. [default: JAX's choice, see hx devices]"
+        ),
     ] = None
     precision: Annotated[Precision, typer.Option("--precision", help="Bits of a number.")] = Precision.DOUBLE
     threads: Annotated[
         int | None, typer.Option("--threads", min=1, metavar="N", help="Threads on the CPU. [default: all]")
+    ] = None
+    chunk_traits: Annotated[
+        int | None,
+        typer.Option(
+            "--chunk-traits", min=1, metavar="N", help="Traits computed at a time. [default: by the size of the tree]"
+        ),
     ] = None
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Keep no compiled programs on disk (see HX_CACHE_DIR).")

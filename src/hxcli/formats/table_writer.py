@@ -1,17 +1,25 @@
-"""The tidy table of a reconstruction: one row for every node and trait, as CSV, TSV or Parquet."""
+"""The table of a reconstruction, one row for every node and trait or one for every node: CSV, TSV or Parquet."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import BinaryIO
+from collections import Counter
+from collections.abc import Callable, Iterator
+from itertools import chain
+from typing import Any, BinaryIO
 
 import numpy as np
 import polars as pl
+from polars.io.plugins import register_io_source
 
+from hxcli.engine.topology import IntArray
+from hxcli.errors import OptionError
 from hxcli.formats.node_names import mrca_tips, node_names
 from hxcli.formats.tree_text import pieces
-from hxcli.phylogeny import FloatArray
+from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.reconstruction import Reconstruction
+
+_ABOUT = ("node", "parent", "tip_a", "tip_b", "n_tips")
+_ROW_GROUP = 1 << 18
 
 
 def table_frames(reconstruction: Reconstruction) -> Iterator[pl.DataFrame]:
@@ -20,10 +28,7 @@ def table_frames(reconstruction: Reconstruction) -> Iterator[pl.DataFrame]:
     Columns: node, parent (null at the root), tip_a, tip_b, n_tips, trait, observed, estimate, se, lower, upper
     and the reconstruction's own. A null stands where there is no number.
     """
-    phylogeny, traits = reconstruction.phylogeny, pl.Series(list(reconstruction.traits), dtype=pl.String)
-    topology, count = phylogeny.topology, len(reconstruction.traits)
-    names = node_names(phylogeny)
-    tip_a, tip_b = mrca_tips(phylogeny)
+    traits, count = pl.Series(list(reconstruction.traits), dtype=pl.String), len(reconstruction.traits)
     numbers = {
         "observed": reconstruction.observed,
         "estimate": reconstruction.estimates,
@@ -32,22 +37,65 @@ def table_frames(reconstruction: Reconstruction) -> Iterator[pl.DataFrame]:
         "upper": reconstruction.upper,
         **reconstruction.columns,
     }
-    for piece in pieces(topology.size, count):
-        nodes = np.repeat(np.arange(piece.start, piece.stop, dtype=np.int32), count)
-        parents = names.gather(topology.parents[nodes])
-        if not piece.start:
-            parents = pl.select(pl.when(pl.Series(nodes != 0)).then(parents)).to_series()
+    about = _about_nodes(reconstruction.phylogeny)
+    for piece in pieces(len(reconstruction.estimates), count):
+        which = np.tile(np.arange(count, dtype=np.int32), piece.stop - piece.start)
         yield pl.DataFrame(
             {
-                "node": names.gather(nodes),
-                "parent": parents,
-                "tip_a": names.gather(tip_a[nodes]),
-                "tip_b": names.gather(tip_b[nodes]),
-                "n_tips": phylogeny.tip_counts[nodes],
-                "trait": traits.gather(np.tile(np.arange(count, dtype=np.int32), piece.stop - piece.start)),
+                **about(np.repeat(np.arange(piece.start, piece.stop, dtype=np.int32), count)),
+                "trait": traits.gather(which),
                 **{name: _numbers(values[piece]) for name, values in numbers.items()},
             }
         )
+
+
+def wide_frames(reconstruction: Reconstruction) -> Iterator[pl.DataFrame]:
+    """The N rows, a piece at a time, nodes in breadth-first order.
+
+    Columns: node, parent (null at the root), tip_a, tip_b, n_tips; for every trait `mass`, `mass_lower`,
+    `mass_upper` and, as `mass_<name>`, the reconstruction's own. A null stands where there is no number.
+
+    Raises:
+        OptionError: Two columns would have one name.
+    """
+    figures = {
+        "": reconstruction.estimates,
+        "_lower": reconstruction.lower,
+        "_upper": reconstruction.upper,
+        **{f"_{name}": values for name, values in reconstruction.columns.items()},
+    }
+    header = [f"{trait}{end}" for trait in reconstruction.traits for end in figures]
+    taken = Counter([*_ABOUT, *header])
+    if twice := [name for name, count in taken.items() if count > 1]:
+        raise OptionError(f"--wide: two columns would have the name {twice[0]!r} (rename the trait, or leave it out)")
+    about = _about_nodes(reconstruction.phylogeny)
+    size = len(reconstruction.estimates)
+    # A frame of many columns costs as much as one of few rows does.
+    for piece in pieces(size, min(len(reconstruction.traits), 200)):
+        values = np.stack([matrix[piece] for matrix in figures.values()], axis=2).reshape(piece.stop - piece.start, -1)
+        frame = pl.DataFrame(about(np.arange(piece.start, piece.stop, dtype=np.int32)))
+        yield frame.hstack(pl.from_numpy(values, schema=header).fill_nan(None))
+
+
+def _about_nodes(phylogeny: Phylogeny) -> Callable[[IntArray], dict[str, Any]]:
+    """Takes node numbers to the columns that say which nodes these are."""
+    topology, names = phylogeny.topology, node_names(phylogeny)
+    tip_a, tip_b = mrca_tips(phylogeny)
+
+    def about(nodes: IntArray) -> dict[str, Any]:
+        parents = names.gather(topology.parents[nodes])
+        if not nodes[0]:
+            parents = pl.select(pl.when(pl.Series(nodes != 0)).then(parents)).to_series()
+        columns = (
+            names.gather(nodes),
+            parents,
+            names.gather(tip_a[nodes]),
+            names.gather(tip_b[nodes]),
+            phylogeny.tip_counts[nodes],
+        )
+        return dict(zip(_ABOUT, columns, strict=True))
+
+    return about
 
 
 def table_frame(reconstruction: Reconstruction) -> pl.DataFrame:
@@ -55,23 +103,41 @@ def table_frame(reconstruction: Reconstruction) -> pl.DataFrame:
     return pl.concat(list(table_frames(reconstruction)))
 
 
-def write_csv(stream: BinaryIO, reconstruction: Reconstruction) -> None:
-    """The table as CSV: empty where there is no number, the shortest text that reads back the same double."""
-    _write_delimited(stream, reconstruction, ",")
+def write_csv(stream: BinaryIO, reconstruction: Reconstruction, wide: bool = False) -> None:
+    """The table as CSV: empty where there is no number, the shortest text that reads back the same double.
+
+    Args:
+        stream: Takes the text.
+        reconstruction: The numbers.
+        wide: One row a node (`wide_frames`), not one for every node and trait (`table_frames`).
+    """
+    _write_delimited(stream, reconstruction, wide, ",")
 
 
-def write_tsv(stream: BinaryIO, reconstruction: Reconstruction) -> None:
+def write_tsv(stream: BinaryIO, reconstruction: Reconstruction, wide: bool = False) -> None:
     """The table as `write_csv` has it, with tabs."""
-    _write_delimited(stream, reconstruction, "\t")
+    _write_delimited(stream, reconstruction, wide, "\t")
 
 
-def write_parquet(stream: BinaryIO, reconstruction: Reconstruction) -> None:
-    """The table as Parquet."""
-    table_frame(reconstruction).write_parquet(stream)
+def write_parquet(stream: BinaryIO, reconstruction: Reconstruction, wide: bool = False) -> None:
+    """The table as Parquet, one group of rows after the other."""
+    frames = _frames(reconstruction, wide)
+    first = next(frames)
+
+    def given(*_: Any) -> Iterator[pl.DataFrame]:
+        yield from chain([first], frames)
+
+    # Lightly compressed: the digits of estimates hardly compress, and what repeats does so at any level.
+    rows = register_io_source(given, schema=first.schema)
+    rows.sink_parquet(stream, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
 
 
-def _write_delimited(stream: BinaryIO, reconstruction: Reconstruction, separator: str) -> None:
-    for number, frame in enumerate(table_frames(reconstruction)):
+def _frames(reconstruction: Reconstruction, wide: bool) -> Iterator[pl.DataFrame]:
+    return wide_frames(reconstruction) if wide else table_frames(reconstruction)
+
+
+def _write_delimited(stream: BinaryIO, reconstruction: Reconstruction, wide: bool, separator: str) -> None:
+    for number, frame in enumerate(_frames(reconstruction, wide)):
         frame.write_csv(stream, separator=separator, include_header=number == 0)
 
 

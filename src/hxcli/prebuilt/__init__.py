@@ -17,6 +17,8 @@ MODELS = {
     "mean": "hxcli.prebuilt.mean:mean",
     "posterior": "hxcli.prebuilt.posterior:posterior",
 }
+# Models that take every trait by itself and draw no random numbers: their traits may be computed in chunks.
+TRAIT_BY_TRAIT = ("ancestral", "mean")
 
 
 def load(name: str) -> Callable[..., Reconstruction]:

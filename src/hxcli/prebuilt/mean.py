@@ -16,6 +16,7 @@ from hxcli.errors import OptionError
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.local_mean import local_means
 from hxcli.prebuilt.observed import observed_means
+from hxcli.prebuilt.placement import placed
 from hxcli.prebuilt.rate import Estimator, figures, prepare, sweep_up
 from hxcli.prebuilt.report import on_host, reconstruction
 from hxcli.reconstruction import Reconstruction
@@ -74,7 +75,7 @@ def mean(
         phylogeny.topology,
         {"length": phylogeny.lengths / units.length, "tips": there, "distance": np.zeros_like(there)},
     ).framed()
-    results = on_host(_mean(tree, reach, start, estimator == "REML"), phylogeny.topology.size)
+    results = on_host(_mean(tree, placed(reach), start, estimator == "REML"), phylogeny.topology.size)
     means, variances, effective, sigma2, log_likelihood, densities = results
     estimates, standard_errors = units.states(means, np.sqrt(variances))
     return reconstruction(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hxcli.engine.topology import BoolArray
 from hxcli.errors import ModelError, OptionError
@@ -27,7 +28,7 @@ def tip_likelihoods(phylogeny: Phylogeny, observations: Observations, tau2: Any 
     exact = exact_ones(observations, tau2)
     weight = np.where(there & ~exact, 1 / np.where(variance > 0, variance, 1.0), 0.0)
     nodes = observations.nodes
-    once = bool(np.all(nodes[1:] > nodes[:-1]))
+    once = _is_ascending(nodes)
 
     def total(per_observation: FloatArray) -> FloatArray:
         sums = np.zeros(shape)
@@ -55,11 +56,20 @@ def tip_likelihoods(phylogeny: Phylogeny, observations: Observations, tau2: Any 
 def observed_means(phylogeny: Phylogeny, observations: Observations) -> FloatArray:
     """(N, D) the observed value of every tip, the mean of its replicates; nan elsewhere."""
     shape = (phylogeny.topology.size, len(observations.traits))
+    if _is_ascending(observations.nodes):
+        means = np.full(shape, np.nan)
+        means[observations.nodes] = observations.values
+        return means
     sums, counts = np.zeros(shape), np.zeros(shape)
     there = ~np.isnan(observations.values)
     np.add.at(sums, observations.nodes, np.where(there, observations.values, 0.0))
     np.add.at(counts, observations.nodes, there)
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
+
+def _is_ascending(nodes: NDArray[np.intp]) -> bool:
+    """Whether no node has two observations."""
+    return bool(np.all(nodes[1:] > nodes[:-1]))
 
 
 def exact_ones(observations: Observations, tau2: Any = 0.0) -> BoolArray:

@@ -13,6 +13,7 @@ from hxcli.prebuilt.brownian import brownian_edges
 from hxcli.prebuilt.fit import degrees_of_freedom, log_likelihood_of, rate_with_error, rate_without_error
 from hxcli.prebuilt.gaussian import gaussian_tree, likelihoods, with_edges
 from hxcli.prebuilt.observed import exact_ones, refuse_bad_variance, refuse_contradictions, tip_likelihoods
+from hxcli.prebuilt.placement import placed, placed_traits
 from hxcli.prebuilt.units import Units, units_of
 from hxcli.traits import Observations
 
@@ -66,7 +67,8 @@ def prepare(phylogeny: Phylogeny, observations: Observations, tau2: float) -> Pr
     lengths = phylogeny.lengths / units.length
     tree = gaussian_tree(phylogeny.topology, brownian_edges(lengths), tip_likelihoods(phylogeny, seen, noise)).framed()
     with_errors = bool(tau2) or bool(np.any(observations.standard_errors))
-    return Prepared(tree, _crude_rate(phylogeny, seen, units.length) if with_errors else None, units)
+    start = placed_traits(_crude_rate(phylogeny, seen, units.length)) if with_errors else None
+    return Prepared(placed(tree), start, units)
 
 
 def sweep_up(tree: Tree, start: Any, restricted: bool) -> SweptUp:
