@@ -113,6 +113,13 @@ KINDS: dict[str, Kind] = {
         streamed=".svg",
         exclusive=False,
     ),
+    "report": Kind(
+        "--report",
+        {".html": "hxcli.report.page:write_report"},
+        lambda result: (result.reconstruction, result.record()),
+        streamed=".html",
+        exclusive=False,
+    ),
     # Last, because it says how long the writing of the others took.
     "record": Kind(
         "--out-json",

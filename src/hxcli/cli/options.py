@@ -211,6 +211,10 @@ class OutputChoices:
         str | None,
         typer.Option("--named-tree", metavar="FILE", help="Tree whose nodes have the table's names, for augur: .nwk."),
     ] = None
+    report: Annotated[
+        str | None,
+        typer.Option("--report", metavar="FILE", help="One page with summary, picture and table to share: .html."),
+    ] = None
 
     def named(self) -> dict[str, str | None]:
         """Kind of product -> its path, None where none is named."""
@@ -222,6 +226,7 @@ class OutputChoices:
             "auspice dataset": self.auspice,
             "node data": self.node_data,
             "named tree": self.named_tree,
+            "report": self.report,
         }
 
 

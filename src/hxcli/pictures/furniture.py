@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -15,6 +13,7 @@ from matplotlib.ticker import MaxNLocator
 from hxcli.pictures.canvas import INK, SMALL, SOFT, draw_lines, inner_axes, segments, write
 from hxcli.pictures.frames import Frame, Straight
 from hxcli.pictures.labels import shown
+from hxcli.pictures.layout import nice_length
 from hxcli.pictures.strokes import Scale
 
 # Points that each piece needs, text included.
@@ -34,12 +33,6 @@ def colour_bar(figure: Figure, left: float, bottom: float, scale: Scale, colours
         # Else viewers show gaps between the colours.
         bar.solids.set_edgecolor("face")
     axes.set_xlabel(shown(title), fontsize=SMALL + 1, labelpad=2, parse_math=False)
-
-
-def nice_length(longest: float) -> float:
-    """The largest of 1, 2 and 5 times a power of ten that is not above `longest`."""
-    power = 10.0 ** math.floor(math.log10(longest))
-    return max(step * power for step in (1, 2, 5) if step * power <= longest * (1 + 1e-9))
 
 
 def scale_bar(axes: Axes, frame: Frame, left: float, bottom: float) -> None:

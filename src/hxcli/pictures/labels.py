@@ -51,9 +51,14 @@ def label_note(tips: int) -> str:
     return f"{tips:,} tips: names are left out above {MOST_LABELLED}" if tips > MOST_LABELLED else ""
 
 
+def printable(text: str) -> str:
+    """Text whose control and direction marks are escapes, so that it can stand in any document and reads as it is."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 def shown(name: str, longest: int = LONGEST) -> str:
     """A name as text that can be drawn: control and direction marks as escapes, its end cut off where it is long."""
-    text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in name)
+    text = printable(name)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -71,6 +72,12 @@ def lay_out(phylogeny: Phylogeny) -> Layout:
     measured = bool(depths.max() > 0)
     rows, first, last = _rows(topology)
     return Layout(topology, depths if measured else topology.node_depths.astype(float), rows, first, last, measured)
+
+
+def nice_length(longest: float) -> float:
+    """The largest of 1, 2 and 5 times a power of ten that is not above `longest`."""
+    power = 10.0 ** math.floor(math.log10(longest))
+    return max(step * power for step in (1, 2, 5) if step * power <= longest * (1 + 1e-9))
 
 
 def _rows(topology: Topology) -> tuple[FloatArray, FloatArray, FloatArray]:

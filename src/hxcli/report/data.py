@@ -1,0 +1,77 @@
+"""The data of a report's table and hover: one list a column, in the order of the nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hxcli.formats.node_names import mrca_tips, node_names
+from hxcli.phylogeny import FloatArray
+from hxcli.pictures.labels import printable
+from hxcli.pictures.subject import interval_ends
+from hxcli.reconstruction import Reconstruction
+
+# Rows (nodes times traits) with which a page still opens fast.
+_MOST_ROWS = 60_000
+
+
+def traits_shown(reconstruction: Reconstruction) -> int:
+    """How many traits, from the first on, a page has room for; at least one where there is one."""
+    room = max(1, _MOST_ROWS // reconstruction.phylogeny.topology.size)
+    return min(len(reconstruction.traits), room)
+
+
+def report_names(reconstruction: Reconstruction) -> list[str]:
+    """(N,) the names that the table of results has too."""
+    return [printable(name) for name in node_names(reconstruction.phylogeny).to_list()]
+
+
+def page_data(reconstruction: Reconstruction, names: list[str], points: FloatArray) -> dict[str, Any]:
+    """Everything that the page's script needs.
+
+    Args:
+        reconstruction: N nodes.
+        names: (N,) of `report_names`.
+        points: (N, 2) places in the picture.
+    """
+    phylogeny = reconstruction.phylogeny
+    tip_a, tip_b = mrca_tips(phylogeny)
+    return {
+        "names": names,
+        "parents": phylogeny.topology.parents.tolist(),
+        "tip_a": tip_a.tolist(),
+        "tip_b": tip_b.tolist(),
+        "n_tips": phylogeny.tip_counts.tolist(),
+        "x": np.round(points[:, 0], 1).tolist(),
+        "y": np.round(points[:, 1], 1).tolist(),
+        "interval": interval_name(reconstruction),
+        "traits": [_trait(reconstruction, column) for column in range(traits_shown(reconstruction))],
+    }
+
+
+def interval_name(reconstruction: Reconstruction) -> str:
+    """Such as `95% CI`."""
+    return f"{100 * reconstruction.level:.10g}% {reconstruction.interval}"
+
+
+def _trait(reconstruction: Reconstruction, column: int) -> dict[str, Any]:
+    lower, upper = interval_ends(reconstruction)
+    further = {name: values for name, values in reconstruction.columns.items() if not name.startswith("hpd_")}
+    columns = {
+        "observed": reconstruction.observed,
+        "estimate": reconstruction.estimates,
+        "se": reconstruction.standard_errors,
+        "lower": lower,
+        "upper": upper,
+        **further,
+    }
+    return {
+        "name": printable(reconstruction.traits[column]),
+        "columns": {name: _numbers(values[:, column]) for name, values in columns.items()},
+    }
+
+
+def _numbers(values: FloatArray) -> list[float | None]:
+    """The figures in full, so that the page rounds them as the table does; null for what is not a number."""
+    return [value if there else None for value, there in zip(values.tolist(), np.isfinite(values), strict=True)]

@@ -1,0 +1,168 @@
+"""A run as one HTML page: summary, warnings, parameters, picture, table, diagnostics and the command to repeat it."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import shlex
+from collections.abc import Mapping
+from importlib import resources
+from typing import Any, BinaryIO
+
+from hxcli.pictures.layout import lay_out
+from hxcli.reconstruction import Reconstruction
+from hxcli.report.data import interval_name, page_data, report_names, traits_shown
+from hxcli.report.markup import any_value, definitions, embedded_json, number, rows, text, words
+from hxcli.report.tree_svg import sheet_for, tree_svg
+
+# What the page has a place for; whatever else a record holds is shown as diagnostics.
+_KNOWN_OF_RECORD = {
+    "version", "libraries", "command", "command_line", "inputs", "options", "device", "precision", "threads", "seed",
+    "results", "notes", "timings",
+}  # fmt: skip
+_KNOWN_OF_RESULT = {"tree_name", "method", "interval", "tips", "traits", "warnings"}
+_KNOWN_OF_TRAIT = {"name", "tips_used", "tips_missing", "standard_errors_from", "root", "parameters"}
+
+# Tips of a picture that is shown at once; a larger one scrolls inside its frame.
+_MOST_AT_ONCE = 60
+
+
+def write_report(stream: BinaryIO, reconstruction: Reconstruction, record: Mapping[str, Any]) -> None:
+    """Writes the page; the same bytes for the same run, because it leaves out how long the run took."""
+    stream.write(report_page(reconstruction, record).encode())
+
+
+def report_page(reconstruction: Reconstruction, record: Mapping[str, Any]) -> str:
+    """The page as text."""
+    files = resources.files("hxcli.report")
+    style, script = (files.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    sheet, names = sheet_for(lay_out(reconstruction.phylogeny)), report_names(reconstruction)
+    shown = traits_shown(reconstruction)
+    estimates = [(name, reconstruction.estimates[:, i]) for i, name in enumerate(reconstruction.traits[:shown])]
+    data = embedded_json(page_data(reconstruction, names, sheet.points()))
+    result = record["results"][0]
+    title = f"{os.path.basename(record['inputs']['tree']['file'])}: hx {record['command']}"
+    sections = [
+        _summary(reconstruction, record, result),
+        _warnings(reconstruction, record, result, shown),
+        _parameters(result),
+        _picture(reconstruction, tree_svg(sheet, names, estimates), shown),
+        _TABLE,
+        _diagnostics(record, result),
+        _repeat(record),
+    ]
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        f'<meta http-equiv="Content-Security-Policy" content="{text(policy)}">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light">'
+        f'<link rel="icon" href="data:,"><title>{text(title)}</title><style>{style}</style></head><body>'
+        f"<header><h1>{text(title)}</h1><p>{text(reconstruction.method)}</p></header><main>{''.join(sections)}</main>"
+        f"<footer>Written by hx {text(record['version'])}.</footer>"
+        f'<script type="application/json" id="data">{data}</script><script>{script}</script></body></html>\n'
+    )
+
+
+def _hash(content: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+
+def _section(title: str, body: str, name: str) -> str:
+    return f'<section id="{name}"><h2>{text(title)}</h2>{body}</section>'
+
+
+def _summary(reconstruction: Reconstruction, record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    tree, table = record["inputs"]["tree"], record["inputs"]["traits"]
+    tips = result["tips"]
+    pairs = [
+        ("tree", f"{text(tree['file'])}<br><small>{text(tree['format'])}, {tree['tips']:,} tips, "
+                 f"{tree['nodes']:,} nodes, tree {tree['tree_index']} of {tree['trees']}</small>"),
+        ("traits", f"{text(table['file'])}<br><small>{table['rows']:,} rows, traits: {len(table['columns'])}</small>"),
+        ("tips with data", f"{tips['with_data']:,} of {tree['tips']:,}"),
+        ("rows left out", f"{tips['rows_dropped']:,}"),
+        ("interval", text(interval_name(reconstruction))),
+        ("seed", text(record["seed"])) if record["seed"] is not None else ("precision", f"{record['precision']} bits"),
+    ]  # fmt: skip
+    return _section("Summary", definitions(pairs), "summary")
+
+
+def _warnings(reconstruction: Reconstruction, record: Mapping[str, Any], result: Mapping[str, Any], shown: int) -> str:
+    said = [*result["warnings"], *record["notes"]]
+    if shown < len(reconstruction.traits):
+        said.append(f"this page shows the first {shown} of {len(reconstruction.traits):,} traits in picture and table")
+    if not said:
+        return ""
+    items = "".join(f"<li>{text(sentence)}</li>" for sentence in dict.fromkeys(said))
+    return _section("Warnings and notes", f"<ul>{items}</ul>", "warnings")
+
+
+def _parameters(result: Mapping[str, Any]) -> str:
+    traits = result["traits"]
+    keys = dict.fromkeys(key for trait in traits for key in trait["parameters"] if not key.startswith("root"))
+    body = []
+    for trait in traits:
+        root, parameters = trait["root"], trait["parameters"]
+        ends = f" [{number(root['lower'])}, {number(root['upper'])}]" if root["lower"] is not None else ""
+        body.append(
+            [f"<b>{text(trait['name'])}</b>", f"{number(root['estimate'])}{ends}"]
+            + [_parameter(parameters.get(key)) for key in keys]
+            + [f"{trait['tips_used']:,}", f"{trait['tips_missing']:,}"]
+        )
+    table = rows(["trait", "root", *map(words, keys), "tips", "missing"], body)
+    return _section("Parameters", table, "parameters")
+
+
+def _parameter(figure: Mapping[str, Any] | None) -> str:
+    return "" if figure is None else f"{number(figure['value'])}<br><small>{text(figure['how'])}</small>"
+
+
+def _picture(reconstruction: Reconstruction, svg: str, shown: int) -> str:
+    options = "".join(
+        f'<option value="{i}">{text(name)}</option>' for i, name in enumerate(reconstruction.traits[:shown])
+    )
+    hidden = "" if shown > 1 else " hidden"
+    tall = " tall" if len(reconstruction.phylogeny.tips) > _MOST_AT_ONCE else ""
+    choice = f'<p class="controls"{hidden}><label>Trait <select id="trait">{options}</select></label></p>'
+    body = f'{choice}<div class="picture{tall}" tabindex="0">{svg}</div><div id="tip" role="status" hidden></div>'
+    return _section("Picture", body, "picture")
+
+
+def _diagnostics(record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    parts = {key: record[key] for key in record if key not in _KNOWN_OF_RECORD}
+    parts |= {key: result[key] for key in result if key not in _KNOWN_OF_RESULT}
+    for trait in result["traits"]:
+        if further := {key: trait[key] for key in trait if key not in _KNOWN_OF_TRAIT}:
+            parts[trait["name"]] = further
+    parts = {key: value for key, value in parts.items() if value not in ({}, [], None)}
+    if not parts:
+        return ""
+    return _section("Diagnostics", any_value(parts), "diagnostics")
+
+
+def _repeat(record: Mapping[str, Any]) -> str:
+    tree, table = record["inputs"]["tree"], record["inputs"]["traits"]
+    pairs = [
+        ("command", f"<pre>{text(shlex.join(record['command_line']))}</pre>"),
+        (f"sha256 of {tree['file']}", f"<code>{text(tree['sha256'])}</code>"),
+        (f"sha256 of {table['file']}", f"<code>{text(table['sha256'])}</code>"),
+        ("versions", text(", ".join(f"{name} {version}" for name, version in
+                                    {"hx": record["version"], **record["libraries"]}.items()))),
+        ("device", text(record["device"])),
+    ]  # fmt: skip
+    return _section("Do it again", definitions(pairs), "repeat")
+
+
+_TABLE = _section(
+    "Table",
+    '<noscript><p>The table needs scripts; the file of results has the same rows.</p></noscript><div class="controls">'
+    '<label>Filter <input id="filter" type="search" placeholder="name of a node or tip" autocomplete="off"></label>'
+    '<label>Show <select id="which"><option value="all">all nodes</option><option value="inner">ancestors</option>'
+    '<option value="tips">tips</option></select></label></div><div class="wide"><table id="table"><thead></thead>'
+    '<tbody></tbody></table></div><p class="controls"><button id="back" type="button">Back</button>'
+    '<button id="next" type="button">Next</button> <span id="shown" role="status"></span></p>',
+    "nodes",
+)
