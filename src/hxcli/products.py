@@ -81,6 +81,18 @@ KINDS: dict[str, Kind] = {
         default=".nex",
         streamed=".nex",
     ),
+    "parameter table": Kind(
+        "--out-params",
+        {
+            ".csv": "hxcli.formats.plain_table:write_csv",
+            ".tsv": "hxcli.formats.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.plain_table:write_parquet",
+        },
+        lambda result: (result.reconstruction.tables["parameter table"],),
+        default=".params.csv",
+        streamed=".csv",
+        commands=("posterior",),
+    ),
     "named tree": Kind(
         "--named-tree",
         {".nwk": "hxcli.formats.newick:write_named_newick"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from hxcli.phylogeny import FloatArray, Phylogeny
 
@@ -37,6 +38,8 @@ class Reconstruction:
         parameters: Trait -> name -> figure: `sigma2`, `tau2`, `log_likelihood`, `root`, ...
         tips_used: (D,) number of tips with an observation of the trait.
         columns: Further (N, D) columns of the table by name, such as `n_effective`.
+        tables: Further tables by kind of product, each as column name -> values of one length.
+        details: Trait -> what else the run record says of it, as JSON values.
         method: What was computed, in words for the summary and the run record.
         warnings: What the user should know, a sentence each.
     """
@@ -55,3 +58,12 @@ class Reconstruction:
     method: str
     columns: Mapping[str, FloatArray] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def ends(self) -> tuple[FloatArray, FloatArray]:
+        """Both (N, D): the ends of the interval that `interval` names, `HPD` if the posterior has it of its own."""
+        if self.interval == "HPD" and "hpd_lower" in self.columns:
+            return self.columns["hpd_lower"], self.columns["hpd_upper"]
+        return self.lower, self.upper

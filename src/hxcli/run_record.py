@@ -135,11 +135,17 @@ def _trait(reconstruction: Reconstruction, column: int, error_column: str | None
             "se": _number(reconstruction.standard_errors[0, column]),
             "lower": _number(reconstruction.lower[0, column]),
             "upper": _number(reconstruction.upper[0, column]),
+            **{
+                key: _number(reconstruction.columns[key][0, column])
+                for key in ("hpd_lower", "hpd_upper")
+                if key in reconstruction.columns
+            },
         },
         "parameters": {
             key: {"value": _number(parameter.value), "how": parameter.how}
             for key, parameter in reconstruction.parameters[name].items()
         },
+        **_plain(dict(reconstruction.details.get(name, {}))),
     }
 
 

@@ -12,7 +12,7 @@ import pytest
 from hxcli import __version__
 
 FILES = ("tree.nwk", "traits.csv")
-COMMANDS = {"ancestral": (), "mean": (), "posterior": ("--sigma2", "0.5")}
+COMMANDS = {"ancestral": (), "mean": (), "posterior": ("--sigma2", "0.5", "--no-noise")}
 
 
 def rows_of(text: str) -> list[dict[str, str]]:
@@ -23,12 +23,13 @@ def rows_of(text: str) -> list[dict[str, str]]:
 def test_writes_table_tree_and_record_beside_each_other(hx, here, command, options):
     done = hx(command, *FILES, *options)
     assert (done.code, done.out) == (0, "")
-    written = [f"tree.{command}{extension}" for extension in (".csv", ".nex", ".json")]
+    extensions = [".csv", ".nex", *[".params.csv"] * (command == "posterior"), ".json"]
+    written = [f"tree.{command}{extension}" for extension in extensions]
     assert done.err.splitlines()[-1] == f"wrote {', '.join(written)}"
     assert sorted(path.name for path in here.iterdir()) == sorted([*FILES, *written])
     rows = rows_of((here / written[0]).read_text())
     assert len(rows) == 2 * 7
-    record = json.loads((here / written[2]).read_text())
+    record = json.loads((here / written[-1]).read_text())
     root = record["results"][0]["traits"][0]["root"]
     first = next(row for row in rows if not row["parent"] and row["trait"] == "mass")
     assert float(first["estimate"]) == root["estimate"]
@@ -190,7 +191,9 @@ def test_the_record_names_the_column_of_standard_errors(hx, here):
 
 
 def test_a_run_on_an_annotated_tree_replaces_what_it_says_of_the_trait(hx, here):
-    assert hx("posterior", *FILES, "--sigma2", "0.5", "--out-tree", "old.nex", "--column", "mass").code == 0
+    assert (
+        hx("posterior", *FILES, "--sigma2", "0.5", "--no-noise", "--out-tree", "old.nex", "--column", "mass").code == 0
+    )
     again = ("ancestral", "old.nex", "traits.csv", "--column", "mass")
     done = hx(*again, "--level", "0.9", "-o", "new")
     note = "annotations 'mass', 'mass_95%_HPD', 'mass_se' of the tree are replaced by those of trait 'mass'"

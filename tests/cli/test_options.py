@@ -31,10 +31,18 @@ REFUSED = {
     ),
     "prior": (
         ["posterior", *FILES, "--sigma2", "1", "--root", "normal:1"],
-        "Invalid value for '--root': 'normal:1' is not a prior (write flat, or normal:MEAN,VARIANCE such as "
+        "Invalid value for '--root': 'normal:1' is not a prior (write flat, fixed:STATE, or normal:MEAN,VARIANCE such as "
         "normal:0,100) (see hx posterior --help)",
     ),
-    "no rate": (["posterior", *FILES], "Missing option '--sigma2' (see hx posterior --help)"),
+    "noise and none": (
+        ["posterior", *FILES, "--no-noise", "--tau2", "1"],
+        "Invalid value: --no-noise says that there is no observation variance (leave it or the other out) (see hx "
+        "posterior --help)",
+    ),
+    "a prior of what is given": (
+        ["posterior", *FILES, "--tau2", "1", "--prior-tau2", "halfnormal(1)"],
+        "tau2 is given, so it has no prior (leave one of the two out)",
+    ),
     "device": (
         ["ancestral", *FILES, "--device", "abacus"],
         "--device abacus: no such kind of device (use cpu, gpu, gpu:1, tpu or all)",

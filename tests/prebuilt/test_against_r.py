@@ -109,7 +109,7 @@ def test_posterior_with_missing_tips_and_known_errors(reference: Callable[[str],
         else:
             errors[i] = np.sqrt(float(row["tau2"]))
     noisy = Observations(observations.nodes, values, errors, observations.traits)
-    found = posterior(phylogeny, noisy, sigma2=float(marginal["sigma2"]))
+    found = posterior(phylogeny, noisy, sigma2=float(marginal["sigma2"]), tau2=0.0)
     figures = found.parameters[PRIMARY[name]]
     assert figures["log_likelihood"].value == pytest.approx(float(marginal["log_marginal"]), rel=1e-9, abs=1e-9)
     nodes, expected = column(phylogeny, table, "post_mean")

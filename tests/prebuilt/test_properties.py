@@ -243,6 +243,10 @@ def test_effective_number_of_tips() -> None:
         ({"sigma2": 1.0, "tau2": -1.0}, "tau2 must be 0 or a positive number, got -1"),
         ({"sigma2": 1.0, "root_mean": 1.0}, "a normal root needs a mean and a variance"),
         ({"sigma2": 1.0, "root_mean": 1.0, "root_variance": 0.0}, "positive variance, got 1, 0"),
+        ({"root_mean": 1.0, "root_variance": 1.0, "root_state": 1.0}, "either a state, a finite number, or a prior"),
+        ({"sigma2": 1.0, "prior_sigma2": "halfnormal(1)"}, "sigma2 is given, so it has no prior"),
+        ({"prior_tau2": "normal(0,1)"}, r"'normal\(0,1\)' is not a prior"),
+        ({"level": 0.9999999999}, "too close to 1"),
     ],
 )
 def test_variances_that_make_no_sense_are_refused(options: dict[str, float], message: str) -> None:
@@ -292,7 +296,9 @@ def test_single_precision_keeps_small_differences_of_large_values() -> None:
     assert single.parameters["x0"]["sigma2"].value == pytest.approx(double.parameters["x0"]["sigma2"].value, rel=1e-5)
 
 
-@pytest.mark.parametrize("options", [{"sigma2": 1e-320}, {"sigma2": 1e308}, {"sigma2": 1.0, "tau2": 1e300}])
+@pytest.mark.parametrize(
+    "options", [{"sigma2": 1e-320, "tau2": 0.0}, {"sigma2": 1e308, "tau2": 0.0}, {"sigma2": 1.0, "tau2": 1e300}]
+)
 def test_variances_out_of_proportion_are_refused(options: dict[str, float]) -> None:
     tree = phylogeny([0, 0, 0], [0, 1, 1])
     with pytest.raises(ModelError, match="is out of all proportion to trait 'x0'"):

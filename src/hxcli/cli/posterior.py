@@ -1,4 +1,4 @@
-"""`hx posterior`: exact Gaussian posterior of all nodes."""
+"""`hx posterior`: Bayesian posterior of all nodes and of the parameters."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from hxcli.cli.options import (
     Plot,
     TableChoices,
     TalkChoices,
-    Tau2,
     TraitsArgument,
     TreeArgument,
     parse_non_negative,
@@ -27,24 +26,86 @@ from hxcli.cli.options import (
 
 @dataclass(frozen=True)
 class RootPrior:
-    """Prior of the root's state: normal with `mean` and `variance`, or flat where both are None."""
+    """What is known of the root's state: a normal prior, the state itself, or, where all are None, nothing."""
 
     mean: float | None = None
     variance: float | None = None
+    state: float | None = None
 
     def __str__(self) -> str:
+        if self.state is not None:
+            return f"fixed:{self.state!r}"
         return "flat" if self.variance is None else f"normal:{self.mean!r},{self.variance!r}"
 
 
 def parse_root(text: str | RootPrior) -> RootPrior:
-    """Reads `flat` or `normal:MEAN,VARIANCE`."""
+    """Reads `flat`, `normal:MEAN,VARIANCE` or `fixed:STATE`."""
     if isinstance(text, RootPrior) or text == "flat":
         return text if isinstance(text, RootPrior) else RootPrior()
     kind, _, numbers = text.partition(":")
     mean, comma, variance = numbers.partition(",")
+    if kind == "fixed" and numbers and not comma:
+        return RootPrior(state=parse_number(numbers))
     if kind != "normal" or not comma:
-        raise typer.BadParameter(f"{text!r} is not a prior (write flat, or normal:MEAN,VARIANCE such as normal:0,100)")
+        written = "flat, fixed:STATE, or normal:MEAN,VARIANCE such as normal:0,100"
+        raise typer.BadParameter(f"{text!r} is not a prior (write {written})")
     return RootPrior(parse_number(mean), parse_non_negative(variance))
+
+
+def parse_prior_text(text: str) -> str:
+    """A prior of a variance, checked and left as it is."""
+    from hxcli.prebuilt.priors import parse_prior
+
+    parse_prior(text)
+    return text
+
+
+@dataclass(frozen=True)
+class PriorChoices:
+    """What is given, and what has a prior."""
+
+    sigma2: Annotated[
+        float | None,
+        typer.Option(
+            "--sigma2",
+            parser=parse_non_negative,
+            metavar="V",
+            help="Rate, in squared trait units per unit edge length. [default: unknown, see --prior-sigma2]",
+        ),
+    ] = None
+    tau2: Annotated[
+        float | None,
+        typer.Option(
+            "--tau2",
+            parser=parse_non_negative,
+            metavar="V",
+            help="Observation variance, in squared trait units. [default: unknown, see --prior-tau2]",
+        ),
+    ] = None
+    no_noise: Annotated[bool, typer.Option("--no-noise", help="No observation variance: --tau2 0.")] = False
+    prior_sigma2: Annotated[
+        str | None,
+        typer.Option(
+            "--prior-sigma2",
+            parser=parse_prior_text,
+            metavar="PRIOR",
+            help="lognormal(m,s) halfnormal(s) halfcauchy(s) invgamma(a,b) uniform(low,high), of the variance "
+            "itself. [default: a wide lognormal scaled to the data]",
+        ),
+    ] = None
+    prior_tau2: Annotated[
+        str | None,
+        typer.Option("--prior-tau2", parser=parse_prior_text, metavar="PRIOR", help="Likewise, of --tau2."),
+    ] = None
+    root: Annotated[
+        RootPrior,
+        typer.Option(
+            "--root",
+            parser=parse_root,
+            metavar="PRIOR",
+            help="flat, normal:MEAN,VARIANCE or fixed:STATE for the root's state.",
+        ),
+    ] = RootPrior()
 
 
 @with_groups
@@ -52,38 +113,29 @@ def posterior(
     tree: TreeArgument,
     traits: TraitsArgument,
     *,
-    sigma2: Annotated[
-        float,
-        typer.Option(
-            "--sigma2",
-            parser=parse_non_negative,
-            metavar="V",
-            help="Rate of Brownian motion, in squared trait units per unit edge length.",
-        ),
-    ],
-    tau2: Tau2 = 0.0,
-    root: Annotated[
-        RootPrior,
-        typer.Option(
-            "--root", parser=parse_root, metavar="PRIOR", help="flat, or normal:MEAN,VARIANCE for the root's state."
-        ),
-    ] = RootPrior(),
+    priors: PriorChoices,
     level: Level = 0.95,
     plot: Plot = None,
+    out_params: Annotated[
+        str | None, typer.Option("--out-params", metavar="FILE", help="Table of the parameters: .csv .tsv .parquet.")
+    ] = None,
     outputs: OutputChoices,
     reading: TableChoices,
     lengths: LengthChoices,
     machine: MachineChoices,
     talk: TalkChoices,
 ) -> None:
-    """Bayesian posterior of all nodes for given variances.
+    """Bayesian posterior of all nodes, of the rate and of the observation variance.
 
-    Exact: no sampling. The interval is the region of highest posterior density.
+    No sampling: the variances are integrated out, with an error bound that is measured and stated. The interval in
+    trees is the shortest one (highest posterior density); the table has the equal-tailed one too.
 
     \b
     Example:
-      hx posterior data/primates.nwk data/primates.csv --sigma2 0.02 --root normal:7,4
+      hx posterior data/primates.nwk data/primates.csv -o results/primates
     """
+    if priors.no_noise and (priors.tau2 or priors.prior_tau2):
+        raise typer.BadParameter("--no-noise says that there is no observation variance (leave it or the other out)")
     analyse(
         "posterior",
         tree,
@@ -93,10 +145,13 @@ def posterior(
         outputs,
         machine,
         talk,
-        named={"picture": plot},
-        sigma2=sigma2,
-        tau2=tau2,
-        root_mean=root.mean,
-        root_variance=root.variance,
+        named={"picture": plot, "parameter table": out_params},
+        sigma2=priors.sigma2,
+        tau2=0.0 if priors.no_noise else priors.tau2,
+        prior_sigma2=priors.prior_sigma2,
+        prior_tau2=priors.prior_tau2,
+        root_mean=priors.root.mean,
+        root_variance=priors.root.variance,
+        root_state=priors.root.state,
         level=level,
     )

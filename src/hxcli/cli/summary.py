@@ -35,7 +35,7 @@ def headline(reconstruction: Reconstruction) -> str:
     phylogeny = reconstruction.phylogeny
     tips, nodes = len(phylogeny.tips), phylogeny.topology.size
     parts = [reconstruction.method, f"{tips} tip{'s' * (tips > 1)}, {nodes} node{'s' * (nodes > 1)}"]
-    if any(upper == upper for upper in reconstruction.upper[0]):
+    if any(upper == upper for upper in reconstruction.ends[1][0]):
         parts.append(f"{reconstruction.level:.15g} {reconstruction.interval} in brackets")
     return "; ".join(parts)
 
@@ -75,9 +75,7 @@ def _title(name: str, hows: set[str]) -> str:
 
 
 def _root(reconstruction: Reconstruction, column: int) -> str:
-    estimate, lower, upper = (
-        array[0, column] for array in (reconstruction.estimates, reconstruction.lower, reconstruction.upper)
-    )
+    estimate, lower, upper = (array[0, column] for array in (reconstruction.estimates, *reconstruction.ends))
     return f"{estimate:.6g}" if lower != lower else f"{estimate:.6g} [{lower:.6g}, {upper:.6g}]"
 
 

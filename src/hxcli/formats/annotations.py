@@ -84,7 +84,7 @@ class TraitTexts:
 
 def trait_texts(reconstruction: Reconstruction) -> Iterator[TraitTexts]:
     """The numbers of every trait as text."""
-    arrays = (reconstruction.estimates, reconstruction.lower, reconstruction.upper)
+    arrays = (reconstruction.estimates, *reconstruction.ends)
     for column in range(len(reconstruction.traits)):
         yield TraitTexts(*(number_texts(array[:, column]) for array in arrays))
 

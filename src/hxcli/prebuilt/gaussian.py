@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -25,6 +26,7 @@ from hxcli.engine.tree import Tree
 EDGE = ("scale", "shift", "variance")
 LIKELIHOOD = ("count", "known", "log_det", "mean", "precision", "quadratic")
 STATE = ("state", "state_variance")
+SLOPE = ("slope",)
 
 
 @up(reads=(), reads_children=(*EDGE, *LIKELIHOOD), writes=LIKELIHOOD)
@@ -75,13 +77,33 @@ def _over_edge(child: Any) -> dict[str, Any]:
 @down(reads=(*EDGE, "known", "mean", "precision"), reads_parent=STATE, writes=STATE)
 def states(node: Any, parent: Any, params: Any) -> dict[str, Any]:
     """Mean and variance of a node given all observations; seed `state` and `state_variance` at the root."""
-    # How much of the node's own expectation comes from its parent.
-    pull = jnp.where(node.known > 0, 0, 1 / (1 + node.precision * node.variance))
+    pull = _pull(node)
     from_parent = node.scale * parent.state + node.shift
     return {
         "state": pull * from_parent + (1 - pull) * node.mean,
         "state_variance": pull * node.variance + (pull * node.scale) ** 2 * parent.state_variance,
     }
+
+
+@down(reads=(*EDGE, "known", "mean", "precision"), reads_parent=(*STATE, *SLOPE), writes=(*STATE, *SLOPE))
+def states_given_root(node: Any, parent: Any, params: Any) -> dict[str, Any]:
+    """As `states`, and `slope`, how much the mean moves with the root's state; seed `slope` with 1 at the root."""
+    found = states.function(node, parent, params)
+    return {**found, "slope": _pull(node) * node.scale * parent.slope}
+
+
+@down(reads=(*EDGE, "known", "mean", "precision"), reads_parent=("state",), writes=("state",))
+def drawn_states(node: Any, parent: Any, params: Any) -> dict[str, Any]:
+    """One joint draw of all nodes given all observations; seed `state` at the root with a draw, and give a key."""
+    pull = _pull(node)
+    mean = pull * (node.scale * parent.state + node.shift) + (1 - pull) * node.mean
+    noise = jax.random.normal(node.key, mean.shape, mean.dtype)
+    return {"state": mean + jnp.sqrt(pull * node.variance) * noise}
+
+
+def _pull(node: Any) -> Any:
+    """How much of the node's own expectation comes from its parent."""
+    return jnp.where(node.known > 0, 0, 1 / (1 + node.precision * node.variance))
 
 
 def gaussian_tree(topology: Any, edges: dict[str, Any], tips: dict[str, Any]) -> Tree:
@@ -93,7 +115,7 @@ def gaussian_tree(topology: Any, edges: dict[str, Any], tips: dict[str, Any]) ->
         tips: The fields of `LIKELIHOOD`, each `(N, D)`; of meaning at the tips only.
     """
     data = {**edges, **tips}
-    blank = np.zeros_like(data["mean"])
+    blank = np.zeros(data["mean"].shape, data["mean"].dtype)
     return Tree.from_data(topology, {**data, "state": blank, "state_variance": blank})
 
 

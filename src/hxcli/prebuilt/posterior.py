@@ -1,111 +1,116 @@
-"""Bayesian posterior of all nodes for given variances: exact, because everything is Gaussian."""
+"""Bayesian posterior of all nodes, of the rate and of the observation variance, by quadrature."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
+import jax.numpy as jnp
 import numpy as np
 
-from hxcli.engine.tree import Tree
-from hxcli.errors import OptionError
+from hxcli.errors import ModelError, OptionError
 from hxcli.phylogeny import Phylogeny
-from hxcli.prebuilt.brownian import brownian_edges
-from hxcli.prebuilt.fit import degrees_of_freedom
-from hxcli.prebuilt.gaussian import (
-    gaussian_tree,
-    likelihoods,
-    log_marginal_flat,
-    log_marginal_normal,
-    root_given_flat,
-    root_given_normal,
-    smooth,
-)
-from hxcli.prebuilt.observed import exact_ones, refuse_bad_variance, refuse_contradictions, tip_likelihoods
-from hxcli.prebuilt.report import on_host, reconstruction
-from hxcli.prebuilt.units import units_of
+from hxcli.prebuilt.ask import Options, ask
+from hxcli.prebuilt.integrated import figures_of, parameter_figures
+from hxcli.prebuilt.mixture import NodeFigures, quantiles
+from hxcli.prebuilt.observed import exact_ones, refuse_contradictions
+from hxcli.prebuilt.plane import plane_of
+from hxcli.prebuilt.posterior_report import PROBABILITIES, Figures, Solved, report
+from hxcli.prebuilt.quadrature import integrate
+from hxcli.prebuilt.units import Units, units_of
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
+
+# Largest error wanted, relative to standard deviations, in double and single precision; and what the user is told of.
+_TOLERANCE, _ROUGH_TOLERANCE, _TOLD = 1e-5, 1e-3, 1e-4
+# Tails thinner than this have no digits left.
+_THINNEST_TAIL = 1e-9
 
 
 def posterior(
     phylogeny: Phylogeny,
     observations: Observations,
     *,
-    sigma2: float,
-    tau2: float = 0.0,
-    root_mean: float | None = None,
-    root_variance: float | None = None,
     level: float = 0.95,
+    **options: Any,
 ) -> Reconstruction:
-    """Posterior mean and standard deviation of all nodes, and the log marginal likelihood.
+    """Posterior of all nodes and of the parameters, and the log evidence.
+
+    With both variances given the posterior is normal and exact; else they are integrated out. Every trait is
+    analysed on its own.
 
     Args:
         phylogeny: Tree with N nodes and edge lengths that are neither missing nor negative.
         observations: M observations of D traits.
-        sigma2: Brownian rate, trait^2 per unit of edge length.
-        tau2: Observation variance, trait^2, added to the known standard errors' squares.
-        root_mean, root_variance: Normal prior of the root; both None for a flat one.
-        level: Probability of the interval, which is equal-tailed and highest-density at once.
+        level: Probability of the intervals: equal-tailed (`lower`, `upper`) and of highest density.
+        options: Fields of `ask.Options`.
 
     Raises:
-        OptionError: A variance that is not positive or not finite, or half a prior.
-        ModelError: Error-free observations that contradict each other.
+        OptionError: Options that contradict each other, or a prior that is none.
+        ModelError: Error-free observations that contradict each other or a given root, or priors with which the
+            posterior has no finite integral.
     """
-    _refuse_bad_variances(sigma2, tau2, root_mean, root_variance)
-    refuse_contradictions(phylogeny, observations, exact_ones(observations, tau2))
-    units = units_of(phylogeny, observations)
-    tips = tip_likelihoods(phylogeny, units.observations(observations), units.variance(tau2, "tau2"))
-    edges = brownian_edges(phylogeny.lengths / units.length, units.rate(sigma2, "sigma2"))
-    tree = gaussian_tree(phylogeny.topology, edges, tips).framed()
-    prior, root = None, "flat root"
-    if root_mean is not None and root_variance is not None:
-        centre = (root_mean - units.location) / units.scale
-        prior = (centre, units.variance(root_variance, "the root's variance"))
-        root = f"root N({root_mean:g}, {root_variance:g})"
-    found = on_host(_posterior(tree, prior), phylogeny.topology.size)
-    means, deviations = units.states(found[0], np.sqrt(found[1]))
-    return reconstruction(
-        phylogeny,
-        observations,
-        means,
-        deviations,
-        level=level,
-        interval="HPD",
-        parameters={
-            "sigma2": (sigma2, "given"),
-            "tau2": (tau2, "given"),
-            "log_likelihood": (units.log_likelihoods(found[2], found[3]), f"log marginal likelihood, {root}"),
-        },
-        root_how=("posterior mean", "posterior standard deviation"),
-        method=f"Brownian motion, posterior of all nodes for given variances, {root}",
+    wanted = Options(**options)
+    wanted.refuse_nonsense()
+    if (1 - level) / 2 < _THINNEST_TAIL:
+        raise OptionError(f"the level {level!r} is too close to 1 (at most 0.99999999)")
+    refuse_contradictions(
+        phylogeny, observations, exact_ones(observations, 1.0 if wanted.tau2 is None else wanted.tau2)
     )
+    units = units_of(phylogeny, observations)
+    seen = units.observations(observations)
+    count = len(observations.traits)
+    solved = [_solve(phylogeny, seen, units, trait, wanted, level) for trait in range(count)]
+    return report(phylogeny, observations, units, solved, wanted, level, {})
 
 
-@jax.jit
-def _posterior(tree: Tree, prior: tuple[Any, Any] | None) -> tuple[Any, ...]:
-    """Means and variances (N, D), log marginal likelihood and the number of densities it is made of (D,)."""
-    swept = likelihoods(tree)
-    if prior is None:
-        root, log_marginal = root_given_flat(swept), log_marginal_flat(swept)
-        densities = degrees_of_freedom(swept, restricted=True)
-    else:
-        root, log_marginal = root_given_normal(swept, *prior), log_marginal_normal(swept, *prior)
-        densities = swept["count"][0] + swept["known"][0]
-    return *smooth(swept, *root), log_marginal, densities
-
-
-def _refuse_bad_variances(sigma2: float, tau2: float, root_mean: float | None, root_variance: float | None) -> None:
-    if not (np.isfinite(sigma2) and sigma2 > 0):
-        raise OptionError(f"sigma2 must be a positive number, got {sigma2:g}")
-    refuse_bad_variance("tau2", tau2)
-    if (root_mean is None) != (root_variance is None):
-        raise OptionError("a normal root needs a mean and a variance")
-    if (
-        root_mean is not None
-        and root_variance is not None
-        and not (np.isfinite(root_mean) and 0 < root_variance < np.inf)
-    ):
-        raise OptionError(
-            f"a normal root needs a finite mean and a positive variance, got {root_mean:g}, {root_variance:g}"
+def _solve(
+    phylogeny: Phylogeny, seen: Observations, units: Units, trait: int, options: Options, level: float
+) -> Solved | None:
+    """One trait; None where no tip has a value and the root is flat, so that there is no posterior."""
+    name = seen.traits[trait]
+    if np.isnan(seen.values[:, trait]).all() and options.root == "flat root":
+        return None
+    asked = ask(phylogeny, seen, units, trait, options)
+    question, plane = asked.question, plane_of(asked.question)
+    tolerance = _TOLERANCE if jnp.result_type(float) == jnp.float64 else _ROUGH_TOLERANCE
+    integral = integrate(plane, question.root, tolerance, name)
+    known, mean = (float(integral.cells.root[field][0]) for field in ("known", "mean"))
+    if options.root_state is not None and known and question.root is not None and mean != question.root[0]:
+        raise ModelError(
+            f"trait {name!r}: an observation without error says that the root's state is not {options.root_state:g} "
+            "(give another --root, or an observation variance)"
         )
+    nodes, mixture = figures_of(question, plane, integral, level, tolerance)
+    nodes = NodeFigures(*(value[: phylogeny.topology.size] for value in nodes))
+    probabilities = np.array(PROBABILITIES)
+    spread = float(nodes.deviation[0])
+    figures = {
+        "sigma2": parameter_figures(question, plane, integral, "sigma2", probabilities),
+        "tau2": parameter_figures(question, plane, integral, "tau2", probabilities),
+        "root": Figures(
+            float(nodes.mean[0]), spread if integral.moments else np.nan, quantiles(mixture, 0, probabilities)
+        ),
+    }
+    warnings = []
+    error = max(integral.error, float(nodes.error.max()))
+    if error > max(_TOLD, tolerance):
+        warnings.append(f"the two finest grids of the quadrature differ by {error:.1g} standard deviations")
+    if not integral.moments:
+        warnings.append("with these priors the variances have no finite variance themselves: standard errors are empty")
+    root = integral.cells.root
+    count, known = float(root["count"][0]), float(root["known"][0])
+    return Solved(
+        asked,
+        nodes,
+        figures,
+        integral.log_evidence,
+        count + known if question.root is not None else count - (1 - known),
+        integral.moments,
+        {
+            "method": "quadrature",
+            "error_bound": error,
+            "grid": [len(integral.first), len(integral.second)],
+            "components": len(mixture.components.weight),
+        },
+        tuple(warnings),
+    )

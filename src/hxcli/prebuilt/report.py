@@ -23,12 +23,17 @@ def reconstruction(
     *,
     level: float,
     interval: str,
-    parameters: Mapping[str, tuple[NDArray[Any] | float, str]],
+    parameters: Mapping[str, tuple[NDArray[Any] | float, str | Sequence[str]]],
     root_how: tuple[str, str],
     method: str,
     columns: Mapping[str, FloatArray] | None = None,
+    ends: tuple[FloatArray, FloatArray] | None = None,
+    shortest: tuple[FloatArray, FloatArray] | None = None,
+    tables: Mapping[str, Mapping[str, Any]] | None = None,
+    details: Mapping[str, Mapping[str, Any]] | None = None,
+    warnings: tuple[str, ...] = (),
 ) -> Reconstruction:
-    """Assembles the record of a run with normal intervals.
+    """Assembles the record of a run.
 
     Args:
         phylogeny: N nodes.
@@ -36,39 +41,53 @@ def reconstruction(
         estimates, standard_errors: (N, D).
         level: Probability of the interval.
         interval: `CI` or `HPD`.
-        parameters: Name -> values (D,) or (), and how they were obtained.
+        parameters: Name -> values (D,) or (), and how they were obtained, all alike or each.
         root_how: How the root's estimate and its standard error were obtained.
         method: In words.
         columns: Further (N, D) columns of the table.
+        ends: Both (N, D), of the intervals; None for normal ones.
+        shortest: Both (N, D), of the intervals of highest density, for the columns `hpd_lower` and `hpd_upper`.
+        tables, details: Of the reconstruction.
+        warnings: What else the user should know.
     """
     observed = observed_means(phylogeny, observations)
     used = tuple(int(n) for n in (~np.isnan(observed)).sum(0))
     # An observation without error comes back as it went in, whatever units the computation had.
-    estimates = np.where((standard_errors == 0) & ~np.isnan(observed), observed, estimates)
+    exact = (standard_errors == 0) & ~np.isnan(observed)
+    estimates = np.where(exact, observed, estimates)
     traits = observations.traits
-    by_trait = {name: (np.broadcast_to(values, len(traits)), how) for name, (values, how) in parameters.items()}
-    by_trait["root"] = (estimates[0], root_how[0])
-    by_trait["root_se"] = (standard_errors[0], root_how[1])
-    # The lower tail, which keeps its digits where 1 + level would round to 2.
-    half = -NormalDist().inv_cdf((1 - level) / 2) * standard_errors
+    roots = {"root": (estimates[0], root_how[0]), "root_se": (standard_errors[0], root_how[1])}
+    by_trait = {
+        name: (np.broadcast_to(values, len(traits)), [how] * len(traits) if isinstance(how, str) else how)
+        for name, (values, how) in {**parameters, **roots}.items()
+    }
+    if ends is None:
+        # The lower tail, which keeps its digits where 1 + level would round to 2.
+        half = -NormalDist().inv_cdf((1 - level) / 2) * standard_errors
+        ends = estimates - half, estimates + half
+    further = dict(columns or {})
+    if shortest is not None:
+        further |= zip(("hpd_lower", "hpd_upper"), (np.where(exact, observed, end) for end in shortest), strict=True)
     return Reconstruction(
         phylogeny=phylogeny,
         traits=traits,
         observed=observed,
         estimates=estimates,
         standard_errors=standard_errors,
-        lower=estimates - half,
-        upper=estimates + half,
+        lower=np.where(exact, observed, ends[0]),
+        upper=np.where(exact, observed, ends[1]),
         level=level,
         interval=interval,
         parameters={
-            trait: {name: Parameter(float(values[d]), how) for name, (values, how) in by_trait.items()}
+            trait: {name: Parameter(float(values[d]), hows[d]) for name, (values, hows) in by_trait.items()}
             for d, trait in enumerate(traits)
         },
         tips_used=used,
         method=method,
-        columns=columns or {},
-        warnings=_warnings(traits, used, by_trait.get("sigma2")),
+        columns=further,
+        tables=tables or {},
+        details=details or {},
+        warnings=(*_warnings(traits, used, by_trait.get("sigma2")), *warnings),
     )
 
 
@@ -78,7 +97,7 @@ def on_host(results: Sequence[Any], size: int) -> list[FloatArray]:
     return [array[:size] if array.ndim == 2 else array for array in arrays]
 
 
-def _warnings(traits: Sequence[str], used: Sequence[int], sigma2: tuple[Any, str] | None) -> tuple[str, ...]:
+def _warnings(traits: Sequence[str], used: Sequence[int], sigma2: tuple[Any, Any] | None) -> tuple[str, ...]:
     """A sentence for every trait whose rate or states the data do not determine."""
     said = []
     rates = np.ones(len(traits)) if sigma2 is None else sigma2[0]

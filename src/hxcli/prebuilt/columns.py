@@ -1,0 +1,191 @@
+"""Sweeps at many pairs of a rate and an observation variance at once: one column of every field for each pair."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.engine.tree import Tree
+from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.prebuilt.brownian import brownian_edges
+from hxcli.prebuilt.gaussian import LIKELIHOOD, drawn_states, gaussian_tree, likelihoods, states_given_root
+from hxcli.traits import Observations
+
+# Numbers in one field of the widest sweep: nodes times columns.
+_MOST_NUMBERS = 2**23
+_WIDTHS = (1, 16, 64)
+
+
+@dataclass(frozen=True, eq=False)
+class SeenTree:
+    """A tree and the observations of one trait, which no parameter has touched yet.
+
+    Attributes:
+        tree: Framed, with the fields `length` (N,) and, for every node and group of observations with the same
+            known standard error, (N, R): `number` of observations, their `value` (mean), `misfit` (sum of squares
+            around it) and `error2` (squared standard error).
+        size: N, without the padding.
+        exact: Whether no observation has a known standard error.
+    """
+
+    tree: Tree
+    size: int
+    exact: bool
+
+
+class Given(NamedTuple):
+    """All nodes given the observations and the root's state, for K columns.
+
+    Attributes:
+        root: What the observations say about the root: the fields of `LIKELIHOOD`, each (K,).
+        mean: (N, K) mean if the root's state is `root["mean"]`. N includes the padding, K may have more columns.
+        slope: (N, K) how much the mean moves with the root's state.
+        variance: (N, K).
+    """
+
+    root: dict[str, Any]
+    mean: Any
+    slope: Any
+    variance: Any
+
+
+def seen_tree(phylogeny: Phylogeny, observations: Observations, trait: int, unit: float) -> SeenTree:
+    """Places the observations of one trait on the tree; replicates with equal standard errors are one group.
+
+    Args:
+        phylogeny: N nodes.
+        observations: In the unit of computation.
+        trait: Which of their columns.
+        unit: Edge lengths are divided by it.
+    """
+    values, errors = observations.values[:, trait], observations.standard_errors[:, trait]
+    there = ~np.isnan(values)
+    nodes, values, error2 = observations.nodes[there], values[there], errors[there] ** 2
+    pairs, group = np.unique(np.stack([nodes, error2], 1), axis=0, return_inverse=True)
+    group = group.reshape(-1)
+    owners = pairs[:, 0].astype(np.intp)
+    slot = np.arange(len(owners)) - np.searchsorted(owners, owners)
+    number = np.bincount(group, minlength=len(pairs)).astype(float)
+    mean = np.bincount(group, values, len(pairs)) / np.maximum(number, 1)
+    misfit = np.bincount(group, (values - mean[group]) ** 2, len(pairs))
+    size = phylogeny.topology.size
+    fields = {}
+    for name, figures in {"number": number, "value": mean, "misfit": misfit, "error2": pairs[:, 1]}.items():
+        fields[name] = np.zeros((size, int(slot.max(initial=0)) + 1))
+        fields[name][owners, slot] = figures
+    tree = Tree.from_data(phylogeny.topology, {"length": phylogeny.lengths / unit, **fields}).framed()
+    return SeenTree(tree, size, not error2.any())
+
+
+def root_messages(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray) -> dict[str, FloatArray]:
+    """What the observations say about the root, the fields of `LIKELIHOOD`, at K pairs of parameters; each (K,)."""
+    parts = [_root_messages(seen.tree, *pair)[0] for pair in _chunks(seen, sigma2, tau2)]
+    return {name: np.concatenate([_host(part[name]) for part in parts])[: len(sigma2)] for name in LIKELIHOOD}
+
+
+def given_root(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray) -> Given:
+    """All nodes given the root's state, at K pairs of parameters."""
+    parts = [_given_root(seen.tree, *pair) for pair in _chunks(seen, sigma2, tau2)]
+    root = {name: np.concatenate([_host(part[0][name]) for part in parts])[: len(sigma2)] for name in LIKELIHOOD}
+    if len(parts) == 1:
+        return Given(root, *parts[0][1:])
+    return Given(root, *(jnp.concatenate(fields, 1) for fields in list(zip(*parts, strict=True))[1:]))
+
+
+def drawn(
+    seen: SeenTree,
+    sigma2: FloatArray,
+    tau2: FloatArray,
+    root: Callable[[dict[str, FloatArray]], FloatArray],
+    key: Any,
+) -> FloatArray:
+    """(K, N) joint draws of all nodes, one at each of K pairs of parameters.
+
+    Args:
+        seen: N nodes.
+        sigma2, tau2: (K,).
+        root: From what the observations say about the root to draws of its state, (K,).
+        key: A PRNG key.
+    """
+    parts = []
+    for number, pair in enumerate(_chunks(seen, sigma2, tau2)):
+        messages, swept = _root_messages(seen.tree, *pair)
+        state = root({name: _host(value) for name, value in messages.items()})
+        states = _drawn(swept, jnp.asarray(state), jax.random.fold_in(key, number))
+        parts.append(_host(states)[: seen.size].T)
+    return np.concatenate(parts)[: len(sigma2)]
+
+
+def _chunks(seen: SeenTree, *columns: FloatArray) -> list[list[Any]]:
+    """The columns in parts of one width, the last part filled up with copies of its last column."""
+    count = len(columns[0])
+    # Few different widths, because each compiles a program of its own.
+    wanted = next((width for width in _WIDTHS if width >= count), _WIDTHS[-1])
+    width = min(wanted, 1 << max(0, (_MOST_NUMBERS // seen.tree.size).bit_length() - 1))
+    starts = range(0, count, width)
+    padded = [[np.pad(c[i : i + width], (0, max(0, i + width - count)), "edge") for c in columns] for i in starts]
+    return [[jnp.asarray(c) for c in part] for part in padded]
+
+
+def _host(value: Any) -> FloatArray:
+    return np.asarray(value).astype(np.float64, copy=False)
+
+
+def observed_fields(tree: Tree, tau2: Any) -> dict[str, Any]:
+    """The fields of `LIKELIHOOD` at the tips, each (N, K), for K observation variances.
+
+    The same as `observed.tip_likelihoods`, but from sums that do not depend on the variance, and while tracing.
+    """
+    number, value, misfit, error2 = (tree[name][:, :, None] for name in ("number", "value", "misfit", "error2"))
+    variance = error2 + tau2[None, None]
+    exact = (number > 0) & (variance == 0)
+    soft = (number > 0) & (variance > 0)
+    safe = jnp.where(soft, variance, 1)
+    weight = jnp.where(soft, number / safe, 0)
+    precision, number_exact = weight.sum(1), jnp.where(exact, number, 0).sum(1)
+    known = number_exact > 0
+    soft_mean = (weight * value).sum(1) / jnp.where(precision > 0, precision, 1)
+    exact_mean = jnp.where(exact, number * value, 0).sum(1) / jnp.where(known, number_exact, 1)
+    mean = jnp.where(known, exact_mean, soft_mean)
+    apart = jnp.where(soft, misfit / safe, 0) + weight * (value - mean[:, None]) ** 2
+    return {
+        "count": jnp.where(soft, number, 0).sum(1),
+        "known": known.astype(mean.dtype),
+        "log_det": jnp.where(soft, number * jnp.log(safe), 0).sum(1),
+        "mean": mean,
+        "precision": jnp.where(known, 0, precision),
+        "quadratic": apart.sum(1),
+    }
+
+
+def swept_up(tree: Tree, sigma2: Any, tau2: Any) -> Tree:
+    """The tree of messages after the up sweep, fields (N, K); to be called while tracing."""
+    tips = observed_fields(tree, tau2)
+    full = gaussian_tree(tree.topology, brownian_edges(tree["length"], sigma2), tips)
+    return likelihoods(full)
+
+
+@jax.jit
+def _root_messages(tree: Tree, sigma2: Any, tau2: Any) -> tuple[dict[str, Any], Tree]:
+    swept = swept_up(tree, sigma2, tau2)
+    return {name: swept[name][0] for name in LIKELIHOOD}, swept
+
+
+@jax.jit
+def _given_root(tree: Tree, sigma2: Any, tau2: Any) -> tuple[Any, ...]:
+    swept = swept_up(tree, sigma2, tau2)
+    root = {name: swept[name][0] for name in LIKELIHOOD}
+    blank = jnp.zeros_like(swept["state"])
+    seeded = swept.update(slope=sigma2.shape).set(slope=blank).at[0].set(state=root["mean"], slope=1.0)
+    found = states_given_root(seeded)
+    return root, found["state"], found["slope"], found["state_variance"]
+
+
+@jax.jit
+def _drawn(swept: Tree, root: Any, key: Any) -> Any:
+    return drawn_states(swept.at[0].set(state=root), key=key)["state"]
