@@ -31,8 +31,8 @@ REFUSED = {
     ),
     "prior": (
         ["posterior", *FILES, "--sigma2", "1", "--root", "normal:1"],
-        "Invalid value for '--root': 'normal:1' is not a prior (write flat, fixed:STATE, or normal:MEAN,VARIANCE such as "
-        "normal:0,100) (see hx posterior --help)",
+        "Invalid value for '--root': 'normal:1' is not a prior (write flat, fixed:STATE, or normal:MEAN,VARIANCE such "
+        "as normal:0,100) (see hx posterior --help)",
     ),
     "noise and none": (
         ["posterior", *FILES, "--no-noise", "--tau2", "1"],

@@ -95,13 +95,13 @@ class Form(NamedTuple):
         names: What its numbers are, in the order in which they are written.
         log_density: `(xp, log of the value, *numbers)` -> log density of that log.
         start: `(*numbers)` -> range of the log (of the coordinate, between bounds) with most of the mass.
-        refusal: `(*numbers)` -> what is wrong with them, "" for nothing.
+        complaint: `(*numbers)` -> what is wrong with them, "" for nothing.
     """
 
     names: tuple[str, ...]
     log_density: Callable[..., Any]
     start: Callable[..., tuple[float, float]]
-    refusal: Callable[..., str]
+    complaint: Callable[..., str]
 
 
 def parse_prior(text: str) -> Prior:
@@ -117,7 +117,7 @@ def parse_prior(text: str) -> Prior:
     written = f"{found[1]}({','.join(form.names)})"
     if len(numbers) != len(form.names):
         raise OptionError(f"{text!r} has {len(numbers)} number{'s' * (len(numbers) > 1)} (write {written})")
-    if wrong := form.refusal(*numbers):
+    if wrong := form.complaint(*numbers):
         raise OptionError(f"{text!r}: {wrong} ({written})")
     return Prior(found[1], numbers)
 

@@ -86,9 +86,7 @@ def _on_grid(plane: Plane, ranges: tuple[Range, Range], points: int, root: RootP
     for values, spread in ((cells.log_sigma2, 0.0), (cells.log_tau2, 0.0), states):
         if np.isfinite(values).all():
             errors += _moment_errors(weights, coarse, np.broadcast_to(values, mass.shape), spread)
-    return Integrated(
-        first, second, cells, weights, float(top + np.log(total * area)), float(max(errors)), moments
-    )
+    return Integrated(first, second, cells, weights, float(top + np.log(total * area)), float(max(errors)), moments)
 
 
 def _moment_errors(
