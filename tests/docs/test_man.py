@@ -50,7 +50,7 @@ def test_a_formatter_finds_nothing_to_complain_about(formatter: list[str], name:
 
 def test_making_the_pages_needs_nothing_but_typer() -> None:
     # A wheel is built where hatchling and typer are installed, and nothing else that hx needs.
-    code = "import sys; from hxdocs.man import man_pages; man_pages(); print(*{name.split('.')[0] for name in sys.modules})"
+    code = "import sys, hxdocs.man as man; man.man_pages(); print(*{name.split('.')[0] for name in sys.modules})"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT / "docs")])}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert "typer" in done.stdout.split()
