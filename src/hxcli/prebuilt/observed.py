@@ -32,9 +32,10 @@ def tip_likelihoods(phylogeny: Phylogeny, observations: Observations, tau2: Any 
 
     def total(per_observation: FloatArray) -> FloatArray:
         sums = np.zeros(shape)
-        if once:
+        # Zeros that nobody touches take no memory.
+        if once and per_observation.any():
             sums[nodes] = per_observation
-        else:
+        elif not once:
             np.add.at(sums, nodes, per_observation)
         return sums
 
