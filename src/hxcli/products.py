@@ -5,7 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, cast
 
@@ -93,6 +93,26 @@ KINDS: dict[str, Kind] = {
         streamed=".csv",
         commands=("posterior",),
     ),
+    "leave-one-out table": Kind(
+        "--out-loo",
+        {
+            ".csv": "hxcli.formats.plain_table:write_csv",
+            ".tsv": "hxcli.formats.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.plain_table:write_parquet",
+        },
+        lambda result: (result.reconstruction.tables.get("leave-one-out table", {}),),
+        default=".loo.csv",
+        streamed=".csv",
+        commands=("posterior",),
+    ),
+    "draws": Kind(
+        "--draws-out",
+        {".parquet": "hxcli.formats.draws:write_parquet", ".csv": "hxcli.formats.draws:write_csv"},
+        lambda result: (result.reconstruction.phylogeny, result.reconstruction.tables.get("draws", {})),
+        default=".draws.parquet",
+        streamed=".csv",
+        commands=("posterior",),
+    ),
     "named tree": Kind(
         "--named-tree",
         {".nwk": "hxcli.formats.newick:write_named_newick"},
@@ -153,6 +173,7 @@ def choose_products(
     out: str | None = None,
     named: Mapping[str, str | None],
     only_named: bool = False,
+    without: Collection[str] = (),
 ) -> dict[str, str]:
     """Says where each product goes: kind -> path, `-` for standard output.
 
@@ -163,6 +184,7 @@ def choose_products(
         named: Kind -> path of one product, None for one that is not named. If an exclusive one is named and `out`
             is not given, only what is named is written.
         only_named: Whether the command writes nothing but what is named.
+        without: Kinds that nobody asked for, so that the prefix does not stand for them.
 
     Raises:
         OptionError: Two products go to one place, a product would replace an input, or an extension that no
@@ -178,7 +200,7 @@ def choose_products(
         defaults = {
             kind: prefix + about.default
             for kind, about in KINDS.items()
-            if about.default is not None and (not about.commands or command in about.commands)
+            if about.default is not None and (not about.commands or command in about.commands) and kind not in without
         }
         chosen = defaults | chosen
     _refuse_clashes(chosen, inputs)

@@ -202,3 +202,32 @@ def test_a_run_on_an_annotated_tree_replaces_what_it_says_of_the_trait(hx, here)
     assert (here / "new.nex").read_text().count("mass_90%_CI") == 7
     assert "HPD" not in (here / "new.nex").read_text()
     assert "replaced" not in hx(*again, "--out-tree", "plain.nwk").err
+
+
+def test_a_posterior_writes_draws_and_predictions_where_they_are_asked_for(hx, here):
+    done = hx("posterior", *FILES, "-o", "run", "--draws", "5", "--seed", "7", "--loo", "--column", "mass")
+    assert done.code == 0
+    assert "run.loo.csv, run.draws.parquet" in done.err
+    assert [row["node"] for row in rows_of((here / "run.loo.csv").read_text())] == ["A", "B", "C", "D"]
+    record = json.loads((here / "run.json").read_text())
+    assert record["seed"] == 7
+    details = record["results"][0]["traits"][0]["posterior"]
+    assert details["method"] == "quadrature"
+    assert details["priors"]["sigma2"].startswith("lognormal(")
+    assert details["leave_one_out"]["tips"] == 4
+    assert 0 <= details["error_bound"] < 1e-3
+    texts = []
+    for _ in range(2):
+        assert hx("posterior", *FILES, "--draws", "5", "--draws-out", "d.csv", "--column", "mass").code == 0
+        texts.append((here / "d.csv").read_text())
+    assert texts[0] == texts[1]
+    assert len(rows_of(texts[0])) == 5
+    assert not (here / "tree.posterior.csv").exists()
+
+
+def test_trees_have_the_highest_density_interval_and_tables_both(hx, here):
+    assert hx("posterior", *FILES, "-o", "run", "--column", "mass", "--root", "normal:0,1").code == 0
+    root = rows_of((here / "run.csv").read_text())[0]
+    text = (here / "run.nex").read_text()
+    assert f"mass_95%_HPD={{{root['hpd_lower']},{root['hpd_upper']}}}" in text
+    assert root["hpd_lower"] != root["lower"]

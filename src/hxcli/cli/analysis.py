@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -24,11 +24,14 @@ def analyse(
     talk: TalkChoices,
     *,
     named: Mapping[str, str | None] = MappingProxyType({}),
+    without: Collection[str] = (),
+    seed: int | None = None,
     **model_options: Any,
 ) -> None:
     """Runs the model `model` on two files.
 
-    `named` holds the paths of the products that not all commands have, by kind.
+    `named` holds the paths of the products that not all commands have, by kind; `without` the kinds that nobody
+    asked for; `seed` is handed to the model where random numbers are drawn.
     """
     # Here and not above, because `hx --help` needs none of it.
     from hxcli.pipeline import Job
@@ -37,8 +40,11 @@ def analyse(
     job = Job(
         model=model,
         inputs=reading.input_options(tree, traits, lengths.missing_lengths, lengths.negative_lengths),
-        products=choose_products(model, (tree, traits), out=outputs.out, named={**outputs.named(), **named}),
-        model_options=model_options,
+        products=choose_products(
+            model, (tree, traits), out=outputs.out, named={**outputs.named(), **named}, without=without
+        ),
+        model_options=model_options if seed is None else {**model_options, "seed": seed},
+        seed=seed,
         runtime=machine.runtime_options(),
         chunk_traits=machine.chunk_traits,
         choices={"table": "wide" if outputs.wide else "long"},

@@ -108,6 +108,31 @@ class PriorChoices:
     ] = RootPrior()
 
 
+@dataclass(frozen=True)
+class MoreChoices:
+    """What else is computed, and where it goes."""
+
+    draws: Annotated[
+        int | None,
+        typer.Option("--draws", min=1, metavar="K", help="Joint draws of the parameters and all nodes, one a row."),
+    ] = None
+    draws_out: Annotated[
+        str | None,
+        typer.Option(
+            "--draws-out", metavar="FILE", help="Where they go: .parquet .csv. [default: PREFIX.draws.parquet]"
+        ),
+    ] = None
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, metavar="S", help="Of the random numbers.")] = 0
+    loo: Annotated[
+        bool,
+        typer.Option("--loo", help="Predict every observed tip from all others, and list those that do not fit."),
+    ] = False
+    out_loo: Annotated[
+        str | None,
+        typer.Option("--out-loo", metavar="FILE", help="Table of --loo: .csv .tsv .parquet. [default: PREFIX.loo.csv]"),
+    ] = None
+
+
 @with_groups
 def posterior(
     tree: TreeArgument,
@@ -116,6 +141,7 @@ def posterior(
     priors: PriorChoices,
     level: Level = 0.95,
     plot: Plot = None,
+    more: MoreChoices,
     out_params: Annotated[
         str | None, typer.Option("--out-params", metavar="FILE", help="Table of the parameters: .csv .tsv .parquet.")
     ] = None,
@@ -136,6 +162,11 @@ def posterior(
     """
     if priors.no_noise and (priors.tau2 or priors.prior_tau2):
         raise typer.BadParameter("--no-noise says that there is no observation variance (leave it or the other out)")
+    if more.draws_out is not None and more.draws is None:
+        raise typer.BadParameter("--draws-out needs to know how many (give --draws K)")
+    if more.out_loo is not None and not more.loo:
+        raise typer.BadParameter("--out-loo is the table of --loo (give both)")
+    asked = {"draws": more.draws is not None, "leave-one-out table": more.loo}
     analyse(
         "posterior",
         tree,
@@ -145,7 +176,16 @@ def posterior(
         outputs,
         machine,
         talk,
-        named={"picture": plot, "parameter table": out_params},
+        named={
+            "picture": plot,
+            "parameter table": out_params,
+            "draws": more.draws_out,
+            "leave-one-out table": more.out_loo,
+        },
+        without=[kind for kind, wanted in asked.items() if not wanted],
+        seed=None if more.draws is None else more.seed,
+        draws=more.draws or 0,
+        loo=more.loo,
         sigma2=priors.sigma2,
         tau2=0.0 if priors.no_noise else priors.tau2,
         prior_sigma2=priors.prior_sigma2,

@@ -27,6 +27,9 @@ class Options:
         root_mean, root_variance: Normal prior of the root; both None for a flat one.
         root_state: The root's state if it is given.
         method: `quadrature` or `nuts`.
+        draws: Number of joint draws of the parameters and all nodes.
+        seed: Of the random numbers.
+        loo: Whether to predict every observed tip from all others.
     """
 
     sigma2: float | None = None
@@ -37,6 +40,9 @@ class Options:
     root_variance: float | None = None
     root_state: float | None = None
     method: str = "quadrature"
+    draws: int = 0
+    seed: int = 0
+    loo: bool = False
 
     def refuse_nonsense(self) -> None:
         """Raises unless the options make sense, whatever the data.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -11,9 +11,9 @@ from hxcli.prebuilt.columns import given_root
 from hxcli.prebuilt.marginal import Marginals, gauss_rules, interpolated
 from hxcli.prebuilt.mixture import Components, Mixture, NodeFigures, node_figures
 from hxcli.prebuilt.plane import Plane, Question, SharedScale, root_posterior
-from hxcli.prebuilt.posterior_report import Figures
 from hxcli.prebuilt.priors import Prior
 from hxcli.prebuilt.quadrature import Integrated
+from hxcli.prebuilt.solved import Figures
 
 # Points with less weight than this, all together, are left out at the nodes.
 _NEGLIGIBLE = 1e-9
@@ -50,7 +50,15 @@ def parameter_figures(
     return Figures(mean, deviation, np.exp(parameter.coordinate(places).log_value))
 
 
-def mixture_of(question: Question, plane: Plane, found: Integrated, orders: tuple[int, int]) -> Mixture:
+class Weighted(NamedTuple):
+    """Mixtures at all nodes, with the parameters (J,) of every component, in the unit of computation."""
+
+    mixture: Mixture
+    sigma2: FloatArray
+    tau2: FloatArray
+
+
+def mixture_of(question: Question, plane: Plane, found: Integrated, orders: tuple[int, int]) -> Weighted:
     """All nodes' posteriors as mixtures over few points of the plane, chosen for its weights.
 
     Args:
@@ -70,19 +78,22 @@ def mixture_of(question: Question, plane: Plane, found: Integrated, orders: tupl
     weight = first_weight[:, None] * second_weight
     root = {name: value[wanted.column] for name, value in given.root.items()}
     mean, variance = root_posterior(root, log_scale, question.root)
-    parts = (wanted.column, weight / weight.sum(), mean - root["mean"], variance, np.exp(log_scale))
-    return Mixture(*given[1:], Components(*(part.ravel() for part in parts)))
+    scale = np.exp(log_scale)
+    parts = (wanted.column, weight / weight.sum(), mean - root["mean"], variance, scale)
+    components = Components(*(part.ravel() for part in parts))
+    sigma2, tau2 = ((value[wanted.column] * scale).ravel() for value in (wanted.sigma2, wanted.tau2))
+    return Weighted(Mixture(given.mean, given.slope, given.variance, components), sigma2, tau2)
 
 
 def figures_of(
     question: Question, plane: Plane, found: Integrated, level: float, tolerance: float
-) -> tuple[NodeFigures, Mixture]:
+) -> tuple[NodeFigures, Weighted]:
     """Figures of all nodes with more and more points until one step more changes nothing; and the finer mixture."""
     coarse = mixture_of(question, plane, found, _ORDERS[0])
     for orders in _ORDERS[1:]:
         fine = mixture_of(question, plane, found, orders)
-        figures = node_figures(fine, coarse, level)
-        if figures.error.max() <= tolerance or len(fine.components.weight) == len(coarse.components.weight):
+        figures = node_figures(fine.mixture, coarse.mixture, level)
+        if figures.error.max() <= tolerance or len(fine.sigma2) == len(coarse.sigma2):
             break
         coarse = fine
     return figures, fine

@@ -10,12 +10,15 @@ import numpy as np
 from hxcli.errors import ModelError, OptionError
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.ask import Options, ask
+from hxcli.prebuilt.draws import joint_draws, trait_seed
 from hxcli.prebuilt.integrated import figures_of, parameter_figures
+from hxcli.prebuilt.leave_one_out import leave_one_out
 from hxcli.prebuilt.mixture import NodeFigures, quantiles
 from hxcli.prebuilt.observed import exact_ones, refuse_contradictions
 from hxcli.prebuilt.plane import plane_of
-from hxcli.prebuilt.posterior_report import PROBABILITIES, Figures, Solved, report
+from hxcli.prebuilt.posterior_report import report
 from hxcli.prebuilt.quadrature import integrate
+from hxcli.prebuilt.solved import PROBABILITIES, Figures, Solved
 from hxcli.prebuilt.units import Units, units_of
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
@@ -24,6 +27,8 @@ from hxcli.traits import Observations
 _TOLERANCE, _ROUGH_TOLERANCE, _TOLD = 1e-5, 1e-3, 1e-4
 # Tails thinner than this have no digits left.
 _THINNEST_TAIL = 1e-9
+# What all draws together may take.
+_MOST_BYTES = 2**33
 
 
 def posterior(
@@ -53,6 +58,8 @@ def posterior(
     wanted.refuse_nonsense()
     if (1 - level) / 2 < _THINNEST_TAIL:
         raise OptionError(f"the level {level!r} is too close to 1 (at most 0.99999999)")
+    if 8 * wanted.draws * phylogeny.topology.size * len(observations.traits) > _MOST_BYTES:
+        raise OptionError(f"{wanted.draws} draws of all nodes are too many to keep (fewer draws, or one --column)")
     refuse_contradictions(
         phylogeny, observations, exact_ones(observations, 1.0 if wanted.tau2 is None else wanted.tau2)
     )
@@ -60,7 +67,7 @@ def posterior(
     seen = units.observations(observations)
     count = len(observations.traits)
     solved = [_solve(phylogeny, seen, units, trait, wanted, level) for trait in range(count)]
-    return report(phylogeny, observations, units, solved, wanted, level, {})
+    return report(phylogeny, observations, units, solved, wanted, level)
 
 
 def _solve(
@@ -80,7 +87,8 @@ def _solve(
             f"trait {name!r}: an observation without error says that the root's state is not {options.root_state:g} "
             "(give another --root, or an observation variance)"
         )
-    nodes, mixture = figures_of(question, plane, integral, level, tolerance)
+    nodes, weighted = figures_of(question, plane, integral, level, tolerance)
+    mixture = weighted.mixture
     nodes = NodeFigures(*(value[: phylogeny.topology.size] for value in nodes))
     probabilities = np.array(PROBABILITIES)
     spread = float(nodes.deviation[0])
@@ -113,4 +121,8 @@ def _solve(
             "components": len(mixture.components.weight),
         },
         tuple(warnings),
+        joint_draws(question, plane, integral, options.draws, trait_seed(options.seed, name))
+        if options.draws
+        else None,
+        leave_one_out(phylogeny, question.seen, *weighted, units.length) if options.loo else None,
     )

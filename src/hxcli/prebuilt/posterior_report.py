@@ -3,63 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.ask import Asked, Options
 from hxcli.prebuilt.mixture import NodeFigures
+from hxcli.prebuilt.posterior_tables import further_tables
 from hxcli.prebuilt.report import reconstruction
+from hxcli.prebuilt.solved import PROBABILITIES, Solved
 from hxcli.prebuilt.units import Units
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
-
-PROBABILITIES = (0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975)
-
-
-class Figures(NamedTuple):
-    """Figures of one parameter.
-
-    Attributes:
-        mean, deviation: nan where the posterior has none.
-        quantiles: (P,) at `PROBABILITIES`.
-        diagnostics: Of its draws: `rhat`, `ess_bulk`, `ess_tail`; empty without draws.
-    """
-
-    mean: float
-    deviation: float
-    quantiles: FloatArray
-    diagnostics: Mapping[str, float] = {}
-
-    def times(self, factor: float, plus: float = 0.0) -> Figures:
-        """The same figures in another unit."""
-        moved = (self.mean * factor + plus, self.deviation * factor, self.quantiles * factor + plus)
-        return Figures(*moved, self.diagnostics)
-
-
-class Solved(NamedTuple):
-    """The posterior of one trait, in the unit of computation.
-
-    Attributes:
-        asked: The question.
-        nodes: (N,) figures of all nodes.
-        figures: Of `sigma2`, `tau2` and `root`.
-        log_evidence: Log density of the observations; nan where it was not computed.
-        densities: How many one-dimensional densities it is made of.
-        moments: Whether the variances have a mean and a variance themselves.
-        details: For the run record.
-        warnings: Sentences without the trait's name.
-    """
-
-    asked: Asked
-    nodes: NodeFigures
-    figures: Mapping[str, Figures]
-    log_evidence: float
-    densities: float
-    moments: bool
-    details: Mapping[str, Any]
-    warnings: tuple[str, ...] = ()
 
 
 def report(
@@ -69,7 +25,6 @@ def report(
     solved: Sequence[Solved | None],
     options: Options,
     level: float,
-    tables: Mapping[str, Mapping[str, Any]],
 ) -> Reconstruction:
     """Assembles what was found for all traits, in their own units.
 
@@ -80,7 +35,6 @@ def report(
         solved: One for every trait; None for one of which nothing is known.
         options: What was asked.
         level: Probability of the intervals.
-        tables: Further products.
     """
     shape = (phylogeny.topology.size, len(solved))
     columns = {name: np.full(shape, np.nan) for name in NodeFigures._fields}
@@ -96,6 +50,7 @@ def report(
         for name in ("lower", "upper", "shortest_lower", "shortest_upper")
     }
     names, warnings = observations.traits, []
+    further = further_tables(phylogeny, names, units, solved)
     for name, one in zip(names, solved, strict=True):
         warnings += [f"trait {name!r}: {said}" for said in one.warnings] if one is not None else []
     return reconstruction(
@@ -110,9 +65,12 @@ def report(
         root_how=("posterior mean", "posterior standard deviation"),
         method=_method(options),
         shortest=(ends["shortest_lower"], ends["shortest_upper"]),
-        tables={"parameter table": _parameter_table(names, units, solved), **tables},
-        details={name: _details(one, units, i) for i, (name, one) in enumerate(zip(names, solved, strict=True))},
-        warnings=tuple(warnings),
+        tables={"parameter table": _parameter_table(names, units, solved), **further.tables},
+        details={
+            name: _details(one, units, i, further.details.get(name, {}))
+            for i, (name, one) in enumerate(zip(names, solved, strict=True))
+        },
+        warnings=(*warnings, *further.warnings),
     )
 
 
@@ -176,7 +134,7 @@ def _parameter_table(names: Sequence[str], units: Units, solved: Sequence[Solved
     return {key: [row[key] for row in rows] for key in rows[0]}
 
 
-def _details(one: Solved | None, units: Units, trait: int) -> dict[str, Any]:
+def _details(one: Solved | None, units: Units, trait: int, more: Mapping[str, Any]) -> dict[str, Any]:
     if one is None:
         return {}
     asked = one.asked
@@ -188,6 +146,7 @@ def _details(one: Solved | None, units: Units, trait: int) -> dict[str, Any]:
             "log_evidence": _evidence(one, units, trait) if np.isfinite(one.log_evidence) else None,
             "log_evidence_of": _evidence_of(asked),
             **one.details,
+            **more,
         }
     }
 
