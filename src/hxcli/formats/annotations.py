@@ -48,13 +48,17 @@ def figure_texts(reconstruction: Reconstruction, entries_of: Callable[[str], Seq
     forms = [entries_of(key) for key in safe_keys(reconstruction.traits, forbidden)]
     befores = [pl.Series([form[i].before for form in forms], dtype=pl.String) for i in range(len(forms[0]))]
     count = len(forms)
+    # Trees have one interval, which is the one that their key names.
+    lower, upper = reconstruction.ends
+    figures = {
+        "estimates": reconstruction.estimates,
+        "standard_errors": reconstruction.standard_errors,
+        "lower": lower,
+        "upper": upper,
+    }
 
     def texts(nodes: IntArray) -> pl.Series:
-        columns = {
-            name: number_texts(getattr(reconstruction, name)[nodes].ravel())
-            for entry in forms[0]
-            for name in entry.figures
-        }
+        columns = {name: number_texts(figures[name][nodes].ravel()) for entry in forms[0] for name in entry.figures}
         which = np.tile(np.arange(count, dtype=np.int32), len(nodes))
         parts: list[str | pl.Series] = []
         for entry, before in zip(forms[0], befores, strict=True):
