@@ -13,7 +13,7 @@ PIP := -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow docs docs-outputs workflow-tools check static lint format-check types layers bench bench-smoke fuzz format constraints clean FORCE
+.PHONY: help demo test slow docs docs-outputs pictures workflow-tools check static lint format-check types layers bench bench-smoke fuzz format constraints clean FORCE
 
 help:
 	@echo 'make demo         set up and reconstruct the ancestors of the shipped primates into demo/'
@@ -22,6 +22,7 @@ help:
 	@echo 'make slow         the slow tests'
 	@echo 'make docs         build the documentation into build/docs/site, strictly'
 	@echo 'make workflow-tools install snakemake into $(VENV)-workflow, for the tests of workflow/'
+	@echo 'make pictures     draw the pictures of the documentation anew'
 	@echo 'make docs-outputs put into the pages what their commands print'
 	@echo 'make fuzz         random and broken trees and tables (FUZZ_COUNT=$(FUZZ_COUNT) FUZZ_SEED=$(FUZZ_SEED))'
 	@echo 'make bench        the benchmarks; bench-smoke runs them small'
@@ -88,6 +89,9 @@ $(DOCS_INSTALLED): $(INSTALLED)
 
 docs: $(DOCS_INSTALLED)
 	@PYTHONPATH=docs '$(PY)' -m hxdocs.site
+
+pictures: $(INSTALLED)
+	@PYTHONPATH=docs '$(PY)' -m hxdocs.pictures
 
 docs-outputs: $(INSTALLED)
 	@PYTHONPATH=docs '$(PY)' -m hxdocs.console

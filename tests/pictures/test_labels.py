@@ -49,8 +49,15 @@ def test_names_are_smaller_than_the_space_they_have(tips: int) -> None:
     assert label_note(tips) == ("" if spacing.labelled else f"{tips:,} tips: names are left out above 400")
 
 
-def test_values_of_a_column_have_the_same_digits() -> None:
-    assert value_texts(np.array([5.31, 10.5, np.nan])) == ["5.31", "10.50", ""]
-    assert value_texts(np.array([1500.0, 2700.0])) == ["1500", "2700"]
-    assert value_texts(np.array([1e-7, 2e-7])) == ["1e-07", "2e-07"]
-    assert value_texts(np.array([3.0, 3.0])) == ["3.00", "3.00"]
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([5.31, 10.5, np.nan, -0.1], ["5.31", "10.50", "", "−0.10"]),
+        ([1500.0, 2700.0], ["1500", "2700"]),
+        ([1e-7, 2e-7], ["1e−07", "2e−07"]),
+        ([3.0, 3.0], ["3.000", "3.000"]),
+        ([4.04, 5.1], ["4.040", "5.100"]),
+    ],
+)
+def test_values_of_a_column_have_the_same_digits(values: list[float], expected: list[str]) -> None:
+    assert value_texts(np.array(values), np.array(values)) == expected

@@ -27,6 +27,7 @@ from hxcli.pictures.strokes import IntArray
 
 INK, SOFT, FAINT, UNKNOWN_COLOUR = "#222222", "#777777", "#dddddd", "#bbbbbb"
 SMALL = 7.0
+WHITE_BELOW = {"facecolor": "white", "edgecolor": "none", "pad": 0.3, "alpha": 0.8}
 POINTS_PER_INCH = 72
 # Points by which a piece of a line covers the one before it.
 _OVERLAP = 0.3

@@ -84,12 +84,12 @@ def spread(places: FloatArray, gap: float, low: float, high: float) -> FloatArra
     return moved
 
 
-def value_texts(values: FloatArray) -> list[str]:
-    """Numbers for one column, with as many digits behind the point as tell them apart; "" for nan."""
-    known = values[np.isfinite(values)]
+def value_texts(values: FloatArray, among: FloatArray) -> list[str]:
+    """Numbers with as many digits behind the point as tell apart those `among` which they stand; "" for nan."""
+    known = among[np.isfinite(among)]
     largest = float(np.abs(known).max(initial=0.0))
-    if not 1e-4 <= largest < 1e6:
-        return ["" if np.isnan(value) else f"{value:.3g}" for value in values]
-    span = float(np.ptp(known)) or largest
-    digits = int(np.clip(2 - np.floor(np.log10(span)), 0, 6))
-    return ["" if np.isnan(value) else f"{value:.{digits}f}" for value in values]
+    form = ".3g"
+    if 1e-4 <= largest < 1e6:
+        span = float(np.ptp(known)) or largest
+        form = f".{int(np.clip(3 - np.floor(np.log10(span)), 0, 6))}f"
+    return ["" if np.isnan(value) else f"{value:{form}}".replace("-", "−") for value in values]

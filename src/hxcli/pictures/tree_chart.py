@@ -13,7 +13,18 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from hxcli.phylogeny import FloatArray
-from hxcli.pictures.canvas import FAINT, INK, SOFT, UNKNOWN_COLOUR, draw_lines, inner_axes, segments, text_width, write
+from hxcli.pictures.canvas import (
+    FAINT,
+    INK,
+    SOFT,
+    UNKNOWN_COLOUR,
+    WHITE_BELOW,
+    draw_lines,
+    inner_axes,
+    segments,
+    text_width,
+    write,
+)
 from hxcli.pictures.choices import PictureChoices, PictureLayout
 from hxcli.pictures.frames import Round, Straight
 from hxcli.pictures.furniture import AXIS_HEIGHT, STEPS
@@ -21,7 +32,7 @@ from hxcli.pictures.labels import shown, value_texts
 from hxcli.pictures.sheet import Sheet, foot, name_ends, round_sheet, straight_sheet, straight_spacing
 from hxcli.pictures.strokes import scale_of
 from hxcli.pictures.subject import Subject
-from hxcli.pictures.trunk import draw_plain, lead_to_names, name_tips, write_at_nodes, write_support
+from hxcli.pictures.trunk import draw_coloured, draw_plain, lead_to_names, name_tips, write_support
 
 # Points of the chart beside a straight tree, of the ring around a round one, and between things.
 _CHART, _RING, _GAP = 120.0, 64.0, 12.0
@@ -34,13 +45,16 @@ def tree_chart(subject: Subject, choices: PictureChoices, colours: Colormap, sma
     """Draws the picture, straight or round. Tips without a value of their own are hollow."""
     straight = choices.layout == PictureLayout.RECTANGULAR
     sheet = (_beside if straight else _around)(subject, small_print)
-    draw_plain(sheet.axes, sheet.frame, min(max(0.12 * sheet.spacing.spacing, 0.5), 1.0))
-    _inner_nodes(sheet, subject, colours)
+    if sheet.spacing.labelled:
+        draw_plain(sheet.axes, sheet.frame, min(max(0.12 * sheet.spacing.spacing, 0.5), 1.0))
+        _inner_nodes(sheet, subject, colours)
+    else:
+        # Among thousands a point cannot be seen.
+        draw_coloured(sheet.axes, sheet.frame, subject.estimates, subject.scale, colours, sheet.line_width)
     if choices.support:
         write_support(sheet, subject)
-    elif sheet.spacing.spacing >= _ROOMY:
-        nodes = np.flatnonzero(~subject.layout.topology.is_leaf)
-        write_at_nodes(sheet, subject, nodes, value_texts(subject.estimates[nodes]))
+    elif straight and sheet.spacing.spacing >= _ROOMY:
+        _node_values(sheet, subject)
     foot(sheet, subject, colours, small_print)
     return sheet.figure
 
@@ -52,8 +66,26 @@ def _inner_nodes(sheet: Sheet, subject: Subject, colours: Colormap) -> None:
     faces = [colours(part) if np.isfinite(part) else UNKNOWN_COLOUR for part in parts]
     points = sheet.frame.points(layout.depths[nodes], layout.rows[nodes])
     size = float(np.clip(sheet.spacing.spacing * 0.55, 1.6, 5.5)) ** 2
-    edge = INK if sheet.spacing.labelled else "none"
-    sheet.axes.scatter(points[:, 0], points[:, 1], s=size, c=faces, edgecolors=edge, linewidths=0.4, zorder=3)
+    sheet.axes.scatter(points[:, 0], points[:, 1], s=size, c=faces, edgecolors=INK, linewidths=0.4, zorder=3)
+
+
+def _node_values(sheet: Sheet, subject: Subject) -> None:
+    """Estimates behind the nodes of a straight tree, between the edges to the children, or before."""
+    layout = subject.layout
+    # White below the text, where it crosses a line.
+    small = {"fontsize": min(6.0, sheet.spacing.font * 0.8), "color": SOFT, "zorder": 2.5, "bbox": WHITE_BELOW}
+    nodes = np.flatnonzero(~layout.topology.is_leaf)
+    children = layout.topology.children
+    straight_on = np.zeros(layout.topology.size, bool)
+    parents = layout.topology.parents[children]
+    straight_on[parents[np.abs(layout.rows[children] - layout.rows[parents]) < 0.4]] = True
+    texts = value_texts(subject.estimates[nodes], subject.estimates)
+    points = sheet.frame.points(layout.depths[nodes], layout.rows[nodes])
+    for (x, y), text, taken in zip(points, texts, straight_on[nodes], strict=True):
+        if taken:
+            write(sheet.axes, x - 3.5, y + 1, text, ha="right", va="bottom", **small)
+        else:
+            write(sheet.axes, x + 4.5, y, text, va="center_baseline", **small)
 
 
 def _beside(subject: Subject, small_print: list[str]) -> Sheet:
@@ -123,10 +155,10 @@ def _title(subject: Subject) -> str:
 def _columns(subject: Subject) -> list[list[str]]:
     """The values at the tips in figures: estimates, and intervals where any has a width."""
     low, high, middle = (values[subject.tips] for values in (subject.lower, subject.upper, subject.estimates))
-    columns = [value_texts(middle)]
+    columns = [value_texts(middle, subject.estimates)]
     wide = high > low
     if wide.any():
-        ends = zip(value_texts(low), value_texts(high), wide, strict=True)
+        ends = zip(value_texts(low, subject.estimates), value_texts(high, subject.estimates), wide, strict=True)
         columns.append([f"[{begin}, {end}]" if there else "" for begin, end, there in ends])
     return columns
 

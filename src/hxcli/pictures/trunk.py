@@ -14,7 +14,7 @@ from hxcli.pictures.canvas import FAINT, INK, SOFT, UNKNOWN_COLOUR, draw_lines, 
 from hxcli.pictures.frames import Frame, Round, Straight
 from hxcli.pictures.labels import shown
 from hxcli.pictures.sheet import NAME_GAP, Sheet
-from hxcli.pictures.strokes import UNKNOWN, IntArray, Scale, Strokes, node_classes, strokes
+from hxcli.pictures.strokes import UNKNOWN, Scale, Strokes, node_classes, strokes
 from hxcli.pictures.subject import Subject
 
 COLOURS = 128
@@ -102,15 +102,12 @@ def lead_to_names(sheet: Sheet, subject: Subject, away: float = 0.0) -> None:
 
 
 def write_support(sheet: Sheet, subject: Subject) -> None:
-    """Writes support values at their nodes; nothing where there is no room for names."""
-    if sheet.spacing.labelled:
-        nodes = np.flatnonzero(subject.support != "")
-        write_at_nodes(sheet, subject, nodes, [shown(text, 12) for text in subject.support[nodes]])
-
-
-def write_at_nodes(sheet: Sheet, subject: Subject, nodes: IntArray, texts: list[str]) -> None:
-    """Small text before the nodes, above their edges."""
-    layout, font = subject.layout, min(6.0, sheet.spacing.font * 0.8)
-    above = sheet.line_width / 2 + 0.3
-    for (x, y), text in zip(sheet.frame.points(layout.depths[nodes], layout.rows[nodes]), texts, strict=True):
+    """Writes support values before their nodes, above their edges; nothing where there is no room for names."""
+    if not sheet.spacing.labelled:
+        return
+    layout, nodes = subject.layout, np.flatnonzero(subject.support != "")
+    font, above = min(6.0, sheet.spacing.font * 0.8), sheet.line_width / 2 + 0.3
+    points = sheet.frame.points(layout.depths[nodes], layout.rows[nodes])
+    for (x, y), support in zip(points, subject.support[nodes], strict=True):
+        text = shown(support, 12)
         write(sheet.axes, x - above - 1, y + above, text, fontsize=font, color=SOFT, ha="right", va="bottom")

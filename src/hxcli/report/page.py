@@ -26,6 +26,8 @@ _KNOWN_OF_TRAIT = {"name", "tips_used", "tips_missing", "standard_errors_from", 
 
 # Tips of a picture that is shown at once; a larger one scrolls inside its frame.
 _MOST_AT_ONCE = 60
+# Traits whose parameters are listed.
+_MOST_TRAITS = 200
 
 
 def write_report(stream: BinaryIO, reconstruction: Reconstruction, record: Mapping[str, Any]) -> None:
@@ -102,9 +104,10 @@ def _warnings(reconstruction: Reconstruction, record: Mapping[str, Any], result:
 
 def _parameters(result: Mapping[str, Any]) -> str:
     traits = result["traits"]
-    keys = dict.fromkeys(key for trait in traits for key in trait["parameters"] if not key.startswith("root"))
+    listed = traits[:_MOST_TRAITS]
+    keys = dict.fromkeys(key for trait in listed for key in trait["parameters"] if not key.startswith("root"))
     body = []
-    for trait in traits:
+    for trait in listed:
         root, parameters = trait["root"], trait["parameters"]
         ends = f" [{number(root['lower'])}, {number(root['upper'])}]" if root["lower"] is not None else ""
         body.append(
@@ -113,7 +116,9 @@ def _parameters(result: Mapping[str, Any]) -> str:
             + [f"{trait['tips_used']:,}", f"{trait['tips_missing']:,}"]
         )
     table = rows(["trait", "root", *map(words, keys), "tips", "missing"], body)
-    return _section("Parameters", table, "parameters")
+    left_out = len(traits) - len(listed)
+    more = f"<p>{left_out:,} more traits are in the run record.</p>" if left_out > 0 else ""
+    return _section("Parameters", table + more, "parameters")
 
 
 def _parameter(figure: Mapping[str, Any] | None) -> str:
@@ -134,7 +139,7 @@ def _picture(reconstruction: Reconstruction, svg: str, shown: int) -> str:
 def _diagnostics(record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     parts = {key: record[key] for key in record if key not in _KNOWN_OF_RECORD}
     parts |= {key: result[key] for key in result if key not in _KNOWN_OF_RESULT}
-    for trait in result["traits"]:
+    for trait in result["traits"][:_MOST_TRAITS]:
         if further := {key: trait[key] for key in trait if key not in _KNOWN_OF_TRAIT}:
             parts[trait["name"]] = further
     parts = {key: value for key, value in parts.items() if value not in ({}, [], None)}
