@@ -38,8 +38,8 @@ WAYS = {
 }
 # Name -> width, height, and whether it is a phone.
 REPORTS = {"report": (1100, 1500, False), "report-phone": (360, 780, True)}
-# Pixels of the longer side, how faithful, and bytes: enough for a screen. WebP, because a few colours are no colour scale, and
-# all of them make a PNG of half a megabyte.
+# Pixels of the longer side, how faithful, and bytes: enough for a screen. WebP, because a few colours are no colour
+# scale, and all of them make a PNG of half a megabyte.
 _LARGEST, _QUALITY, _MOST_BYTES = 1300, 88, 150_000
 _FLAGS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --hide-scrollbars --disable-background-networking "

@@ -57,7 +57,7 @@ def subject_of(reconstruction: Reconstruction, column: int = 0) -> Subject:
     phylogeny = reconstruction.phylogeny
     layout = lay_out(phylogeny)
     tips = phylogeny.tips[np.argsort(layout.rows[phylogeny.tips])]
-    lower, upper = (end[:, column] for end in interval_ends(reconstruction))
+    lower, upper = (end[:, column] for end in reconstruction.ends)
     named = f"{100 * reconstruction.level:.10g}% {reconstruction.interval}"
     return Subject(
         layout=layout,
@@ -71,13 +71,6 @@ def subject_of(reconstruction: Reconstruction, column: int = 0) -> Subject:
         interval=named if np.isfinite(lower).any() and np.isfinite(upper).any() else "",
         support=phylogeny.support,
     )
-
-
-def interval_ends(reconstruction: Reconstruction) -> tuple[FloatArray, FloatArray]:
-    """Both (N, D): the ends of the interval that `interval` names; a posterior may have it beside another."""
-    if reconstruction.interval == "HPD" and "hpd_lower" in reconstruction.columns:
-        return reconstruction.columns["hpd_lower"], reconstruction.columns["hpd_upper"]
-    return reconstruction.lower, reconstruction.upper
 
 
 def small_print(reconstruction: Reconstruction, choices: PictureChoices) -> list[str]:

@@ -9,7 +9,6 @@ import numpy as np
 from hxcli.formats.node_names import mrca_tips, node_names
 from hxcli.phylogeny import FloatArray
 from hxcli.pictures.labels import printable
-from hxcli.pictures.subject import interval_ends
 from hxcli.reconstruction import Reconstruction
 
 # Rows (nodes times traits) with which a page still opens fast.
@@ -56,7 +55,7 @@ def interval_name(reconstruction: Reconstruction) -> str:
 
 
 def _trait(reconstruction: Reconstruction, column: int) -> dict[str, Any]:
-    lower, upper = interval_ends(reconstruction)
+    lower, upper = reconstruction.ends
     further = {name: values for name, values in reconstruction.columns.items() if not name.startswith("hpd_")}
     columns = {
         "observed": reconstruction.observed,
