@@ -71,7 +71,7 @@ def finished(snakemake: Callable[..., subprocess.Popen[str]]) -> Callable[..., s
 
     def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         process = snakemake(folder, *arguments)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=600)
         return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 
     return run

@@ -21,7 +21,8 @@ from tests.workflow.conftest import ROOT, RUNS, TRAIT, lay_out, products
 Finished = Callable[..., subprocess.CompletedProcess[str]]
 TWO_CORES = ("--cores", "2", "--config", "samples=runs.tsv")
 ANALYSES = tuple(yaml.safe_load((ROOT / "workflow" / "config.yaml").read_text())["analyses"])
-MADE = {f"{run}/{analysis}.{end}" for run in RUNS for analysis in ANALYSES for end in ("csv", "nex", "json")}
+ENDS = ("csv", "nex", "json", "html")
+MADE = {f"{run}/{analysis}.{end}" for run in RUNS for analysis in ANALYSES for end in ENDS}
 
 
 def test_every_run_is_done_and_merged(whole: Path, snakemake: Any) -> None:
@@ -93,7 +94,7 @@ def test_cut_off_half_way_and_run_again(
     expected = products(whole / "results")
     folder = lay_out(tmp_path)
     process = snakemake(folder, *TWO_CORES)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     # Two are at work: when the third of eight has written, one at least has been done.
     while len(list((folder / "results").glob("*/*.json"))) < 3:
         assert process.poll() is None, process.communicate()
@@ -127,7 +128,7 @@ def test_what_is_refused_is_said_however_quiet_and_stops_nothing_else(finished: 
     assert message in quiet.stderr
     assert "returned non-zero exit status 2" in quiet.stderr
     made = products(folder / "results")
-    assert set(made) == {f"good/{analysis}.{end}" for analysis in ANALYSES for end in ("csv", "nex", "json")}
+    assert set(made) == {f"good/{analysis}.{end}" for analysis in ANALYSES for end in ENDS}
     for analysis in ANALYSES:
         assert message in (folder / "results" / "logs" / f"broken.{analysis}.log").read_text()
 

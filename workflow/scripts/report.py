@@ -24,11 +24,14 @@ li { margin: .2rem 0 }
 </head>
 <body>
 """
-NUMBERS = ("tips", "missing", "root", "sigma2", "log likelihood")
+NUMBERS = ("tips", "missing", "root", "sigma2", "log likelihood or evidence")
 
 
 def main(records: list[str], runs: list[str], page: str) -> None:
-    """Writes the HTML file `page` from the run records `records`, whose `RUN/ANALYSIS` are in `runs`."""
+    """Writes the HTML file `page` from the run records `records`, whose `RUN/ANALYSIS` are in `runs`.
+
+    Every run's name leads to its own page.
+    """
     rows, said = [], []
     for path, name in zip(records, runs, strict=True):
         with open(path, encoding="utf-8") as stream:
@@ -59,16 +62,17 @@ def _row(name: str, record: dict[str, Any], trait: dict[str, Any]) -> dict[str, 
     run, analysis = name.split("/")
     parameters, root = trait["parameters"], trait["root"]
     interval = f" [{_text(root['lower'])}, {_text(root['upper'])}]" if root["lower"] is not None else ""
-    likelihood = next((value for key, value in parameters.items() if "likelihood" in key), {"value": None})
+    words = ("likelihood", "evidence")
+    likelihood = next((value for key, value in parameters.items() if key.endswith(words)), {"value": None})
     return {
-        "run": f'<a href="{escape(run)}/{escape(analysis)}.json">{escape(run)}</a>',
+        "run": f'<a href="{escape(run)}/{escape(analysis)}.html">{escape(run)}</a>',
         "analysis": escape(analysis),
         "trait": escape(trait["name"]),
         "tips": str(trait["tips_used"]),
         "missing": str(trait["tips_missing"]),
         "root": _text(root["estimate"]) + interval,
         "sigma2": _text(parameters.get("sigma2", {"value": None})["value"]),
-        "log likelihood": _text(likelihood["value"]),
+        "log likelihood or evidence": _text(likelihood["value"]),
     }
 
 

@@ -11,6 +11,8 @@ OPTIONS = {
     "table": "--out-table",
     "tree": "--out-tree",
     "record": "--out-json",
+    "page": "--report",
+    "params": "--out-params",
     "itol": "--itol",
     "auspice": "--auspice",
     "node_data": "--node-data",
