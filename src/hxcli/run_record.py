@@ -64,6 +64,7 @@ def run_record(
         "notes": list(notes),
         "timings": {
             "stages": {stage.name: round(stage.seconds, 6) for stage in stages},
+            "peak_memory_bytes_so_far": {stage.name: stage.peak_bytes for stage in stages},
             "peak_memory_bytes": max((stage.peak_bytes for stage in stages), default=0),
         },
     }
