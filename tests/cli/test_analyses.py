@@ -72,6 +72,7 @@ def test_the_record_says_how(hx, here):
     assert trait["parameters"]["tau2"] == {"value": 0.0, "how": "given"}
     assert "likelihood" in trait["parameters"]["log_likelihood"]["how"]
     assert set(record["timings"]["stages"]) >= {"reading the tree", "computing"}
+    assert record["timings"]["peak_memory_bytes_so_far"].keys() == record["timings"]["stages"].keys()
 
 
 def test_the_same_run_gives_the_same_bytes(hx, here):
