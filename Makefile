@@ -58,7 +58,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 		"$$found" -m venv --clear '$(VENV)'; \
 	fi
 	@echo 'Installing hx and its tools into $(VENV) (once; some minutes on a slow line)'
-	@'$(PY)' $(PIP) install -c constraints.txt -e '.[dev,plot,browser]'
+	@'$(PY)' $(PIP) install -c constraints.txt -e '.[dev,mcmc,plot,browser]'
 	@printf '%s' '$(CURDIR)' > '$@'
 
 demo: $(INSTALLED)
@@ -136,7 +136,7 @@ constraints:
 	@$(call FIND_PYTHON,python3.11); set -e; \
 	fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
 	"$$found" -m venv "$$fresh/venv"; \
-	"$$fresh/venv/bin/python" $(PIP) install -e '.[dev,plot,docs,browser]'; \
+	"$$fresh/venv/bin/python" $(PIP) install -e '.[dev,mcmc,plot,docs,browser]'; \
 	sed -n '/^#/p' constraints.txt > "$$fresh/constraints.txt"; \
 	"$$fresh/venv/bin/python" -m pip --disable-pip-version-check list --format=freeze \
 		--exclude pip --exclude setuptools --exclude hxcli >> "$$fresh/constraints.txt"; \

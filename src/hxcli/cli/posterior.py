@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -108,6 +109,13 @@ class PriorChoices:
     ] = RootPrior()
 
 
+class Method(StrEnum):
+    """How the variances are dealt with."""
+
+    QUADRATURE = "quadrature"
+    NUTS = "nuts"
+
+
 @dataclass(frozen=True)
 class MoreChoices:
     """What else is computed, and where it goes."""
@@ -122,6 +130,13 @@ class MoreChoices:
             "--draws-out", metavar="FILE", help="Where they go: .parquet .csv. [default: PREFIX.draws.parquet]"
         ),
     ] = None
+    method: Annotated[
+        Method, typer.Option("--method", help="quadrature integrates; nuts samples (needs the extra mcmc).")
+    ] = Method.QUADRATURE
+    chains: Annotated[int, typer.Option("--chains", min=1, max=64, metavar="C", help="Chains of nuts.")] = 4
+    samples: Annotated[
+        int, typer.Option("--samples", min=100, metavar="S", help="Draws of every chain of nuts, and its warm-up.")
+    ] = 1000
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, metavar="S", help="Of the random numbers.")] = 0
     loo: Annotated[
         bool,
@@ -183,7 +198,9 @@ def posterior(
             "leave-one-out table": more.out_loo,
         },
         without=[kind for kind, wanted in asked.items() if not wanted],
-        seed=None if more.draws is None else more.seed,
+        seed=None if more.draws is None and more.method is Method.QUADRATURE else more.seed,
+        **({"chains": more.chains, "samples": more.samples} if more.method is Method.NUTS else {}),
+        method=more.method.value,
         draws=more.draws or 0,
         loo=more.loo,
         sigma2=priors.sigma2,

@@ -29,6 +29,7 @@ class Options:
         method: `quadrature` or `nuts`.
         draws: Number of joint draws of the parameters and all nodes.
         seed: Of the random numbers.
+        chains, samples: Of the sampler: number of chains, and of draws of each.
         loo: Whether to predict every observed tip from all others.
     """
 
@@ -43,6 +44,8 @@ class Options:
     draws: int = 0
     seed: int = 0
     loo: bool = False
+    chains: int = 4
+    samples: int = 1000
 
     def refuse_nonsense(self) -> None:
         """Raises unless the options make sense, whatever the data.
@@ -59,6 +62,11 @@ class Options:
                 parse_prior(prior)
                 if value is not None:
                     raise OptionError(f"{name} is given, so it has no prior (leave one of the two out)")
+        if self.method == "nuts":
+            if self.sigma2 is not None and self.tau2 is not None:
+                raise OptionError("both variances are given: nothing is left to sample (leave --method nuts out)")
+            if self.draws > self.chains * self.samples:
+                raise OptionError(f"--draws {self.draws} is more than the sampler makes (give more --samples)")
         mean, variance = self.root_mean, self.root_variance
         if (mean is None) != (variance is None):
             raise OptionError("a normal root needs a mean and a variance")

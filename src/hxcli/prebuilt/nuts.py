@@ -1,0 +1,146 @@
+"""The no-U-turn sampler (Hoffman and Gelman 2014, J. Mach. Learn. Res. 15:1593) over sigma2 and tau2.
+
+The nodes are integrated out by the up sweep, whose derivative the sampler follows. It is a second, independent way
+to what the quadrature gives; NumPyro is imported only where it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.errors import HxError
+from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.columns import given_root, swept_up
+from hxcli.prebuilt.gaussian import LIKELIHOOD
+from hxcli.prebuilt.integrated import Weighted
+from hxcli.prebuilt.mixture import Components, Mixture
+from hxcli.prebuilt.plane import Question, log_marginal, root_posterior
+from hxcli.prebuilt.priors import Prior
+
+# Draws that stand for all others at the nodes, at most; and numbers in one of their fields.
+_MOST_COMPONENTS, _MOST_NUMBERS = 512, 2**25
+# What a healthy run has (Vehtari et al. 2021, Bayesian Analysis 16:667).
+_MOST_RHAT, _LEAST_ESS = 1.01, 400
+
+
+class Sampled(NamedTuple):
+    """What the sampler found for one trait, in the unit of computation.
+
+    Attributes:
+        sigma2, tau2: (C, S) draws of C chains.
+        divergences: Number of transitions that diverged.
+        diagnostics: Sampled parameter -> `rhat`, `ess_bulk`, `ess_tail`.
+    """
+
+    sigma2: FloatArray
+    tau2: FloatArray
+    divergences: int
+    diagnostics: dict[str, dict[str, float]]
+
+    def complaints(self) -> tuple[str, ...]:
+        """What is not healthy about the run, a sentence; empty if nothing is."""
+        wrong = [f"{self.divergences} divergent transitions"] if self.divergences else []
+        for name, figures in self.diagnostics.items():
+            if not figures["rhat"] < _MOST_RHAT:
+                wrong.append(f"R-hat of {name} is {figures['rhat']:.3f}")
+            least = min(figures["ess_bulk"], figures["ess_tail"])
+            if not least >= _LEAST_ESS:
+                wrong.append(f"effective sample size of {name} is {least:.0f}")
+        if not wrong:
+            return ()
+        return (f"the sampler has not converged: {', '.join(wrong)} (give more --samples, or use --method quadrature)",)
+
+
+def sample(question: Question, chains: int, samples: int, seed: list[int]) -> Sampled:
+    """Runs the sampler: as many steps of warm-up as of sampling.
+
+    Raises:
+        HxError: NumPyro is not installed.
+    """
+    try:
+        from numpyro.infer import MCMC, NUTS
+    except ImportError:
+        raise HxError("--method nuts needs NumPyro, which is not installed (pip install 'hxcli[mcmc]')") from None
+    free: list[str] = [name for name in ("sigma2", "tau2") if isinstance(getattr(question, name), Prior)]
+    middles = np.array([sum(getattr(question, name).start()) / 2 for name in free])
+    starts = middles + np.random.default_rng([*seed, 2]).uniform(-1, 1, (chains, len(free)))
+    kernel = NUTS(potential_fn=lambda w: _potential(question, free, w), dense_mass=True, target_accept_prob=0.9)
+    run = MCMC(
+        kernel,
+        num_warmup=samples,
+        num_samples=samples,
+        num_chains=chains,
+        chain_method="vectorized",
+        progress_bar=False,
+    )
+    key = jax.random.fold_in(jax.random.key(seed[0]), seed[1])
+    # One chain alone has no axis of chains.
+    run.run(key, init_params=jnp.asarray(starts if chains > 1 else starts[0]), extra_fields=("diverging",))
+    places = np.asarray(run.get_samples(group_by_chain=True), np.float64)
+    values: dict[str, FloatArray] = {}
+    for name in ("sigma2", "tau2"):
+        parameter = getattr(question, name)
+        if name in free:
+            values[name] = np.exp(parameter.coordinate(places[..., free.index(name)]).log_value)
+        else:
+            values[name] = np.full(places.shape[:2], parameter)
+    divergences = int(np.asarray(run.get_extra_fields()["diverging"]).sum())
+    return Sampled(values["sigma2"], values["tau2"], divergences, {name: diagnose(values[name]) for name in free})
+
+
+def _potential(question: Question, free: list[str], w: Any) -> Any:
+    """Minus the log posterior density at a place of the real plane."""
+    density, values = 0.0, {}
+    for name in ("sigma2", "tau2"):
+        parameter = getattr(question, name)
+        if name in free:
+            at = parameter.coordinate(w[free.index(name)], jnp)
+            density = density + parameter.log_density(at.log_value, jnp) + at.log_slope
+            values[name] = jnp.exp(at.log_value)[None]
+        else:
+            values[name] = jnp.full(1, parameter)
+    swept = swept_up(question.seen.tree, values["sigma2"], values["tau2"])
+    root = {name: swept[name][0, 0] for name in LIKELIHOOD}
+    return -(density + log_marginal(root, jnp.zeros_like(w[0]), question.root, jnp))
+
+
+def diagnose(draws: FloatArray) -> dict[str, float]:
+    """Rank-normalised split R-hat, bulk and tail effective sample sizes (Vehtari et al. 2021) of (C, S) draws."""
+    from numpyro.diagnostics import effective_sample_size, split_gelman_rubin
+
+    half = draws.shape[1] // 2
+    split = np.concatenate([draws[:, :half], draws[:, -half:]])
+    folded = abs(draws - np.median(draws))
+    tails = [(split <= np.quantile(draws, p)).astype(float) for p in (0.05, 0.95)]
+    return {
+        "rhat": float(max(split_gelman_rubin(_normal_scores(draws)), split_gelman_rubin(_normal_scores(folded)))),
+        "ess_bulk": float(effective_sample_size(_normal_scores(split))),
+        "ess_tail": float(min(effective_sample_size(tail) for tail in tails)),
+    }
+
+
+def _normal_scores(draws: FloatArray) -> FloatArray:
+    ranks = np.argsort(np.argsort(draws, axis=None)).reshape(draws.shape) + 1
+    return np.asarray(jax.scipy.special.ndtri(jnp.asarray((ranks - 0.375) / (draws.size + 0.25))), np.float64)
+
+
+def spaced(sampled: Sampled, count: int) -> tuple[FloatArray, FloatArray]:
+    """Both (count,): sigma2 and tau2 of draws at equal distances in all chains."""
+    places = np.linspace(0, sampled.sigma2.size - 1, count).round().astype(int)
+    return sampled.sigma2.ravel()[places], sampled.tau2.ravel()[places]
+
+
+def sampled_mixture(question: Question, sampled: Sampled) -> Weighted:
+    """All nodes' posteriors as mixtures over some hundred draws of the parameters."""
+    most = max(16, min(_MOST_COMPONENTS, _MOST_NUMBERS // question.seen.tree.size))
+    sigma2, tau2 = spaced(sampled, min(most, sampled.sigma2.size))
+    given = given_root(question.seen, sigma2, tau2)
+    mean, variance = root_posterior(given.root, np.zeros(len(sigma2)), question.root)
+    equal = np.full(len(sigma2), 1 / len(sigma2))
+    columns = np.arange(len(sigma2))
+    components = Components(columns, equal, mean - given.root["mean"], variance, np.ones(len(sigma2)))
+    return Weighted(Mixture(given.mean, given.slope, given.variance, components), sigma2, tau2)
