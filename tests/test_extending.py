@@ -13,12 +13,12 @@ import pytest
 
 from hxcli import prebuilt
 from hxcli.inputs import InputOptions
+from hxcli.kinds import KINDS
 from hxcli.phylogeny import Phylogeny
 from hxcli.pipeline import Job, perform
 from hxcli.prebuilt.local_mean import local_means
 from hxcli.prebuilt.observed import observed_means
 from hxcli.prebuilt.report import reconstruction
-from hxcli.products import KINDS
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
 

@@ -11,8 +11,9 @@ import pytest
 
 from hxcli.engine.topology import from_parents
 from hxcli.errors import OptionError
+from hxcli.kinds import Result
 from hxcli.phylogeny import Phylogeny
-from hxcli.products import Result, choose_products, stem, writer_for
+from hxcli.products import choose_products, stem, writer_for
 from hxcli.reconstruction import Reconstruction
 
 PHYLOGENY = Phylogeny(

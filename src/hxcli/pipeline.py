@@ -15,9 +15,10 @@ from hxcli.formats.annotations import replaced_notes
 from hxcli.formats.node_names import made_names_notes
 from hxcli.formats.outputs import write_all
 from hxcli.inputs import InputOptions, read_inputs
+from hxcli.kinds import Result
 from hxcli.phylogeny import Phylogeny
 from hxcli.pictures.subject import picture_notes
-from hxcli.products import Result, writer_for, writes_annotations
+from hxcli.products import writer_for, writes_annotations
 from hxcli.reconstruction import Reconstruction
 from hxcli.run_record import Stage, run_record
 from hxcli.runtime import Runtime, RuntimeOptions, prepare, started, versions
