@@ -17,10 +17,11 @@ from matplotlib.colors import to_rgb
 from hxcli.pictures.labels import printable, shown
 from hxcli.report import data
 from hxcli.report.markup import any_value, embedded_json, number, text
+from hxcli.report.page import report_page
 from hxcli.report.tree_svg import COLOURS, palette
 from tests.examples import NAMES, example, make, random_binary
 from tests.pictures.subjects import HOSTILE, found_on, hostile
-from tests.report.pages import Elements, page_of, written
+from tests.report.pages import Elements, page_of, record, written
 
 ROOT = Path(__file__).resolve().parents[2]
 PRIMATES = (str(ROOT / "data" / "primates.nwk"), str(ROOT / "data" / "primates.csv"))
@@ -96,6 +97,25 @@ def test_diagnostics_of_any_kind_are_shown() -> None:
     seen = Elements(page).texts
     assert {"sampler", "chains", "4", "1.00123", "ess bulk", "812.5", "yes"} <= set(seen)
     assert "(100 in all)" in page
+
+
+def test_a_posteriors_tables_and_details_are_shown_under_the_traits_own_name() -> None:
+    found = replace(
+        found_on(example("cherry"), trait="body_mass"),
+        tables={
+            "table of parameters": {"parameter": ["sigma2", "<b>"], "rhat": np.array([1.0012345678, np.nan])},
+            "draws": {"sigma2": np.zeros(1000)},
+            "states": {"sigma2": np.zeros(2), "nodes": np.zeros((2, 3))},
+        },
+    )
+    told = record(found)
+    told["results"][0]["traits"][0]["posterior"] = {"error_bound": 4.25e-6}
+    told["results"][0]["traits"][0]["root"] |= {"estimate": 2.0, "hpd_lower": 1.0, "hpd_upper": 3.0}
+    page = report_page(found, told)
+    seen = Elements(page).texts
+    assert {"body_mass", "error bound", "4.25e−06", "table of parameters", "1.00123", "<b>"} <= set(seen)
+    assert not {"draws", "states"} & set(seen)
+    assert "2 [1, 3]" in seen
 
 
 def test_figures_and_values() -> None:

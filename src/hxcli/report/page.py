@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from importlib import resources
 from typing import Any, BinaryIO
 
+import numpy as np
+
 from hxcli.pictures.layout import lay_out
 from hxcli.reconstruction import Reconstruction
 from hxcli.report.data import interval_name, page_data, report_names, traits_shown
@@ -51,7 +53,7 @@ def report_page(reconstruction: Reconstruction, record: Mapping[str, Any]) -> st
         _parameters(result),
         _picture(reconstruction, tree_svg(sheet, names, estimates), shown),
         _TABLE,
-        _diagnostics(record, result),
+        _diagnostics(reconstruction, record, result),
         _repeat(record),
     ]
     policy = (
@@ -109,10 +111,12 @@ def _parameters(result: Mapping[str, Any]) -> str:
     body = []
     for trait in listed:
         root, parameters = trait["root"], trait["parameters"]
-        ends = f" [{number(root['lower'])}, {number(root['upper'])}]" if root["lower"] is not None else ""
+        # A posterior has an interval of its own beside the one of equal tails.
+        low, high = (root.get(f"hpd_{end}", root[end]) for end in ("lower", "upper"))
+        ends = f" [{number(low)}, {number(high)}]" if low is not None else ""
         body.append(
             [f"<b>{text(trait['name'])}</b>", f"{number(root['estimate'])}{ends}"]
-            + [_parameter(parameters.get(key)) for key in keys]
+            + [_parameter(key, parameters.get(key)) for key in keys]
             + [f"{trait['tips_used']:,}", f"{trait['tips_missing']:,}"]
         )
     table = rows(["trait", "root", *map(words, keys), "tips", "missing"], body)
@@ -121,8 +125,11 @@ def _parameters(result: Mapping[str, Any]) -> str:
     return _section("Parameters", table + more, "parameters")
 
 
-def _parameter(figure: Mapping[str, Any] | None) -> str:
-    return "" if figure is None else f"{number(figure['value'])}<br><small>{text(figure['how'])}</small>"
+def _parameter(key: str, figure: Mapping[str, Any] | None) -> str:
+    if figure is None:
+        return ""
+    how = f"<br><small>{text(figure['how'])}</small>" if figure["how"] != words(key) else ""
+    return f"{number(figure['value'])}{how}"
 
 
 def _picture(reconstruction: Reconstruction, svg: str, shown: int) -> str:
@@ -136,24 +143,32 @@ def _picture(reconstruction: Reconstruction, svg: str, shown: int) -> str:
     return _section("Picture", body, "picture")
 
 
-def _diagnostics(record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+def _diagnostics(reconstruction: Reconstruction, record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """Whatever the record and the tables of a posterior hold beside what has a place of its own."""
     parts = {key: record[key] for key in record if key not in _KNOWN_OF_RECORD}
     parts |= {key: result[key] for key in result if key not in _KNOWN_OF_RESULT}
+    parts = {key: value for key, value in parts.items() if value not in ({}, [], None)}
+    said = any_value(parts) if parts else ""
     for trait in result["traits"][:_MOST_TRAITS]:
         if further := {key: trait[key] for key in trait if key not in _KNOWN_OF_TRAIT}:
-            parts[trait["name"]] = further
-    parts = {key: value for key, value in parts.items() if value not in ({}, [], None)}
-    if not parts:
-        return ""
-    return _section("Diagnostics", any_value(parts), "diagnostics")
+            said += f"<h3>{text(trait['name'])}</h3>{any_value(further)}"
+    for kind, table in reconstruction.tables.items():
+        # Draws, of all nodes or by the thousand, are a file of their own.
+        if any(np.ndim(column) != 1 for column in table.values()):
+            continue
+        body = list(zip(*map(list, table.values()), strict=True))
+        if 0 < len(body) <= _MOST_TRAITS:
+            cells = [[any_value(float(cell) if isinstance(cell, float) else cell) for cell in line] for line in body]
+            said += f"<h3>{text(kind)}</h3>{rows([words(name) for name in table], cells)}"
+    return _section("Diagnostics", said, "diagnostics") if said else ""
 
 
 def _repeat(record: Mapping[str, Any]) -> str:
     tree, table = record["inputs"]["tree"], record["inputs"]["traits"]
     pairs = [
         ("command", f"<pre>{text(shlex.join(record['command_line']))}</pre>"),
-        (f"sha256 of {tree['file']}", f"<code>{text(tree['sha256'])}</code>"),
-        (f"sha256 of {table['file']}", f"<code>{text(table['sha256'])}</code>"),
+        (f"sha256 of {os.path.basename(tree['file'])}", f"<code>{text(tree['sha256'])}</code>"),
+        (f"sha256 of {os.path.basename(table['file'])}", f"<code>{text(table['sha256'])}</code>"),
         ("versions", text(", ".join(f"{name} {version}" for name, version in
                                     {"hx": record["version"], **record["libraries"]}.items()))),
         ("device", text(record["device"])),
