@@ -13,8 +13,6 @@ LONGEST = 40
 _LARGEST_FONT, _LEAST_SPACING = 9.0, 4.6
 _FONT_PER_SPACING = 0.85
 MOST_LABELLED = 400
-# Beyond these, single values and points are a smear.
-MOST_WITH_VALUES = 150
 
 
 @dataclass(frozen=True)
