@@ -1,0 +1,89 @@
+"""Times of the posterior beside those of the ancestral states, and of joint draws beside NumPyro's import."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from files import trait_file, tree_file
+from timing import machine
+
+ROUNDS = 5
+
+
+def inputs(folder: Path, tips: int) -> list[str]:
+    """A random tree and a trait as files."""
+    tree, phylogeny = tree_file(folder, "yule", tips)
+    return [str(tree), str(trait_file(folder, phylogeny))]
+
+
+def seconds(command: list[str], rounds: int) -> float:
+    """Median wall time of a whole process; the first, which compiles, is not counted."""
+    times = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:]))
+
+
+def drawing(files: list[str], draws: int, rounds: int) -> float:
+    """Median seconds of so many joint draws, beyond a posterior without any, in one process, warm."""
+    code = (
+        "import sys, time, jax; jax.config.update('jax_enable_x64', True)\n"
+        "from hxcli.inputs import InputOptions, read_inputs\n"
+        "from hxcli.prebuilt.posterior import posterior\n"
+        "read = read_inputs(InputOptions(tree=sys.argv[1], traits=sys.argv[2]), lambda stage: None)\n"
+        "def once(draws):\n"
+        "    start = time.perf_counter(); posterior(read.phylogenies[0], read.observations[0], draws=draws)\n"
+        "    return time.perf_counter() - start\n"
+        "once(0), once(int(sys.argv[3]))\n"
+        "pairs = [once(int(sys.argv[3])) - once(0) for _ in range(int(sys.argv[4]))]\n"
+        "print(sorted(pairs)[len(pairs) // 2])\n"
+    )
+    command = [sys.executable, "-c", code, *files, str(draws), str(rounds)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--smoke", action="store_true", help="tiny trees, no times judged")
+    parser.add_argument("--write", type=Path, help="write the table, the machine and the command to this file too")
+    options = parser.parse_args()
+    sizes = {20: 3.0} if options.smoke else {1_000: 3.0, 10_000: 6.0}
+    rounds = 1 if options.smoke else ROUNDS
+    about = machine()
+    rows = ["| measurement | time | beside | ratio | target |", "|---|---|---|---|---|"]
+
+    def row(name: str, time_of: float, beside: float, target: float) -> None:
+        missed = " **missed**" if not options.smoke and time_of > target * beside else ""
+        ratio = time_of / beside
+        rows.append(f"| {name} | {time_of:.3f} s | {beside:.3f} s | {ratio:.2f} | ≤ {target:g}{missed} |")
+
+    with tempfile.TemporaryDirectory() as place:
+        for tips, target in sizes.items():
+            files = inputs(Path(place), tips)
+            hx = [sys.executable, "-m", "hxcli"]
+            where = [*files, "-q", "-o", str(Path(place) / "out")]
+            times = [seconds([*hx, command, *where], rounds) for command in ("posterior", "ancestral")]
+            row(f"`hx posterior` of {tips:,} tips beside `hx ancestral`, whole commands", *times, target)
+        files = inputs(Path(place), next(iter(sizes)))
+        bare = seconds([sys.executable, "-c", "import jax"], rounds)
+        numpyro = seconds([sys.executable, "-c", "import jax, numpyro"], rounds) - bare
+        drawn = drawing(files, 10 if options.smoke else 1_000, rounds)
+        row(f"1,000 joint draws of {next(iter(sizes)):,} tips beside NumPyro's import after JAX's", drawn, numpyro, 1)
+    text = "\n".join(rows)
+    print(f"{about}\n{text}")
+    if options.write:
+        command = " ".join(["python benchmarks/posterior.py", *sys.argv[1:]])
+        words = "Medians of warm runs: the programs are compiled and on the disk."
+        options.write.write_text(f"# The posterior, measured\n\n`{command}` on {about}. {words}\n\n{text}\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()

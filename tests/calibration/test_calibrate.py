@@ -1,0 +1,34 @@
+"""A small calibration, and that the tests of uniformity reject a posterior that is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.calibration.calibrate import DRAWS, Calibrated, calibrate, write
+
+
+def test_the_posterior_is_calibrated(tmp_path: Path) -> None:
+    results = calibrate(60, seed=1)
+    assert [one.name for one in results[:3]] == ["sigma2", "tau2", "root"]
+    assert len(results) == 6
+    for one in results:
+        assert one.sound(bins=10), (one.name, one.p_value(10))
+    write(results, tmp_path)
+    assert len((tmp_path / "ranks.csv").read_text().splitlines()) == 1 + 6 * 20
+
+
+@pytest.mark.slow
+def test_five_hundred_simulations_are_calibrated() -> None:
+    assert all(one.sound() for one in calibrate(500, seed=0))
+
+
+def test_a_wrong_posterior_is_rejected() -> None:
+    rng = np.random.default_rng(0)
+    true = rng.normal(size=500)
+    for mean, sd in ((0.3, 1.0), (0.0, 0.8), (0.0, 1.3)):
+        ranks = (rng.normal(mean, sd, (500, DRAWS)) < true[:, None]).sum(1)
+        assert not Calibrated("wrong", ranks).sound()
+    assert Calibrated("right", (rng.normal(size=(500, DRAWS)) < true[:, None]).sum(1)).sound()
