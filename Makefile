@@ -13,7 +13,7 @@ PIP := -m pip --disable-pip-version-check -q
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test slow docs docs-outputs pictures workflow-tools check static lint format-check types layers bench bench-smoke fuzz format constraints clean FORCE
+.PHONY: help demo test slow docs docs-outputs pictures workflow-tools check static lint format-check types layers bench bench-smoke calibrate fuzz format constraints clean FORCE
 
 help:
 	@echo 'make demo         set up and reconstruct the ancestors of the shipped primates into demo/'
@@ -25,6 +25,7 @@ help:
 	@echo 'make pictures     draw the pictures of the documentation anew'
 	@echo 'make docs-outputs put into the pages what their commands print'
 	@echo 'make fuzz         random and broken trees and tables (FUZZ_COUNT=$(FUZZ_COUNT) FUZZ_SEED=$(FUZZ_SEED))'
+	@echo 'make calibrate    500 simulations: is the posterior calibrated? counts and a picture in calibration/'
 	@echo 'make bench        the benchmarks; bench-smoke runs them small'
 	@echo 'make format       let ruff format and mend the code'
 	@echo 'make constraints  remake constraints.txt from the bounds in pyproject.toml'
@@ -126,6 +127,9 @@ bench: $(INSTALLED)
 bench-smoke: $(INSTALLED)
 	@set -e; for script in $(BENCHMARKS); do echo "$$script --smoke"; '$(PY)' "$$script" --smoke; done
 
+calibrate: $(INSTALLED)
+	'$(PY)' -m tests.calibration.calibrate --out calibration
+
 fuzz: $(INSTALLED)
 	'$(PY)' -m tests.fuzz.fuzz_trees --count $(FUZZ_COUNT) --seed $(FUZZ_SEED)
 	'$(PY)' -m tests.fuzz.fuzz_tables --count $(FUZZ_COUNT) --seed $(FUZZ_SEED)
@@ -144,5 +148,5 @@ constraints:
 	echo 'Wrote constraints.txt with '"$$("$$found" --version)"
 
 clean:
-	rm -rf '$(VENV)' '$(VENV)-workflow' demo build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf '$(VENV)' '$(VENV)-workflow' demo calibration build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
