@@ -75,8 +75,14 @@ def main() -> None:
         files = inputs(Path(place), next(iter(sizes)))
         bare = seconds([sys.executable, "-c", "import jax"], rounds)
         numpyro = seconds([sys.executable, "-c", "import jax, numpyro"], rounds) - bare
-        drawn = drawing(files, 10 if options.smoke else 1_000, rounds)
-        row(f"1,000 joint draws of {next(iter(sizes)):,} tips beside NumPyro's import after JAX's", drawn, numpyro, 1)
+        draws = 10 if options.smoke else 1_000
+        drawn = drawing(files, draws, rounds)
+        row(
+            f"{draws:,} joint draws of {next(iter(sizes)):,} tips beside NumPyro's import after JAX's",
+            drawn,
+            numpyro,
+            1,
+        )
     text = "\n".join(rows)
     print(f"{about}\n{text}")
     if options.write:
