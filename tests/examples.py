@@ -145,14 +145,16 @@ def example(name: str) -> Example:
 
 
 def make(name: str, parents: NDArray[np.integer], seed: int = 0) -> Example:
-    """A tree with random lengths and values; a third of the lengths are 0 where the name says so."""
+    """A tree with random lengths and values, read-only as tests share it; a third of the lengths are 0 by name."""
     rng = np.random.default_rng(seed + len(parents))
     size = len(parents)
     lengths = rng.uniform(0.1, 2.0, size)
     if "zero" in name:
         lengths[rng.permutation(size)[: size // 3]] = 0.0
     lengths[0] = 0.0
-    return Example(name, from_parents(parents), lengths, rng.normal(size=size))
+    values = rng.normal(size=size)
+    lengths.flags.writeable = values.flags.writeable = False
+    return Example(name, from_parents(parents), lengths, values)
 
 
 @st.composite

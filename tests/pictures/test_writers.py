@@ -87,7 +87,7 @@ def test_figures_that_are_missing_or_equal(hurt: str, choices: PictureChoices) -
     elif hurt == "all equal":
         found = found_on(example("ragged"), estimates=np.full(len(none), 2.5), width=0.0)
     elif hurt == "no root":
-        found.estimates[0] = np.nan
+        found = replace(found, estimates=np.where(np.arange(len(none))[:, None] == 0, np.nan, found.estimates))
     else:
         found = replace(found, estimates=none, lower=none, upper=none, observed=none)
     said = texts(written("svg", found, choices))
