@@ -16,37 +16,50 @@ from tests.prebuilt.test_quadrature import WIDE, binary
 pytest.importorskip("numpyro")
 
 
-def compared(samples: int, least: int) -> None:
+def compared(samples: int, least: int, **options: object) -> None:
+    """Runs both methods on the case of the notebook, and compares parameters that are not given and all nodes."""
     tree, observations = binary()
-    exact = posterior(tree, observations, **WIDE, root_state=0.0)
-    found = posterior(tree, observations, **WIDE, root_state=0.0, method="nuts", samples=samples, seed=1, loo=True)
+    exact = posterior(tree, observations, **options, root_state=0.0)
+    found = posterior(tree, observations, **options, root_state=0.0, method="nuts", samples=samples, seed=1, loo=True)
     record = found.details["x0"]["posterior"]
-    assert record["divergences"] == 0
+    assert (record["chains"], record["samples_per_chain"], record["divergences"]) == (4, samples, 0)
     assert found.warnings == ()
     one, other = exact.tables["parameter table"], found.tables["parameter table"]
-    for i in range(2):
+    for i, name in enumerate(("sigma2", "tau2")):
+        if name in options:
+            assert np.isnan(other["rhat"][i])
+            assert other["mean"][i] == pytest.approx(options[name])
+            continue
         assert other["rhat"][i] < 1.01
         assert min(other["ess_bulk"][i], other["ess_tail"][i]) > least
         error = one["sd"][i] / np.sqrt(other["ess_bulk"][i])
         assert abs(other["mean"][i] - one["mean"][i]) < 4 * error
         for probability in (0.05, 0.25, 0.5, 0.75, 0.95):
             # A quantile's standard error: that of the share below it, over the density there.
-            name = f"q{probability:g}"
+            quantile = f"q{probability:g}"
             width = (one["q0.975"][i] - one["q0.025"][i]) / np.sqrt(other["ess_tail"][i])
-            assert abs(other[name][i] - one[name][i]) < 4 * width
+            assert abs(other[quantile][i] - one[quantile][i]) < 4 * width
     # Some hundred draws stand for all at the nodes.
     error = exact.standard_errors[:, 0] / np.sqrt(200)
     assert (abs(found.estimates[:, 0] - exact.estimates[:, 0]) <= 4 * error + 1e-9).all()
     assert len(found.tables["leave-one-out table"]["node"]) == 16
 
 
-def test_it_agrees_with_the_quadrature() -> None:
-    compared(1_000, 1_000)
+def test_the_case_of_the_notebook_agrees_with_the_quadrature() -> None:
+    compared(4_000, 10_000, **WIDE)
 
 
 @pytest.mark.slow
-def test_the_case_of_the_notebook() -> None:
-    compared(4_000, 10_000)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"prior_sigma2": "uniform(0,3)", "prior_tau2": "halfnormal(1)"},
+        {"prior_sigma2": "lognormal(0,2)", "tau2": 0.25},
+        {"sigma2": 1.0, "prior_tau2": "invgamma(2,1)"},
+    ],
+)
+def test_it_agrees_with_other_priors_and_with_one_parameter_given(options: dict[str, object]) -> None:
+    compared(1_000, 1_000, **options)
 
 
 def test_what_is_not_healthy_is_said() -> None:

@@ -135,7 +135,7 @@ class MoreChoices:
     ] = Method.QUADRATURE
     chains: Annotated[int, typer.Option("--chains", min=1, max=64, metavar="C", help="Chains of nuts.")] = 4
     samples: Annotated[
-        int, typer.Option("--samples", min=100, metavar="S", help="Draws of every chain of nuts, and its warm-up.")
+        int, typer.Option("--samples", min=100, metavar="S", help="Draws of every chain of nuts, after its warm-up.")
     ] = 1000
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, metavar="S", help="Of the random numbers.")] = 0
     loo: Annotated[

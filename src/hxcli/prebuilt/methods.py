@@ -86,10 +86,11 @@ def sampled_posterior(
         HxError: NumPyro is not installed.
     """
     # Here, because nothing else needs NumPyro's company.
-    from hxcli.prebuilt.nuts import sample, sampled_mixture, spaced
+    from hxcli.prebuilt.nuts import TRANSITIONS, WARM_UP, sample, sampled_mixture, spaced
 
     question, seed = asked.question, trait_seed(options.seed, name)
-    sampled = sample(question, options.chains, options.samples, seed)
+    height = float(phylogeny.root_distances[phylogeny.tips].mean()) / units.length
+    sampled = sample(question, height, options.chains, options.samples, seed)
     weighted = sampled_mixture(question, sampled)
     nodes = node_figures(weighted.mixture, weighted.mixture, level)
     nodes = NodeFigures(*(value[: phylogeny.topology.size] for value in nodes))
@@ -116,6 +117,8 @@ def sampled_posterior(
             "method": "nuts",
             "chains": options.chains,
             "samples_per_chain": options.samples,
+            "warm_up": WARM_UP,
+            "transitions_per_sample": TRANSITIONS,
             "divergences": sampled.divergences,
             "diagnostics": sampled.diagnostics,
             "components": len(weighted.sigma2),

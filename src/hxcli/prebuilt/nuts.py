@@ -18,9 +18,11 @@ from hxcli.prebuilt.columns import given_root, swept_up
 from hxcli.prebuilt.gaussian import LIKELIHOOD
 from hxcli.prebuilt.integrated import Weighted
 from hxcli.prebuilt.mixture import Components, Mixture
-from hxcli.prebuilt.plane import Question, log_marginal, root_posterior
-from hxcli.prebuilt.priors import Prior
+from hxcli.prebuilt.plane import Question, SharedScale, log_marginal, plane_of, root_posterior
+from hxcli.prebuilt.priors import Coordinate, Prior
 
+# Transitions until the step and the directions are settled; and for every draw, which makes draws nearly independent.
+WARM_UP, TRANSITIONS = 1000, 2
 # Draws that stand for all others at the nodes, at most; and numbers in one of their fields.
 _MOST_COMPONENTS, _MOST_NUMBERS = 512, 2**25
 # What a healthy run has (Vehtari et al. 2021, Bayesian Analysis 16:667).
@@ -55,8 +57,14 @@ class Sampled(NamedTuple):
         return (f"the sampler has not converged: {', '.join(wrong)} (give more --samples, or use --method quadrature)",)
 
 
-def sample(question: Question, chains: int, samples: int, seed: list[int]) -> Sampled:
-    """Runs the sampler: as many steps of warm-up as of sampling.
+def sample(question: Question, height: float, chains: int, samples: int, seed: list[int]) -> Sampled:
+    """Runs the sampler; every draw is the last of some transitions, which are cheap beside what compiling takes.
+
+    Args:
+        question: Of one trait.
+        height: Mean distance of the tips from the root, in the unit of computation.
+        chains, samples: Number of chains, and of draws of each.
+        seed: Of the random numbers.
 
     Raises:
         HxError: NumPyro is not installed.
@@ -66,13 +74,27 @@ def sample(question: Question, chains: int, samples: int, seed: list[int]) -> Sa
     except ImportError:
         raise HxError("--method nuts needs NumPyro, which is not installed (pip install 'hxcli[mcmc]')") from None
     free: list[str] = [name for name in ("sigma2", "tau2") if isinstance(getattr(question, name), Prior)]
+    shared = isinstance(plane_of(question), SharedScale) and len(free) == 2
+    log_height = float(np.log(height)) if shared and height > 0 else 0.0
     middles = np.array([sum(getattr(question, name).start()) / 2 for name in free])
     starts = middles + np.random.default_rng([*seed, 2]).uniform(-1, 1, (chains, len(free)))
-    kernel = NUTS(potential_fn=lambda w: _potential(question, free, w), dense_mass=True, target_accept_prob=0.9)
+    if shared:
+        rate, noise = starts[:, 0] + log_height, starts[:, 1]
+        starts = np.stack([np.logaddexp(rate, noise), noise - rate], 1)
+
+    def parameters(w: Any, xp: Any = np) -> dict[str, Coordinate]:
+        """The free parameters at places of the real line or plane, their last axis."""
+        if not shared:
+            return {name: getattr(question, name).coordinate(w[..., i], xp) for i, name in enumerate(free)}
+        # The data know the total well and the ratio badly, so that these two depend little on each other.
+        total, ratio = w[..., 0], w[..., 1]
+        rate, noise = (total - xp.logaddexp(0 * ratio, sign * ratio) for sign in (1, -1))
+        return {"sigma2": Coordinate(rate - log_height, 0 * ratio), "tau2": Coordinate(noise, 0 * ratio)}
+
     run = MCMC(
-        kernel,
-        num_warmup=samples,
-        num_samples=samples,
+        NUTS(potential_fn=lambda w: _potential(question, parameters(w, jnp)), dense_mass=True, target_accept_prob=0.9),
+        num_warmup=WARM_UP,
+        num_samples=samples * TRANSITIONS,
         num_chains=chains,
         chain_method="vectorized",
         progress_bar=False,
@@ -80,32 +102,30 @@ def sample(question: Question, chains: int, samples: int, seed: list[int]) -> Sa
     key = jax.random.fold_in(jax.random.key(seed[0]), seed[1])
     # One chain alone has no axis of chains.
     run.run(key, init_params=jnp.asarray(starts if chains > 1 else starts[0]), extra_fields=("diverging",))
-    places = np.asarray(run.get_samples(group_by_chain=True), np.float64)
-    values: dict[str, FloatArray] = {}
-    for name in ("sigma2", "tau2"):
-        parameter = getattr(question, name)
-        if name in free:
-            values[name] = np.exp(parameter.coordinate(places[..., free.index(name)]).log_value)
-        else:
-            values[name] = np.full(places.shape[:2], parameter)
+    # Not by NumPyro's own thinning, which would hide the divergences of what is left out.
+    walked = np.asarray(run.get_samples(group_by_chain=True), np.float64)
+    places = walked[:, TRANSITIONS - 1 :: TRANSITIONS]
+    found = {name: np.exp(at.log_value) for name, at in parameters(places).items()}
+    values = {name: found.get(name, np.full(places.shape[:2], getattr(question, name))) for name in ("sigma2", "tau2")}
     divergences = int(np.asarray(run.get_extra_fields()["diverging"]).sum())
     return Sampled(values["sigma2"], values["tau2"], divergences, {name: diagnose(values[name]) for name in free})
 
 
-def _potential(question: Question, free: list[str], w: Any) -> Any:
-    """Minus the log posterior density at a place of the real plane."""
+def _potential(question: Question, free: dict[str, Coordinate]) -> Any:
+    """Minus the log posterior density, per unit of the places whose parameters these are."""
     density, values = 0.0, {}
     for name in ("sigma2", "tau2"):
         parameter = getattr(question, name)
         if name in free:
-            at = parameter.coordinate(w[free.index(name)], jnp)
+            at = free[name]
             density = density + parameter.log_density(at.log_value, jnp) + at.log_slope
             values[name] = jnp.exp(at.log_value)[None]
         else:
             values[name] = jnp.full(1, parameter)
     swept = swept_up(question.seen.tree, values["sigma2"], values["tau2"])
     root = {name: swept[name][0, 0] for name in LIKELIHOOD}
-    return -(density + log_marginal(root, jnp.zeros_like(w[0]), question.root, jnp))
+    scale = jnp.zeros_like(root["mean"])
+    return -(density + log_marginal(root, scale, question.root, jnp))
 
 
 def diagnose(draws: FloatArray) -> dict[str, float]:
