@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _PLATFORMS = ("cpu", "gpu", "tpu")
 _ALL = "all"
 # As in malloc.h of glibc; bytes.
+_TRIM_THRESHOLD, _SPARE = -1, 256 * 2**20
 _MMAP_THRESHOLD, _LARGE = -3, 8 * 2**20
 
 
@@ -108,7 +109,10 @@ def _give_back_large_arrays() -> None:
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         # Other C libraries have no such function.
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
+        glibc = ctypes.CDLL(None)
+        glibc.mallopt(_MMAP_THRESHOLD, _LARGE)
+        # Setting that one makes it give back every small piece at once, only to ask for it again.
+        glibc.mallopt(_TRIM_THRESHOLD, _SPARE)
 
 
 def start(options: RuntimeOptions) -> Runtime:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from hxcli.engine.topology import IntArray
-from hxcli.formats.tree_text import Texts, joined, number_texts
+from hxcli.formats.tree_text import Parts, Texts, joined, number_texts, unless_null
 from hxcli.names import listed
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
@@ -38,7 +38,7 @@ class Entry:
 
 
 def figure_texts(reconstruction: Reconstruction, entries_of: Callable[[str], Sequence[Entry]], forbidden: str) -> Texts:
-    """The figures of all traits of a node, one entry after the other.
+    """The figures of all traits of a node, one entry after the other; a constant comes first where none is missing.
 
     Args:
         reconstruction: What was found.
@@ -57,18 +57,14 @@ def figure_texts(reconstruction: Reconstruction, entries_of: Callable[[str], Seq
         "upper": upper,
     }
 
-    def texts(nodes: IntArray) -> pl.Series:
+    def texts(nodes: IntArray) -> Parts:
         columns = {name: number_texts(figures[name][nodes].ravel()) for entry in forms[0] for name in entry.figures}
         which = np.tile(np.arange(count, dtype=np.int32), len(nodes))
         parts: list[str | pl.Series] = []
         for entry, before in zip(forms[0], befores, strict=True):
             commas = [part for name in entry.figures for part in (",", columns[name])][1:]
-            whole = (entry.before if count == 1 else before.gather(which), *commas, entry.after)
-            # Joined on its own where a missing figure takes the whole entry away.
-            lacking = any(columns[name].null_count() for name in entry.figures)
-            parts += [joined(*whole)] if lacking else whole
-        each = joined(*parts)
-        return each if count == 1 else each.reshape((len(nodes), count)).arr.join("")
+            parts += unless_null(entry.before if count == 1 else before.gather(which), *commas, entry.after)
+        return tuple(parts) if count == 1 else (joined(*parts).reshape((len(nodes), count)).arr.join(""),)
 
     return texts
 
@@ -187,13 +183,25 @@ def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> 
     )
     beside = node_texts(phylogeny, lambda texts: "".join(f"[{text}]" for text in texts if not text.startswith("&")))
 
-    def texts(nodes: IntArray) -> pl.Series:
-        body = figures(nodes) if inside is None else joined(figures(nodes), inside.gather(nodes))
-        frame = pl.DataFrame({"body": body.str.slice(1), "beside": gathered(beside, nodes)})
-        bracket = pl.when(pl.col("body") == "").then(pl.lit("")).otherwise(pl.format("[&{}]", "body"))
-        return frame.select(pl.concat_str(bracket, "beside").alias("text")).to_series()
+    def texts(nodes: IntArray) -> Parts:
+        return (*in_brackets("[&", (*figures(nodes), *gathered(inside, nodes)), ","), *gathered(beside, nodes))
 
     return texts
+
+
+def in_brackets(opening: str, body: Parts, separator: str = "") -> Parts:
+    """The body between an opening and `]`; "" where it is empty.
+
+    Args:
+        opening: Such as `[&`.
+        body: Never empty where it begins with a constant.
+        separator: What the body begins with where it is not empty, to be left out.
+    """
+    if isinstance(body[0], str):
+        return (opening + body[0].removeprefix(separator), *body[1:], "]")
+    whole = pl.concat_str(pl.lit(opening), pl.col("body").str.slice(len(separator)), pl.lit("]"))
+    bracket = pl.when(pl.col("body") == "").then(pl.lit("")).otherwise(whole)
+    return (pl.DataFrame({"body": joined(*body)}).select(bracket.alias("text")).to_series(),)
 
 
 def node_texts(phylogeny: Phylogeny, render: Callable[[tuple[str, ...]], str]) -> pl.Series | None:
@@ -206,9 +214,9 @@ def node_texts(phylogeny: Phylogeny, render: Callable[[tuple[str, ...]], str]) -
     return pl.Series("text", texts, dtype=pl.String)
 
 
-def gathered(texts: pl.Series | None, nodes: IntArray) -> pl.Series:
-    """(n,) the texts of the nodes, from `node_texts`."""
-    return pl.repeat("", len(nodes), eager=True) if texts is None else texts.gather(nodes)
+def gathered(texts: pl.Series | None, nodes: IntArray) -> Parts:
+    """The texts of the nodes, from `node_texts`."""
+    return () if texts is None else (texts.gather(nodes),)
 
 
 def entries(text: str, separator: str, owner: Callable[[str], str | None] = lambda key: None) -> Iterator[str]:

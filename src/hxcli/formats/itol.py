@@ -60,7 +60,7 @@ def write_itol(stream: BinaryIO, reconstruction: Reconstruction) -> None:
     write_nested(
         tree,
         phylogeny.topology,
-        lambda nodes: joined(texts.gather(nodes), length_texts(phylogeny, nodes), brackets.gather(nodes)),
+        lambda nodes: (texts.gather(nodes), *length_texts(phylogeny, nodes), brackets.gather(nodes)),
     )
     files = {"tree.tree": tree.getvalue().decode() + "\n"}
     shown = [(key, name) for key, name in zip(identifiers, names, strict=True) if key != name]

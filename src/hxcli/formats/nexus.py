@@ -9,7 +9,16 @@ import polars as pl
 
 from hxcli.engine.topology import IntArray
 from hxcli.formats.annotations import beast_texts
-from hxcli.formats.tree_text import NEXUS_QUOTED, joined, length_texts, pieces, plain_texts, quoted, write_nested
+from hxcli.formats.tree_text import (
+    NEXUS_QUOTED,
+    Parts,
+    length_texts,
+    pieces,
+    plain_texts,
+    quoted,
+    write_nested,
+    write_texts,
+)
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
@@ -36,12 +45,12 @@ def write_nexus(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstr
     name = quoted(pl.Series([name]), NEXUS_QUOTED).item()
     stream.write(f"#NEXUS\nBEGIN TAXA;\n  DIMENSIONS NTAX={len(tips)};\n  TAXLABELS\n".encode())
     for piece in pieces(len(tips)):
-        stream.write(joined("    ", labels.gather(tips[piece]), "\n").str.join("").item().encode())
+        write_texts(stream, "    ", labels.gather(tips[piece]), "\n")
     stream.write(f"  ;\nEND;\nBEGIN TREES;\n  TREE {name} = {rooting}".encode())
     traits = 0 if reconstruction is None else len(reconstruction.traits)
 
-    def texts(nodes: IntArray) -> pl.Series:
-        return joined(labels.gather(nodes), notes(nodes), length_texts(phylogeny, nodes))
+    def texts(nodes: IntArray) -> Parts:
+        return (labels.gather(nodes), *notes(nodes), *length_texts(phylogeny, nodes))
 
     write_nested(stream, phylogeny.topology, texts, traits)
     stream.write(b"\nEND;\n")

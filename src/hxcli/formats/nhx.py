@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
-import polars as pl
-
 from hxcli.engine.topology import IntArray
 from hxcli.formats.annotations import (
     FORBIDDEN,
@@ -14,11 +12,12 @@ from hxcli.formats.annotations import (
     entries,
     figure_texts,
     gathered,
+    in_brackets,
     interval_name,
     node_texts,
     replaced_traits,
 )
-from hxcli.formats.tree_text import NEWICK_QUOTED, joined, label_texts, length_texts, write_nested
+from hxcli.formats.tree_text import NEWICK_QUOTED, Parts, label_texts, length_texts, write_nested
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
@@ -41,12 +40,10 @@ def write_nhx(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruc
     figures = None if reconstruction is None else figure_texts(reconstruction, _entries(reconstruction), FORBIDDEN)
     labels = label_texts(phylogeny, NEWICK_QUOTED)
 
-    def texts(nodes: IntArray) -> pl.Series:
-        body = gathered(inside, nodes) if figures is None else joined(figures(nodes), gathered(inside, nodes))
-        frame = pl.DataFrame({"body": body, "beside": gathered(beside, nodes)})
-        bracket = pl.when(pl.col("body") == "").then(pl.lit("")).otherwise(pl.format(f"[{_MARK}{{}}]", "body"))
-        notes = frame.select(pl.concat_str("beside", bracket)).to_series()
-        return joined(labels.gather(nodes), length_texts(phylogeny, nodes), notes)
+    def texts(nodes: IntArray) -> Parts:
+        body = (*(() if figures is None else figures(nodes)), *gathered(inside, nodes))
+        bracket = in_brackets(f"[{_MARK}", body) if body else ()
+        return (labels.gather(nodes), *length_texts(phylogeny, nodes), *gathered(beside, nodes), *bracket)
 
     write_nested(stream, phylogeny.topology, texts, 0 if reconstruction is None else len(reconstruction.traits))
     stream.write(b"\n")

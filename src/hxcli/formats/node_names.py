@@ -7,6 +7,7 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hxcli.engine.topology import IntArray, Topology
+from hxcli.formats.tree_text import text_series
 from hxcli.names import listed
 from hxcli.phylogeny import Phylogeny, fold_below
 
@@ -17,9 +18,11 @@ def node_names(phylogeny: Phylogeny) -> pl.Series:
     A label that stands once in the tree is the node's name, and every tip keeps its own. Any other node is
     `n<index>`, its number in breadth-first order, with `_` behind it as long as that is a label too.
     """
-    labels = pl.Series("name", phylogeny.labels.tolist(), dtype=pl.String)
-    named = pl.Series(phylogeny.topology.is_leaf) | ((labels != "") & labels.is_unique())
-    unnamed = np.flatnonzero(~named.to_numpy()).astype(np.int32)
+    labels = text_series(phylogeny.labels).alias("name")
+    named = phylogeny.topology.is_leaf | (labels != "").to_numpy()
+    if not np.array_equal(named, phylogeny.topology.is_leaf):
+        named &= phylogeny.topology.is_leaf | labels.is_unique().to_numpy()
+    unnamed = np.flatnonzero(~named).astype(np.int32)
     numbered = pl.select(pl.format("n{}", pl.Series(unnamed))).to_series()
     taken = labels.filter(labels.str.contains("^n[0-9]+_*$"))
     if len(taken):
@@ -55,7 +58,7 @@ def mrca_tips(phylogeny: Phylogeny) -> tuple[IntArray, IntArray]:
     """
     topology, tips = phylogeny.topology, phylogeny.tips.astype(np.int32)
     # UTF-8 sorts by code point.
-    order = pl.Series(phylogeny.tip_names.tolist(), dtype=pl.String).arg_sort().to_numpy()
+    order = text_series(phylogeny.labels).gather(tips).arg_sort().to_numpy()
     none = len(tips)
     node_of = tips[order]
     smallest = np.full(topology.size, none, np.int32)

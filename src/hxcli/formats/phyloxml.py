@@ -17,7 +17,7 @@ from hxcli.formats.annotations import Entry, entries, figure_texts, gathered, no
 from hxcli.formats.below import preorder_with_ends
 from hxcli.formats.biopython import BIOPYTHON_LIMIT
 from hxcli.formats.source import Source
-from hxcli.formats.tree_text import joined, number_texts, pieces
+from hxcli.formats.tree_text import number_texts, pieces, unless_null, write_texts
 from hxcli.formats.xml_text import XmlNode, local_name, parse_xml, phylogeny_from_nodes, squeeze
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
@@ -156,13 +156,13 @@ def write_phyloxml(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Recon
     for piece in pieces(phylogeny.topology.size, traits):
         nodes = order[piece]
         texts = [
-            joined("<name>", labels.gather(nodes), "</name>"),
-            joined("<branch_length>", number_texts(phylogeny.edge_lengths[nodes]), "</branch_length>"),
+            *unless_null("<name>", labels.gather(nodes), "</name>"),
+            *unless_null("<branch_length>", number_texts(phylogeny.edge_lengths[nodes]), "</branch_length>"),
             support.gather(nodes),
-            *([] if figures is None else [figures(nodes)]),
-            gathered(given, nodes),
+            *(() if figures is None else figures(nodes)),
+            *gathered(given, nodes),
         ]
-        stream.write(joined("<clade>", *texts, closing.gather(which[nodes])).str.join("").item().encode())
+        write_texts(stream, "<clade>", *texts, closing.gather(which[nodes]))
     stream.write(b"\n</phylogeny>\n</phyloxml>\n")
 
 

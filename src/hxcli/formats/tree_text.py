@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
@@ -11,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hxcli.engine.topology import IntArray, Topology
 from hxcli.formats.below import is_last_child, postorder
-from hxcli.phylogeny import Phylogeny
+from hxcli.phylogeny import Phylogeny, TextArray
 
 # Characters that end or change an unquoted Newick label; `#` would make some labels hybrid nodes of a network.
 NEWICK_QUOTED = r"""[\s()\[\]{}:;,'"=#]"""
@@ -19,9 +20,13 @@ NEWICK_QUOTED = r"""[\s()\[\]{}:;,'"=#]"""
 NEXUS_QUOTED = r"""[\s()\[\]{}:;,'"=#*\\<>]"""
 # Figures of all traits that are made into text together: what is made of them stays in the processor's cache.
 _PIECE = 1 << 16
+# id of an array of texts -> the same as a series.
+_SERIES: dict[int, pl.Series] = {}
 
+# What is written for each of n nodes, one part behind the other: constants and (n,) texts, none of them null.
+Parts = tuple[str | pl.Series, ...]
 # Takes (n,) node numbers to what is written for each of the nodes.
-Texts = Callable[[IntArray], pl.Series]
+Texts = Callable[[IntArray], Parts]
 
 
 def number_texts(values: ArrayLike) -> pl.Series:
@@ -53,20 +58,41 @@ def label_texts(phylogeny: Phylogeny, needs: str) -> pl.Series:
 
 def plain_texts(phylogeny: Phylogeny) -> pl.Series:
     """(N,) the label or support value of every node."""
-    labels = pl.Series("label", phylogeny.labels.tolist(), dtype=pl.String)
+    labels = text_series(phylogeny.labels)
     if not phylogeny.support.any():
         return labels
-    frame = pl.DataFrame({"label": labels, "support": pl.Series(phylogeny.support.tolist(), dtype=pl.String)})
+    frame = pl.DataFrame({"label": labels, "support": text_series(phylogeny.support)})
     return frame.select(pl.when(pl.col("label") == "").then("support").otherwise("label").alias("label")).to_series()
 
 
-def length_texts(phylogeny: Phylogeny, nodes: IntArray) -> pl.Series:
-    """(n,) `:0.5` for each of the nodes, or "" where there is no edge length."""
-    return joined(":", number_texts(phylogeny.edge_lengths[nodes]))
+def text_series(texts: TextArray) -> pl.Series:
+    """(n,) the same texts; kept for as long as the array, which must not change."""
+    place = id(texts)
+    if place not in _SERIES:
+        # Kept without the array's own reference, which would keep it alive.
+        _SERIES[place] = pl.Series("label", texts.tolist(), dtype=pl.String)
+        weakref.finalize(texts, _SERIES.pop, place)
+    return _SERIES[place]
+
+
+def length_texts(phylogeny: Phylogeny, nodes: IntArray) -> Parts:
+    """`:0.5` for each of the nodes, or "" where there is no edge length."""
+    return unless_null(":", number_texts(phylogeny.edge_lengths[nodes]))
+
+
+def unless_null(*parts: str | pl.Series) -> Parts:
+    """The parts; where one of them is null, "" in place of them all."""
+    return (joined(*parts),) if any(isinstance(part, pl.Series) and part.null_count() for part in parts) else parts
+
+
+def write_texts(stream: BinaryIO, *parts: str | pl.Series) -> None:
+    """Writes all texts, one after the other with nothing between."""
+    # polars writes what it holds, where bytes would be two copies of it.
+    pl.DataFrame({"": joined(*parts)}).write_csv(stream, include_header=False, quote_style="never", line_terminator="")
 
 
 def joined(*parts: str | pl.Series) -> pl.Series:
-    """The parts one after the other; "" where one of them is null."""
+    """(n,) the parts one after the other; "" where one of them is null."""
     columns = {str(i): part for i, part in enumerate(parts) if isinstance(part, pl.Series)}
     pieces = [pl.col(str(i)) if isinstance(part, pl.Series) else pl.lit(part) for i, part in enumerate(parts)]
     return pl.DataFrame(columns).select(pl.concat_str(pieces).fill_null("").alias("text")).to_series()
@@ -82,15 +108,15 @@ def write_nested(stream: BinaryIO, topology: Topology, texts: Texts, traits: int
         traits: How many traits stand in the texts: the more, the fewer nodes are in a piece.
     """
     order, opens = postorder(topology)
+    # Brackets open before tips only and close before all others.
+    opens[~topology.is_leaf[order]] = -1
     depths, which = np.unique(opens, return_inverse=True)
-    brackets = pl.Series(["(" * count for count in depths.tolist()], dtype=pl.String)
-    closing = pl.Series(["", ")"]).gather((~topology.is_leaf[order]).view(np.int8))
+    brackets = pl.Series(["(" * count if count >= 0 else ")" for count in depths.tolist()], dtype=pl.String)
     ends = (~is_last_child(topology)[order]).astype(np.int8)
     ends[-1] = 2
-    ending = pl.Series(["", ",", ";"]).gather(ends)
+    ending = pl.Series(["", ",", ";"])
     for piece in pieces(topology.size, traits):
-        parts = (brackets.gather(which[piece]), closing[piece], texts(order[piece]), ending[piece])
-        stream.write(joined(*parts).str.join("").item().encode())
+        write_texts(stream, brackets.gather(which[piece]), *texts(order[piece]), ending.gather(ends[piece]))
 
 
 def pieces(nodes: int, traits: int = 0) -> Iterator[slice]:
