@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from hxcli.engine.topology import from_parents
 from hxcli.errors import InputError
+from hxcli.matching import match
 from hxcli.names import closest_name, edit_distance
 from hxcli.phylogeny import Phylogeny
-from hxcli.traits import TraitTable, match
+from hxcli.traits import TraitTable
 
 
 def star(*tips: str) -> Phylogeny:

@@ -11,9 +11,10 @@ import numpy as np
 from hxcli.errors import HxError, InputError, ModelError
 from hxcli.formats.trees import TreeFile, pick_tree
 from hxcli.inputs import InputOptions, analysable_tree, edge_notes, read_trait_table, read_tree_file
+from hxcli.matching import match
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.observed import refuse_contradictions
-from hxcli.traits import MatchReport, Observations, TraitTable, match
+from hxcli.traits import MatchReport, Observations, TraitTable
 
 # Lengths are often written with six digits.
 ULTRAMETRIC_TOLERANCE = 1e-6

@@ -10,8 +10,9 @@ from hxcli.errors import OptionError
 from hxcli.formats.source import DEFAULT_MAX_SIZE, read_source
 from hxcli.formats.tables import read_table
 from hxcli.formats.trees import TreeFile, analysable, length_notes, pick_tree, read_trees
+from hxcli.matching import match
 from hxcli.phylogeny import Phylogeny
-from hxcli.traits import MatchReport, Observations, TraitTable, match
+from hxcli.traits import MatchReport, Observations, TraitTable
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from hxcli.formats.node_names import mrca_tips
 from hxcli.formats.source import read_source
 from hxcli.formats.tables import read_table
 from hxcli.formats.trees import analysable, pick_tree, read_trees
+from hxcli.matching import match
 from hxcli.phylogeny import Phylogeny
-from hxcli.traits import Observations, match
+from hxcli.traits import Observations
 
 # Data set -> the trait its results are about.
 PRIMARY = {
