@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
@@ -81,12 +83,16 @@ def read_inputs(options: InputOptions, progress: Callable[[str], None] = lambda 
     Raises:
         InputError: Either file is refused, or they do not belong together.
     """
-    progress("reading the tree")
-    tree_file = read_tree_file(options)
-    picked = pick_tree(tree_file, options.tree_index)
-    phylogeny = analysable_tree(picked, tree_file.file, options)
-    progress("reading the table")
-    table, table_notes, sha256 = read_trait_table(options)
+    # Both at once, because either lets the other run for most of the time; what is wrong with the tree is said first.
+    with ThreadPoolExecutor(1) as thread:
+        # A pipe has its turn, because whoever fills it may wait to hear of the tree.
+        begun = thread.submit(read_trait_table, options) if os.path.isfile(options.traits) else None
+        progress("reading the tree")
+        tree_file = read_tree_file(options)
+        picked = pick_tree(tree_file, options.tree_index)
+        phylogeny = analysable_tree(picked, tree_file.file, options)
+        progress("reading the table")
+        table, table_notes, sha256 = begun.result() if begun else read_trait_table(options)
     progress("matching")
     observations, report, match_notes = match(phylogeny, table, strict=options.strict, replicates=options.replicates)
     notes = (*tree_file.warnings, *edge_notes(picked, options), *table_notes, *match_notes)

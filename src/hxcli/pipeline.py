@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
+import os
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -25,6 +28,8 @@ from hxcli.runtime import Runtime, RuntimeOptions, prepare, started, versions
 from hxcli.traits import MatchReport, Observations
 
 Progress = Callable[[str], None]
+# Bytes of a tree that takes longer to read than JAX to import.
+_LONG = 1 << 24
 
 
 @dataclass(frozen=True)
@@ -78,7 +83,7 @@ class Outcome:
 def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
     """Reads, computes and writes: all products or none.
 
-    JAX is imported only once the inputs have been read and found sound.
+    Inputs of ordinary size are found sound before JAX is imported, so that a refusal comes at once.
 
     Args:
         job: What to do.
@@ -92,7 +97,11 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
     clock = _Clock(progress)
     writers = {path: writer_for(path, kind) for kind, path in job.products.items()}
     prepare(job.runtime)
-    inputs = read_inputs(job.inputs, clock.begin)
+    with ThreadPoolExecutor(1) as thread:
+        if os.path.isfile(job.inputs.tree) and os.path.getsize(job.inputs.tree) > _LONG:
+            # Of the time that such a tree takes to read, importing JAX needs a part only.
+            thread.submit(importlib.import_module, "jax")
+        inputs = read_inputs(job.inputs, clock.begin)
     clock.begin("starting JAX")
     with started(job.runtime) as runtime:
         clock.begin("computing")
@@ -125,7 +134,9 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
         )
 
     result = Result(reconstructions[0], record, job.choices)
-    write_all({path: partial(write, result) for path, write in writers.items()})
+    # These two take the longest, most of it where Python lets other threads run.
+    together = [job.products[kind] for kind in ("table", "tree") if kind in job.products]
+    write_all({path: partial(write, result) for path, write in writers.items()}, together)
     clock.end()
     warnings = tuple(warning for each in reconstructions for warning in each.warnings)
     written = tuple(path for path in writers if path != "-")

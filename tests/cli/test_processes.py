@@ -78,6 +78,15 @@ def test_an_interrupt_while_reading_is_quiet(here):
     assert sorted(path.name for path in here.iterdir()) == ["traits.csv", "tree.nwk"]
 
 
+def test_a_wrong_tree_is_refused_before_a_table_that_is_still_being_piped(here):
+    Path("wrong.nwk").write_text("((a:1,b:1);\n")
+    command = [sys.executable, "-m", "hxcli", "ancestral", "wrong.nwk", "-"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as run:
+        # Nothing is written into the pipe, and it stays open.
+        assert run.wait(timeout=60) == 2
+        assert run.stderr.read().startswith("hx: wrong.nwk: line 1,")
+
+
 def test_precision_threads_and_flags_reach_jax(hx_process, here):
     done = hx_process(
         *("ancestral", "tree.nwk", "traits.csv", "-o", "run", "--precision", "32", "--threads", "1", "--device", "cpu"),

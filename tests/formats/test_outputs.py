@@ -6,8 +6,9 @@ import io
 import os
 import stat
 import sys
+import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -64,6 +65,39 @@ def test_a_failure_leaves_the_older_files(
     monkeypatch.undo()
     assert [Path(path).read_bytes() for path in products] == [b"old"] * 3
     assert sorted(os.listdir(tmp_path)) == ["a.csv", "b.nex", "c.json"]
+
+
+def test_files_that_are_written_together_meet_and_come_before_the_next(tmp_path: Path) -> None:
+    meeting = threading.Barrier(2, timeout=30)
+    written: list[str] = []
+
+    def render(name: str) -> outputs.Render:
+        def write(stream: BinaryIO) -> None:
+            if name != "c":
+                # Passed only by two at once.
+                meeting.wait()
+            stream.write(name.encode())
+            written.append(name)
+
+        return write
+
+    paths = {name: str(tmp_path / name) for name in "abc"}
+    outputs.write_all({path: render(name) for name, path in paths.items()}, [paths["a"], paths["b"]])
+    assert sorted(written[:2]) == ["a", "b"]
+    assert written[2:] == ["c"]
+    assert {name: (tmp_path / name).read_text() for name in "abc"} == {name: name for name in "abc"}
+
+
+@pytest.mark.parametrize("bad", ["a", "b"])
+def test_one_of_two_that_fails_leaves_neither(tmp_path: Path, bad: str) -> None:
+    def fail(stream: BinaryIO) -> None:
+        raise OSError(28, "No space left on device")
+
+    paths = {name: str(tmp_path / name) for name in "ab"}
+    products = {path: fail if name == bad else giving(b"1") for name, path in paths.items()}
+    with pytest.raises(HxError, match=f"{paths[bad]}: cannot be written: No space left"):
+        outputs.write_all(products, list(products))
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:

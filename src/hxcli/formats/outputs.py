@@ -6,7 +6,8 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import BinaryIO
 
 from hxcli.errors import HxError
@@ -20,7 +21,7 @@ def write_whole(path: str, write: Render) -> None:
     write_all({path: write})
 
 
-def write_all(products: Mapping[str, Render]) -> None:
+def write_all(products: Mapping[str, Render], together: Collection[str] = ()) -> None:
     """Writes several files: all are complete on the disk before the first takes its name.
 
     Whatever goes wrong until then, an interrupt too, older files stay as they are and nothing is left behind; what a
@@ -30,6 +31,7 @@ def write_all(products: Mapping[str, Render]) -> None:
     Args:
         products: Path -> function that writes the content into a binary stream, called in this order; what goes to
             the path `-`, standard output, is kept until the files have their names.
+        together: Paths of files that are written at the same time, each in a thread of its own, before those behind.
 
     Raises:
         HxError: A folder or file that cannot be written, or standard output is closed.
@@ -40,11 +42,16 @@ def write_all(products: Mapping[str, Render]) -> None:
     ready: list[Part] = []
     streamed, path = io.BytesIO(), ""
     try:
-        for path, write in products.items():
-            if path == "-":
-                write(streamed)
-            else:
-                _write_beside(path, write, ready)
+        with ThreadPoolExecutor(max(len(together), 1)) as threads:
+            files = [path for path in together if path != "-" and not _is_stream(path)]
+            begun = {path: threads.submit(_write_beside, path, products[path], ready) for path in files}
+            for path, write in products.items():
+                if path in begun:
+                    begun[path].result()
+                elif path == "-":
+                    write(streamed)
+                else:
+                    _write_beside(path, write, ready)
         while ready:
             path = ready[0].final
             ready[0].publish()
@@ -62,10 +69,14 @@ def write_all(products: Mapping[str, Render]) -> None:
         sys.stdout.buffer.flush()
 
 
+def _is_stream(path: str) -> bool:
+    """Whether a path is a device or a pipe, which have no place to rename a file to."""
+    return os.path.exists(path) and not os.path.isfile(path)
+
+
 def _write_beside(path: str, write: Render, ready: list[Part]) -> None:
     """Writes to a hidden file in the folder of `path` and notes it in `ready`."""
-    # A device or a pipe has no place to rename a file to.
-    if os.path.exists(path) and not os.path.isfile(path):
+    if _is_stream(path):
         with open(path, "wb") as stream:
             write(stream)
         return

@@ -69,9 +69,8 @@ def text_series(texts: TextArray) -> pl.Series:
     """(n,) the same texts; kept for as long as the array, which must not change."""
     place = id(texts)
     if place not in _SERIES:
-        # Kept without the array's own reference, which would keep it alive.
         _SERIES[place] = pl.Series("label", texts.tolist(), dtype=pl.String)
-        weakref.finalize(texts, _SERIES.pop, place)
+        weakref.finalize(texts, _SERIES.pop, place, None)
     return _SERIES[place]
 
 
