@@ -120,6 +120,7 @@ def test_a_posteriors_tables_and_details_are_shown_under_the_traits_own_name() -
 
 def test_figures_and_values() -> None:
     assert (number(None), number(float("nan")), number(-1234567.0)) == ("–", "–", "−1.23457e+06")
+    assert any_value({"suspects": []}) == "<dl><dt>suspects</dt><dd>none</dd></dl>"
     assert any_value([{"a": "<b>"}]).count("<td>&lt;b&gt;</td>") == 1
 
 

@@ -14,7 +14,6 @@ from hxcli.pictures.canvas import (
     INK,
     SMALL,
     SOFT,
-    UNKNOWN_COLOUR,
     draw_lines,
     inner_axes,
     paper,
@@ -25,15 +24,15 @@ from hxcli.pictures.canvas import (
 from hxcli.pictures.choices import PictureChoices
 from hxcli.pictures.furniture import AXIS_HEIGHT, NOTE_HEIGHT, STEPS, notes
 from hxcli.pictures.labels import MOST_LABELLED, shown, spread, tip_spacing
-from hxcli.pictures.strokes import by_class, edge_pieces
+from hxcli.pictures.strokes import IntArray, by_class, edge_pieces, node_classes
 from hxcli.pictures.subject import Subject
 from hxcli.pictures.trunk import COLOURS, palette_of
 
 _WIDE, _HIGH, _HIGHER_FOR_NAMES = 330.0, 300.0, 560.0
 _WIDE_WITHOUT_NAMES, _HIGH_WITHOUT_NAMES = 520.0, 420.0
 _LEFT, _BOTTOM, _MARGIN = 46.0, 12.0, 14.0
-# Points of the lines that lead from the tips to their names.
-_LEAD = 22.0
+# Points of the lines that lead from the tips to their names: at least, at most, and how many for a name moved by one.
+_LEAD, _LONGEST_LEAD, _LEAD_PER_MOVE = 22.0, 90.0, 0.4
 _SHADE = "#3b6fa0"
 
 
@@ -42,11 +41,16 @@ def traitgram(subject: Subject, choices: PictureChoices, colours: Colormap, smal
     layout = subject.layout
     known = np.isfinite(subject.estimates[subject.tips])
     spacing = tip_spacing(layout.tips, room=_HIGHER_FOR_NAMES, largest=10)
-    names = [name for name, there in zip(subject.names, known, strict=True) if there] if spacing.labelled else []
-    aside = _LEAD + max((text_width(name, spacing.font) for name in names), default=0.0) if names else 0.0
+    tips = subject.tips[known] if spacing.labelled else subject.tips[:0]
+    names = [name for name, there in zip(subject.names, known, strict=True) if there and spacing.labelled]
     wide = _WIDE if spacing.labelled else _WIDE_WITHOUT_NAMES
     high = max(_HIGH, len(names) * spacing.spacing) if spacing.labelled else _HIGH_WITHOUT_NAMES
     bottom = _BOTTOM + len(small_print) * NOTE_HEIGHT + AXIS_HEIGHT
+    low, top = _limits(subject)
+    places = bottom + (subject.estimates[tips] - low) / (top - low) * high
+    moved = spread(places, spacing.spacing, bottom, bottom + high)
+    lead = float(np.clip(_LEAD_PER_MOVE * np.abs(moved - places).max(initial=0.0), _LEAD, _LONGEST_LEAD))
+    aside = lead + max(text_width(name, spacing.font) for name in names) if names else 0.0
     figure, axes = paper(_LEFT + wide + aside + _MARGIN, bottom + high + _MARGIN)
     notes(axes, _LEFT, _BOTTOM - 6, small_print)
     plot = inner_axes(figure, _LEFT, bottom, wide, high)
@@ -58,17 +62,24 @@ def traitgram(subject: Subject, choices: PictureChoices, colours: Colormap, smal
             at = (layout.depths[node], subject.estimates[node])
             text = shown(subject.support[node], 12)
             plot.annotate(text, at, (-1.5, 2), textcoords="offset points", fontsize=5, color=SOFT, ha="right")
-    if names:
-        depths, values = layout.depths[subject.tips][known], subject.estimates[subject.tips][known]
-        places = plot.transData.transform(np.stack([depths, values], axis=1)) * 72 / figure.dpi
-        _names(axes, names, places, _LEFT + wide, (bottom, bottom + high), spacing.spacing, spacing.font)
+    starts = np.stack([_LEFT + layout.depths[tips] / layout.height * wide, places], axis=1)
+    classes = node_classes(subject.estimates[tips], subject.scale, COLOURS)
+    _lead(axes, starts, np.stack([np.full(len(tips), _LEFT + wide + lead - 3), moved], axis=1), classes, colours)
+    for name, y in zip(names, moved, strict=True):
+        write(axes, _LEFT + wide + lead, y, name, fontsize=spacing.font, va="center_baseline")
     return figure
 
 
-def _scales(plot: Axes, subject: Subject) -> None:
-    span, layout = subject.range, subject.layout
+def _limits(subject: Subject) -> tuple[float, float]:
+    """The ends of the trait's axis."""
+    span = subject.range
     margin = (span.high - span.low) * 0.03
-    plot.set(xlim=(0, layout.height), ylim=(span.low - margin, span.high + margin))
+    return span.low - margin, span.high + margin
+
+
+def _scales(plot: Axes, subject: Subject) -> None:
+    layout = subject.layout
+    plot.set(xlim=(0, layout.height), ylim=_limits(subject))
     plot.set_ylabel(shown(subject.trait))
     plot.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
     plot.set_xlabel("edge length from the root" if layout.measured else "levels from the root", labelpad=2)
@@ -111,15 +122,11 @@ def _edges(plot: Axes, subject: Subject, colours: Colormap) -> None:
         plot.plot(layout.depths[tips], values[tips], "o", color=INK, markersize=width + 0.8, clip_on=False)
 
 
-def _names(
-    axes: Axes, names: list[str], places: FloatArray, left: float, ends: tuple[float, float], gap: float, font: float
-) -> None:
-    """Names in one column, each as near to its tip as the others let it be, with a line that leads to it."""
-    up = spread(places[:, 1], gap, *ends)
-    x = np.full(len(names), left)
-    knee = np.stack([x + 6, places[:, 1]], axis=1)
-    near = np.stack([places, knee], axis=1)
-    far = np.stack([knee, np.stack([x + _LEAD - 3, up], axis=1)], axis=1)
-    draw_lines(axes, [segments(np.concatenate([near, far]), UNKNOWN_COLOUR)], 0.4)
-    for name, y in zip(names, up, strict=True):
-        write(axes, left + _LEAD, y, name, fontsize=font, va="center_baseline")
+def _lead(axes: Axes, starts: FloatArray, ends: FloatArray, classes: IntArray, colours: Colormap) -> None:
+    """Lines from the (L, 2) tips to their names, in the tips' colours, so that the eye can follow one among many."""
+    knees = starts.copy()
+    knees[:, 0] = starts[:, 0].max(initial=0.0) + 6
+    lines = np.concatenate([np.stack([starts, knees], axis=1), np.stack([knees, ends], axis=1)])
+    palette = palette_of(colours)
+    gathered = by_class(np.tile(classes, 2), lines)
+    draw_lines(axes, [segments(line, palette[colour], overlap=0) for colour, line in gathered.items()], 0.5)

@@ -18,7 +18,6 @@ from hxcli.pictures.canvas import (
     INK,
     SOFT,
     UNKNOWN_COLOUR,
-    WHITE_BELOW,
     draw_lines,
     inner_axes,
     segments,
@@ -32,7 +31,7 @@ from hxcli.pictures.labels import shown, value_texts
 from hxcli.pictures.sheet import Sheet, foot, name_ends, round_sheet, straight_sheet, straight_spacing
 from hxcli.pictures.strokes import scale_of
 from hxcli.pictures.subject import Subject
-from hxcli.pictures.trunk import draw_coloured, draw_plain, lead_to_names, name_tips, write_support
+from hxcli.pictures.trunk import draw_coloured, draw_plain, lead_to_names, name_tips, write_at_nodes, write_support
 
 # Points of the chart beside a straight tree, of the ring around a round one, and between things.
 _CHART, _RING, _GAP = 120.0, 64.0, 12.0
@@ -70,22 +69,10 @@ def _inner_nodes(sheet: Sheet, subject: Subject, colours: Colormap) -> None:
 
 
 def _node_values(sheet: Sheet, subject: Subject) -> None:
-    """Estimates behind the nodes of a straight tree, between the edges to the children, or before."""
-    layout = subject.layout
-    # White below the text, where it crosses a line.
-    small = {"fontsize": min(6.0, sheet.spacing.font * 0.8), "color": SOFT, "zorder": 2.5, "bbox": WHITE_BELOW}
-    nodes = np.flatnonzero(~layout.topology.is_leaf)
-    children = layout.topology.children
-    straight_on = np.zeros(layout.topology.size, bool)
-    parents = layout.topology.parents[children]
-    straight_on[parents[np.abs(layout.rows[children] - layout.rows[parents]) < 0.4]] = True
+    """Estimates at the nodes of a straight tree."""
+    nodes = np.flatnonzero(~subject.layout.topology.is_leaf)
     texts = value_texts(subject.estimates[nodes], subject.estimates)
-    points = sheet.frame.points(layout.depths[nodes], layout.rows[nodes])
-    for (x, y), text, taken in zip(points, texts, straight_on[nodes], strict=True):
-        if taken:
-            write(sheet.axes, x - 3.5, y + 1, text, ha="right", va="bottom", **small)
-        else:
-            write(sheet.axes, x + 4.5, y, text, va="center_baseline", **small)
+    write_at_nodes(sheet, subject, nodes, texts, away=3.0, behind=True)
 
 
 def _beside(subject: Subject, small_print: list[str]) -> Sheet:

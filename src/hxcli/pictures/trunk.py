@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +10,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Colormap
 
 from hxcli.phylogeny import FloatArray
-from hxcli.pictures.canvas import FAINT, INK, SOFT, UNKNOWN_COLOUR, draw_lines, segments, write
+from hxcli.pictures.canvas import FAINT, INK, SOFT, UNKNOWN_COLOUR, WHITE_BELOW, draw_lines, segments, text_width, write
 from hxcli.pictures.frames import Frame, Round, Straight
 from hxcli.pictures.labels import shown
-from hxcli.pictures.sheet import NAME_GAP, Sheet
-from hxcli.pictures.strokes import UNKNOWN, Scale, Strokes, node_classes, strokes
+from hxcli.pictures.room import Room, around, beside
+from hxcli.pictures.sheet import NAME_GAP, Sheet, name_ends, name_widths
+from hxcli.pictures.strokes import UNKNOWN, IntArray, Scale, Strokes, node_classes, strokes
 from hxcli.pictures.subject import Subject
 
 COLOURS = 128
@@ -105,9 +106,57 @@ def write_support(sheet: Sheet, subject: Subject) -> None:
     """Writes support values before their nodes, above their edges; nothing where there is no room for names."""
     if not sheet.spacing.labelled:
         return
-    layout, nodes = subject.layout, np.flatnonzero(subject.support != "")
-    font, above = min(6.0, sheet.spacing.font * 0.8), sheet.line_width / 2 + 0.3
-    points = sheet.frame.points(layout.depths[nodes], layout.rows[nodes])
-    for (x, y), support in zip(points, subject.support[nodes], strict=True):
-        text = shown(support, 12)
-        write(sheet.axes, x - above - 1, y + above, text, fontsize=font, color=SOFT, ha="right", va="bottom")
+    nodes = np.flatnonzero(subject.support != "")
+    texts = [shown(support, 12) for support in subject.support[nodes]]
+    write_at_nodes(sheet, subject, nodes, texts, away=sheet.line_width / 2 + 0.6, behind=False)
+
+
+def write_at_nodes(
+    sheet: Sheet, subject: Subject, nodes: IntArray, texts: Sequence[str], *, away: float, behind: bool
+) -> None:
+    """Writes small texts beside (K,) nodes where they cross nothing; see `room.beside`."""
+    straight = isinstance(sheet.frame, Straight)
+    size = min(6.0 if straight else 5.0, sheet.spacing.font * 0.8)
+    room = Room(_drawn_lines(sheet, subject), _drawn_boxes(sheet, subject))
+    points = sheet.frame.points(subject.layout.depths[nodes], subject.layout.rows[nodes])
+    # Near the tips there is least room.
+    for which in np.argsort(-subject.layout.depths[nodes], kind="stable"):
+        x, y = (float(part) for part in points[which])
+        width = text_width(texts[which], size)
+        if straight:
+            corners = beside(x, y, width, size, away=away, behind=behind)
+        else:
+            corners = around(x, y, width, size, away=away)
+        left, foot, free = room.take(corners, width, size)
+        # White below the text where it has to cross a line.
+        below: dict[str, Any] = {} if free else {"bbox": WHITE_BELOW}
+        write(sheet.axes, left, foot, texts[which], fontsize=size, color=SOFT, va="baseline", zorder=2.5, **below)
+
+
+def _drawn_lines(sheet: Sheet, subject: Subject) -> FloatArray:
+    """(M, 2, 2) ends of the tree's lines, and of the names of a round tree."""
+    frame, layout = sheet.frame, subject.layout
+    nodes = np.flatnonzero(~layout.topology.is_root)
+    begins = layout.depths[layout.topology.parents[nodes]]
+    edges = [frame.points(begins, layout.rows[nodes]), frame.points(layout.depths[nodes], layout.rows[nodes])]
+    inner = np.flatnonzero(layout.topology.child_counts > 1)
+    points, starts = frame.connectors(
+        np.stack([layout.depths[inner], layout.first_rows[inner], layout.last_rows[inner]], axis=1)
+    )
+    within = np.setdiff1d(np.arange(len(points) - 1), starts[1:-1] - 1)
+    lines = [np.stack(edges, axis=1), np.stack([points[within], points[within + 1]], axis=1)]
+    if isinstance(frame, Round):
+        rows, radius = layout.rows[subject.tips], frame.radius + NAME_GAP
+        names = [frame.at(np.array(radius), rows), frame.at(radius + name_widths(subject, sheet.spacing), rows)]
+        lines.append(np.stack(names, axis=1))
+    return np.concatenate(lines)
+
+
+def _drawn_boxes(sheet: Sheet, subject: Subject) -> FloatArray:
+    """(B, 4) left, bottom, right, top of a straight tree's names."""
+    frame, spacing = sheet.frame, sheet.spacing
+    if isinstance(frame, Round):
+        return np.zeros((0, 4))
+    x, y = frame.points(subject.layout.depths[subject.tips], subject.layout.rows[subject.tips]).T
+    half = 0.4 * spacing.font
+    return np.stack([x, y - half, frame.left + name_ends(frame, subject, spacing), y + half], axis=1)

@@ -41,8 +41,10 @@ def any_value(value: Any) -> str:
     if isinstance(value, Mapping):
         return definitions((words(key), any_value(item)) for key, item in value.items())
     if isinstance(value, (list, tuple)):
+        if not value:
+            return "none"
         more = f" … ({len(value):,} in all)" if len(value) > _MOST else ""
-        if value and all(isinstance(item, Mapping) for item in value):
+        if all(isinstance(item, Mapping) for item in value):
             keys = list(dict.fromkeys(key for item in value for key in item))
             body = [[any_value(item.get(key, "")) for key in keys] for item in value[:_MOST]]
             return rows([words(key) for key in keys], body) + text(more)
