@@ -229,6 +229,38 @@ def test_replicates_are_observations_of_one_state() -> None:
         ancestral(tree, twice)
 
 
+CHERRY_BESIDE_A_TIP = ([0, 0, 0, 1, 1], [0, 2, 3, 1, 1])
+
+
+@pytest.mark.parametrize("model", [ancestral, mean, lambda *given: posterior(*given, sigma2=1.0, tau2=0.0)])
+def test_an_exact_replicate_is_the_state_whatever_a_rough_one_says(model: object) -> None:
+    one = phylogeny(*CHERRY_BESIDE_A_TIP)
+    nodes, values, errors = np.array([2, 3, 3, 3, 4]), np.array([5, 0.1, 2, 0.1, 2.5]), np.array([0.1, 0, 0.5, 0, 0.2])
+    found = model(one, Observations(nodes, values[:, None], errors[:, None], ("x",)))  # type: ignore[operator]
+    for column in (found.estimates, found.lower, found.upper):
+        assert column[3, 0] == 0.1
+    assert found.standard_errors[3, 0] == 0
+    np.testing.assert_allclose(found.observed[3, 0], 2.2 / 3)
+
+
+@pytest.mark.parametrize("model", [ancestral, lambda *given: posterior(*given, sigma2=1.0, tau2=0.0)])
+def test_a_rough_value_at_no_distance_from_an_exact_one_does_not_come_back(model: object) -> None:
+    one = phylogeny([0, 0, 0, 1, 1], [0, 2, 3, 0, 0])
+    errors = np.array([[0.1], [0], [0.5]])
+    found = model(one, Observations(one.tips, np.array([[5.0], [1.5], [2]]), errors, ("x",)))  # type: ignore[operator]
+    assert found.observed[[3, 4], 0].tolist() == [1.5, 2]
+    np.testing.assert_allclose(found.estimates[[1, 3, 4], 0], 1.5, rtol=1e-14)
+    np.testing.assert_allclose(found.lower[[1, 3, 4], 0], 1.5, rtol=1e-14)
+    assert found.standard_errors[[1, 3, 4], 0].tolist() == [0] * 3
+
+
+def test_a_tip_at_a_root_that_is_given_has_the_roots_state() -> None:
+    one = phylogeny([0, 0, 0], [0, 0, 1])
+    found = posterior(one, observations(one, np.array([3.5, 4])), sigma2=1.0, tau2=1.0, root_state=3.0)
+    assert found.estimates[:, 0].tolist() == [3, 3, 3.5]
+    assert found.lower[1, 0] == found.upper[1, 0] == 3
+
+
 def test_effective_number_of_tips() -> None:
     star = phylogeny([0, 0, 0, 0, 0], [0, 2, 2, 2, 2])
     found = mean(star, observations(star, np.array([1.0, 2.0, 4.0, 5.0])))

@@ -68,6 +68,22 @@ def observed_means(phylogeny: Phylogeny, observations: Observations) -> FloatArr
     return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
 
 
+def exact_values(phylogeny: Phylogeny, observations: Observations, tau2: Any = 0.0) -> FloatArray:
+    """(N, D) the value of every tip that has an observation without any error; nan elsewhere.
+
+    Args:
+        phylogeny: N nodes.
+        observations: M observations of D traits that do not contradict each other.
+        tau2: () or (D,) observation variance.
+    """
+    found = np.full((phylogeny.topology.size, len(observations.traits)), np.nan)
+    exact = exact_ones(observations, tau2)
+    for trait in np.flatnonzero(exact.any(0)):
+        chosen = exact[:, trait]
+        found[observations.nodes[chosen], trait] = observations.values[chosen, trait]
+    return found
+
+
 def _is_ascending(nodes: NDArray[np.intp]) -> bool:
     """Whether no node has two observations."""
     return bool(np.all(nodes[1:] > nodes[:-1]))

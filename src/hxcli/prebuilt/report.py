@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.phylogeny import FloatArray, Phylogeny
-from hxcli.prebuilt.observed import observed_means
+from hxcli.prebuilt.observed import exact_values, observed_means
 from hxcli.reconstruction import Parameter, Reconstruction
 from hxcli.traits import Observations
 
@@ -52,9 +52,11 @@ def reconstruction(
     """
     observed = observed_means(phylogeny, observations)
     used = tuple(int(n) for n in (~np.isnan(observed)).sum(0))
-    # An observation without error comes back as it went in, whatever units the computation had.
-    exact = (standard_errors == 0) & ~np.isnan(observed)
-    estimates = np.where(exact, observed, estimates)
+    # An observation without error comes back as it went in, whatever units the computation had. No other one does,
+    # even where the state is certain: at no distance from such an observation, or from a root that is given.
+    known = exact_values(phylogeny, observations, parameters.get("tau2", (0.0, ""))[0])
+    exact = (standard_errors == 0) & ~np.isnan(known)
+    estimates = np.where(exact, known, estimates)
     traits = observations.traits
     roots = {"root": (estimates[0], root_how[0]), "root_se": (standard_errors[0], root_how[1])}
     by_trait = {
@@ -67,15 +69,15 @@ def reconstruction(
         ends = estimates - half, estimates + half
     further = dict(columns or {})
     if shortest is not None:
-        further |= zip(("hpd_lower", "hpd_upper"), (np.where(exact, observed, end) for end in shortest), strict=True)
+        further |= zip(("hpd_lower", "hpd_upper"), (np.where(exact, known, end) for end in shortest), strict=True)
     return Reconstruction(
         phylogeny=phylogeny,
         traits=traits,
         observed=observed,
         estimates=estimates,
         standard_errors=standard_errors,
-        lower=np.where(exact, observed, ends[0]),
-        upper=np.where(exact, observed, ends[1]),
+        lower=np.where(exact, known, ends[0]),
+        upper=np.where(exact, known, ends[1]),
         level=level,
         interval=interval,
         parameters={
