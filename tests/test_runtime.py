@@ -8,7 +8,7 @@ from unittest import mock
 import pytest
 
 from hxcli.errors import OptionError
-from hxcli.runtime import RuntimeOptions, prepare
+from hxcli.runtime import RuntimeOptions, devices, prepare, start
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,16 @@ def test_accelerators_are_looked_for_unless_the_cpu_is_asked_for():
         assert "JAX_PLATFORMS" not in os.environ
         prepare(RuntimeOptions(device="cpu"))
         assert os.environ["JAX_PLATFORMS"] == "cpu"
+
+
+def test_a_platform_that_jax_knows_and_that_is_not_installed_is_named(monkeypatch):
+    def no_backend() -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("jax.local_devices", no_backend)
+    monkeypatch.setenv("JAX_PLATFORMS", "cuda")
+    for look in (devices, lambda: start(RuntimeOptions()), lambda: start(RuntimeOptions(device="all"))):
+        with pytest.raises(
+            OptionError, match=r"JAX cannot start: JAX_PLATFORMS=cuda: no such platform here \(unset it"
+        ):
+            look()

@@ -126,7 +126,7 @@ def start(options: RuntimeOptions) -> Runtime:
 
     jax.config.update("jax_enable_x64", options.precision == 64)
     with _quiet_start():
-        devices = tuple(jax.local_devices()) if options.device == _ALL else (_find(options.device),)
+        devices = tuple(_default_devices()) if options.device == _ALL else (_find(options.device),)
     jax.config.update("jax_default_device", devices[0])
     cache, notes = _start_cache(options.cache)
     return Runtime(devices, options.precision, notes, cache)
@@ -190,29 +190,39 @@ def name_of(device: jax.Device) -> str:
 def _find(name: str | None) -> jax.Device:
     import jax
 
+    default = _default_devices()
+    if name is None:
+        return default[0]
+    platform, _, number = name.partition(":")
     try:
-        default = jax.local_devices()
-        if name is None:
-            return default[0]
-        platform, _, number = name.partition(":")
         matching = jax.local_devices(backend=platform)
-    except RuntimeError as error:
-        if name is None:
-            # The environment asks for a platform that is not there.
-            raise OptionError(f"JAX cannot start: {error}".splitlines()[0]) from error
+    except RuntimeError:
         matching = []
     for device in matching:
         if not number or device.id == int(number):
             return device
     here = ", ".join(name_of(device) for device in _all_devices())
-    raise OptionError(f"--device {name}: not here; JAX sees {here or 'no device at all'} (`hx devices` tells more)")
+    raise OptionError(f"--device {name}: not here; JAX sees {here} (`hx devices` tells more)")
+
+
+def _default_devices() -> list[jax.Device]:
+    """The devices that JAX chooses; an OptionError where the environment asks for a platform that is not there."""
+    import jax
+
+    try:
+        return jax.local_devices()
+    except (RuntimeError, AssertionError) as error:
+        # An assertion is all that JAX says of a platform that it knows and whose plugin is not installed.
+        asked = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
+        reason = str(error) or f"{asked}: no such platform here (unset it, or install JAX for it)"
+        raise OptionError(f"JAX cannot start: {reason}".splitlines()[0]) from error
 
 
 def _all_devices() -> list[jax.Device]:
     import jax
 
-    found: list[jax.Device] = []
-    for platform in (None, *_PLATFORMS):
+    found = list(_default_devices())
+    for platform in _PLATFORMS:
         try:
             found += [d for d in jax.local_devices(backend=platform) if d not in found]
         except RuntimeError:

@@ -65,6 +65,31 @@ def test_an_interrupt_while_writing_leaves_the_older_products(here, number, code
     assert {path.name: path.read_bytes() for path in here.iterdir()} == before
 
 
+# Sends a signal to its own process while an object is destroyed, where Python drops what a handler raises.
+DROPPED = """
+import os, time
+from hxcli.cli import app
+class Object:
+    def __del__(self):
+        os.kill(os.getpid(), {signal})
+def run(arguments):
+    try:
+        Object()
+        time.sleep(60)
+    except app.Terminated:
+        return 143
+app.run = run
+app.main([])
+"""
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_request_to_end_is_heard_where_python_drops_it(number, code):
+    command = [sys.executable, "-c", DROPPED.format(signal=int(number))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "")
+
+
 def test_an_interrupt_while_reading_is_quiet(here):
     command = [*HX, "ancestral", "-", "traits.csv"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as run:
@@ -97,6 +122,13 @@ def test_precision_threads_and_flags_reach_jax(hx_process, here):
     assert json.loads((here / "run.json").read_text())["precision"] == 32
     listed = hx_process("devices", XLA_FLAGS="--xla_force_host_platform_device_count=2", JAX_PLATFORMS="cpu")
     assert [line.split("\t")[0] for line in listed.out.splitlines()] == ["cpu:0", "cpu:1"]
+
+
+def test_a_platform_that_is_not_there_is_refused_and_not_an_empty_list(hx_process, here):
+    for command in (("devices",), ("ancestral", "tree.nwk", "traits.csv")):
+        done = hx_process(*command, JAX_PLATFORMS="nosuch")
+        assert (done.code, done.out) == (2, "")
+        assert "hx: JAX cannot start: Unable to initialize backend 'nosuch'" in done.err
 
 
 def test_a_second_run_on_another_tree_compiles_nothing(hx_process, here, tmp_path_factory):

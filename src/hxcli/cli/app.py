@@ -66,6 +66,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     """
     arguments = sys.argv[1:] if arguments is None else arguments
     _guard_streams()
+    sys.unraisablehook = _end_all_the_same
     with contextlib.suppress(ValueError):
         # Only the main thread may do this.
         signal.signal(signal.SIGTERM, _terminate)
@@ -174,6 +175,23 @@ def _usage_message(error: Exception) -> str | None:
 
 def _terminate(signal_number: int, frame: FrameType | None) -> None:
     raise Terminated
+
+
+def _end_all_the_same(lost: Any) -> None:
+    """Asks the process again to end where Python has dropped the request.
+
+    An exception of a signal's handler is lost where it falls into a destructor or a callback of a weak reference, as
+    imports have many; the process would go on as if nothing had been asked.
+    """
+    if not isinstance(lost.exc_value, Terminated | KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+    again = signal.SIGTERM if isinstance(lost.exc_value, Terminated) else signal.SIGINT
+    handler = signal.getsignal(again)
+    if callable(handler):
+        # In a moment, outside of whatever swallowed it.
+        signal.signal(signal.SIGALRM, lambda _, frame: handler(again, frame))
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
 
 
 def _show_version(wanted: bool) -> None:
