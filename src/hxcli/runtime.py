@@ -194,13 +194,10 @@ def _find(name: str | None) -> jax.Device:
     if name is None:
         return default[0]
     platform, _, number = name.partition(":")
-    try:
-        matching = jax.local_devices(backend=platform)
-    except RuntimeError:
-        matching = []
-    for device in matching:
-        if not number or device.id == int(number):
-            return device
+    with contextlib.suppress(RuntimeError):
+        for device in jax.local_devices(backend=platform):
+            if not number or device.id == int(number):
+                return device
     here = ", ".join(name_of(device) for device in _all_devices())
     raise OptionError(f"--device {name}: not here; JAX sees {here} (`hx devices` tells more)")
 
@@ -213,8 +210,8 @@ def _default_devices() -> list[jax.Device]:
         return jax.local_devices()
     except (RuntimeError, AssertionError) as error:
         # An assertion is all that JAX says of a platform that it knows and whose plugin is not installed.
-        asked = f"JAX_PLATFORMS={os.environ.get('JAX_PLATFORMS', '')}"
-        reason = str(error) or f"{asked}: no such platform here (unset it, or install JAX for it)"
+        wanted = os.environ.get("JAX_PLATFORMS")
+        reason = str(error) or f"{wanted} is not here (unset JAX_PLATFORMS, or install JAX for it)"
         raise OptionError(f"JAX cannot start: {reason}".splitlines()[0]) from error
 
 
@@ -223,10 +220,8 @@ def _all_devices() -> list[jax.Device]:
 
     found = list(_default_devices())
     for platform in _PLATFORMS:
-        try:
+        with contextlib.suppress(RuntimeError):
             found += [d for d in jax.local_devices(backend=platform) if d not in found]
-        except RuntimeError:
-            continue
     return found
 
 
