@@ -50,7 +50,5 @@ def test_a_platform_that_jax_knows_and_that_is_not_installed_is_named(monkeypatc
     monkeypatch.setattr("jax.local_devices", no_backend)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
     for look in (devices, lambda: start(RuntimeOptions()), lambda: start(RuntimeOptions(device="all"))):
-        with pytest.raises(
-            OptionError, match=r"JAX cannot start: cuda is not here \(unset JAX_PLATFORMS"
-        ):
+        with pytest.raises(OptionError, match=r"JAX cannot start: cuda is not here \(unset JAX_PLATFORMS"):
             look()
