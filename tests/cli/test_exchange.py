@@ -10,7 +10,7 @@ import pytest
 OPTIONS = ("--itol", "x.zip", "--auspice", "x.json", "--node-data", "n.json", "--named-tree", "n.nwk")
 
 
-@pytest.mark.parametrize("command", [["ancestral"], ["mean"], ["posterior", "--sigma2", "1"]])
+@pytest.mark.parametrize("command", [["ancestral"], ["mean"], ["posterior", "--sigma2", "1", "--no-noise"]])
 def test_every_analysis_writes_them(hx, here, command):
     done = hx(command[0], "tree.nwk", "traits.csv", *command[1:], *OPTIONS)
     assert done.code == 0

@@ -36,7 +36,7 @@ def test_the_picture_is_streamed(hx):
     assert ElementTree.fromstring(done.out).tag.endswith("svg")
 
 
-@pytest.mark.parametrize(("command", "more"), [("ancestral", ()), ("posterior", ("--sigma2", "1"))])
+@pytest.mark.parametrize(("command", "more"), [("ancestral", ()), ("posterior", ("--sigma2", "1", "--no-noise"))])
 def test_a_picture_comes_beside_the_other_products(hx, here, command, more):
     done = hx(command, *FILES, *more, "-o", "a", "--plot", "a.png")
     assert done.code == 0

@@ -9,6 +9,8 @@ import pytest
 from hxdocs import console
 from hxdocs.reference import commands, program
 
+from tests.docs.commands import plain_words, run
+
 ROOT = Path(__file__).resolve().parents[2]
 # Refusals are run in one process by test_refusals.py.
 PAGES = [path for path in console.pages() if not path.name.startswith("refusals")]
@@ -18,8 +20,10 @@ OPTIONS = {name for command in [program(), *commands()] for option in command.op
 @pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
 def test_every_command_of_a_page_prints_what_is_shown(path: Path, tmp_path: Path) -> None:
     console.prepare(tmp_path)
+    # The README's commands are processes of their own, as a reader runs them.
+    run_block = console.run if path.name == "README.md" else run
     for steps in console.blocks(path.read_text(encoding="utf-8")):
-        outcomes = console.run(steps, tmp_path)
+        outcomes = run_block(steps, tmp_path)
         for step, outcome in zip(steps, outcomes, strict=True):
             # `make docs-outputs` rewrites what is shown; look at the difference before you commit it.
             assert console.agree(outcome.printed, step.shown), f"$ {step.command}{outcome.printed}"
@@ -34,7 +38,7 @@ def test_the_readme_and_the_tutorial_show_commands() -> None:
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
 def test_the_examples_of_a_help_page_run(command: object, tmp_path: Path) -> None:
     console.prepare(tmp_path)
-    (outcome,) = console.run([console.Step(example + "\n", "") for example in command.examples], tmp_path)  # type: ignore[attr-defined]
+    (outcome,) = run([console.Step(example + "\n", "") for example in command.examples], tmp_path)  # type: ignore[attr-defined]
     assert outcome.exit_code == 0, outcome.printed
 
 
@@ -49,6 +53,23 @@ def test_options_that_a_page_names_exist(path: Path) -> None:
     named = {name for part in code for name in re.findall(r"(?<![\w-])--?[a-zA-Z][\w-]*", part.split("|")[0])}
     # The page about refusals shows what happens with one that does not.
     assert named - {"--zzzzzz"} <= OPTIONS
+
+
+def test_a_run_in_this_process_prints_what_a_process_prints(tmp_path: Path) -> None:
+    lines = [
+        "printf '(A:1,B:2);' > t.nwk; printf 'n,x\\nA,1\\nB,2\\n' > t.csv",
+        "hx ancestral t.nwk t.csv -o out",
+        "hx mean t.nwk t.csv -q --out-table -",
+        "hx ancestral t.nwk none.csv",
+        "echo $?; cat out.csv",
+        "hx mean t.nwk t.csv --no-such-option",
+    ]
+    steps = [console.Step(line + "\n", "") for line in lines]
+    assert [plain_words(line) is not None for line in lines] == [False, True, True, True, False, True]
+    outcomes = run(steps, tmp_path)
+    assert outcomes == console.run(steps, tmp_path)
+    assert [outcome.exit_code for outcome in outcomes] == [0, 0, 0, 2, 0, 2]
+    assert outcomes[4].printed.startswith("2\nnode,parent,")
 
 
 def test_a_difference_is_seen(tmp_path: Path) -> None:
