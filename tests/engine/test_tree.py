@@ -65,11 +65,26 @@ def test_a_schema_does_not_depend_on_the_order_of_its_names() -> None:
 
 def test_set_replaces_casts_and_leaves_the_original() -> None:
     before = tree()
-    after = before.set(value=np.ones(5, np.int64), count=[5.0, 4.0, 3.0, 2.0, 1.0])
+    after = before.set(value=np.ones(5, np.int64), count=np.array([5, 4, 3, 2, 1], np.int64))
     assert after.value.tolist() == [1.0] * 5
     assert after.value.dtype == jnp.float64
     assert after.count.dtype == jnp.int32
     assert before.value.tolist() == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("halves", [[0.5] * 5, np.full(5, 0.5), jnp.full(5, 0.5), jnp.full(5, 0.5, jnp.float32)])
+def test_integers_do_not_lose_fractions(halves: object) -> None:
+    before = tree().update(flag=hx.FieldSpec((), bool))
+    for name, dtype in (("count", "int32"), ("flag", "bool")):
+        told = pytest.raises(hx.SchemaMismatch, match=rf"field '{name}' is {dtype}, and the values are float.*astype")
+        with told:
+            before.set(**{name: halves})
+        with told:
+            before.at[:].set(**{name: halves})
+        with told:
+            jax.jit(lambda values, name=name: before.at[0].add(**{name: values[0]}))(jnp.asarray(halves))
+    assert before.set(flag=[1, 0, 1, 0, 0]).flag.tolist() == [True, False, True, False, False]
+    assert before.at[0].set(count=True).count.tolist() == [1, 1, 2, 3, 4]
 
 
 def test_update_adds_fields_of_every_kind() -> None:
@@ -111,7 +126,7 @@ def test_reading_by_name_where_an_attribute_is_in_the_way() -> None:
     assert [int(collides[name][0]) for name in names] == list(range(len(names)))
     assert collides.size == 5
     assert collides.topology is TOPOLOGY
-    moved = collides.set(size=jnp.zeros(5)).at[0].set(data=9)
+    moved = collides.set(size=jnp.zeros(5, int)).at[0].set(data=9)
     assert moved["size"].tolist() == [0] * 5
     assert moved["data"].tolist() == [9, 3, 3, 3, 3]
     assert jax.tree.map(lambda x: x + 1, collides)["size"].tolist() == [1] * 5

@@ -93,11 +93,12 @@ class Tree:
 
         Raises:
             MissingField: The schema has no such field; `update` adds one.
-            SchemaMismatch: The shape is not the field's.
+            SchemaMismatch: The shape is not the field's, or a field of integers or truths would lose fractions.
         """
         data = dict(self.data)
         for name, value in fields.items():
             spec = self._spec(name, f"use .update({name}=...) to add a field")
+            _refuse_fractions(name, value, spec)
             array = as_array(value, spec.dtype)
             if array.shape != (self.size, *spec.shape):
                 raise SchemaMismatch(f"field {name!r}: expected shape {(self.size, *spec.shape)}, got {array.shape}")
@@ -188,6 +189,7 @@ class _Indexed:
         tree, data = self._tree, dict(self._tree.data)
         for name, value in fields.items():
             spec = tree._spec(name, f"use .update({name}=...) to add a field")
+            _refuse_fractions(name, value, spec)
             data[name] = getattr(data[name].at[self._index], method)(jnp.asarray(value, spec.dtype))
         return Tree(tree.topology, tree.schema, data)
 
@@ -214,6 +216,18 @@ class _Indexed:
     def get(self) -> dict[str, Any]:
         """All fields at the index."""
         return {name: value[self._index] for name, value in self._tree.data.items()}
+
+
+def _refuse_fractions(name: str, value: Any, spec: FieldSpec) -> None:
+    """Raises where floating-point values are to be cast to integers or truths."""
+    if jnp.issubdtype(spec.dtype, jnp.inexact):
+        return
+    given = jnp.result_type(bool, *jax.tree.leaves(value))
+    if jnp.issubdtype(given, jnp.inexact):
+        raise SchemaMismatch(
+            f"field {name!r} is {spec.dtype}, and the values are {given}: cast with .astype({spec.dtype}), or make the "
+            "field from floating-point values"
+        )
 
 
 def _spec_of(name: str, array: Any, size: int) -> FieldSpec:
