@@ -71,6 +71,15 @@ def test_what_does_not_meet_is_counted_and_named() -> None:
     )
 
 
+def test_two_spellings_of_one_tip_are_said() -> None:
+    for tip, spelt in (("Homo_sapiens", "Homo sapiens"), ("Homo sapiens", "Homo_sapiens")):
+        _, report, notes = match(star(tip, "B"), table(spelt, tip, "B"))
+        assert (report.exact, report.rows_without_tip) == (2, (spelt,))
+        assert notes == (
+            f"1 row without a tip in the tree: {spelt!r}; {spelt!r} and {tip!r} may be one species in two rows",
+        )
+
+
 def test_strict_refuses_both_sides() -> None:
     match(star("A", "B"), table("A", "B"), strict=True)
     with pytest.raises(InputError, match="1 of 2 tips without a row in the table: 'B'"):

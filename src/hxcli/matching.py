@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import polars as pl
@@ -159,8 +159,17 @@ def _match_notes(report: MatchReport, tips: int, table: TraitTable) -> tuple[str
         index = NameIndex(without_data)
         meant = [(name, index.closest(name)) for name in without_tip[:5]]
         hints = [f"{name!r} may be {tip!r}" for name, tip in meant if tip is not None]
+        hints += [hint for name in without_tip[:5] if (hint := _beside_another_row(name, table.names))]
         notes.append(f"{shown}; {', '.join(hints)}" if hints else shown)
     return tuple(notes)
+
+
+def _beside_another_row(name: str, names: Sequence[str]) -> str:
+    """What to say of a row that would be a tip's if another row were not; empty for any other."""
+    for other in (name.replace(" ", "_"), name.replace("_", " ")):
+        if other != name and other in names:
+            return f"{name!r} and {other!r} may be one species in two rows"
+    return ""
 
 
 def _refuse_tip_as_header(report: MatchReport, table: TraitTable) -> None:

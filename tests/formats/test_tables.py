@@ -228,6 +228,11 @@ def test_a_column_named_as_a_trait_is_one() -> None:
         ("species,mass\n", "line 1: a header and no rows"),
         ("species,mass\n,\n", "line 1: a header and no rows"),
         ("species\nA\n", "line 1: only one column, 'species'"),
+        ("species\nHomo sapiens\n", "line 1: only one column, 'species'"),
+        (
+            '"mass"\n"A" 1.5\n"B" 2\n',
+            r"line 1: the header has one cell, '\"mass\"', where the rows have 2 .*col\.names = NA",
+        ),
         ("species|mass\nA|1\n", r"unknown delimiter '\|'"),
         ("species,mass,len\nA,1,2\n\nB,2\n", "line 4: 2 cells where the header has 3: 'B,2'"),
         ("species,mass\nA,1,10\nB,2\n", "line 2: 3 cells where the header has 2"),

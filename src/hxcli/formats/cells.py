@@ -22,6 +22,7 @@ _NEWLINE, _QUOTE, _TAB, _SPACE = b'\n"\t '
 # Not a byte of any text that gets here, so that polars finds one cell on every line.
 _NO_DELIMITER = "\x1f"
 _PIECE = 1 << 20
+_NO_FIRST_HEADER = "is the header of the first column left out? with R: write.table(..., col.names = NA)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +79,8 @@ def _split(body: bytes, delimiter: bytes, file: str, first_line: int, notes: lis
     starts = np.concatenate(([0], stops[:-1] + 1))
     width = int(widths[0])
     if width == 1:
-        raise _one_column(body[: int(stops[0])], file, first_line)
+        second = body[starts[1] : stops[1]] if len(widths) > 1 and widths[1] == 2 else b""
+        raise _one_column(body[: int(stops[0])], second, file, first_line)
     lines = first_line + np.searchsorted(_places(array, _NEWLINE), starts)
 
     # A row of delimiters alone is what spreadsheets leave below a table.
@@ -221,8 +223,12 @@ def _places(array: NDArray[np.uint8], *wanted: int) -> NDArray[np.intp]:
     return np.concatenate(found)
 
 
-def _one_column(header: bytes, file: str, line: int) -> InputError:
+def _one_column(header: bytes, second: bytes, file: str, line: int) -> InputError:
+    """What to say of a header of one cell, and of the row below it if that has two."""
     shown = _shortened(header)
+    if re.search(rb"\s[-+.]?\d\S*$", second):
+        found = f"the header has one cell, {shown!r}, where the rows have 2"
+        return InputError(found, _NO_FIRST_HEADER, file=file, line=line)
     odd = next((mark for mark in "|:" if mark in shown), "")
     found = f"only one column: unknown delimiter '{odd}' in {shown!r}" if odd else f"only one column, {shown!r}"
     advice = "expected tip names and at least one trait, between commas, tabs or semicolons; each with a header"
@@ -237,7 +243,7 @@ def _ragged(
     advice = "give every row the same number of cells; quote cells that contain the delimiter"
     # Only the header is then as wide as the header.
     if keep.sum() == 1 and widths[row] == width + 1:
-        advice = "is the header of the first column left out? with R: write.table(..., col.names = NA)"
+        advice = _NO_FIRST_HEADER
     return InputError(found, advice, file=file, line=line)
 
 
