@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from hxcli import prebuilt
@@ -66,7 +66,6 @@ class Outcome:
     Attributes:
         reconstructions: One for every phylogeny.
         matches: For every phylogeny how its tips and the table's rows met.
-        record: The run record as JSON values.
         notes: What the user should know, a sentence each.
         stages: What took how long.
         written: Paths of the files that were written, standard output left out.
@@ -74,7 +73,6 @@ class Outcome:
 
     reconstructions: tuple[Reconstruction, ...]
     matches: tuple[MatchReport, ...]
-    record: Mapping[str, Any]
     notes: tuple[str, ...]
     stages: tuple[Stage, ...]
     written: tuple[str, ...]
@@ -116,6 +114,7 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
         notes = (*notes, *picture_notes(reconstructions[0], job.choices.get("picture")))
     clock.begin("writing")
 
+    @cache
     def record() -> dict[str, Any]:
         return run_record(
             command=job.model,
@@ -140,7 +139,7 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
     clock.end()
     warnings = tuple(warning for each in reconstructions for warning in each.warnings)
     written = tuple(path for path in writers if path != "-")
-    return Outcome(reconstructions, inputs.matches, record(), (*notes, *warnings), clock.so_far(), written)
+    return Outcome(reconstructions, inputs.matches, (*notes, *warnings), clock.so_far(), written)
 
 
 def _refuse_parts(job: Job) -> None:
