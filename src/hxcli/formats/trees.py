@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 from collections.abc import Callable
@@ -11,10 +12,6 @@ from typing import Literal
 import numpy as np
 
 from hxcli.errors import InputError, OptionError
-from hxcli.formats.newick import read_newick
-from hxcli.formats.nexml import read_nexml
-from hxcli.formats.nexus_blocks import read_nexus
-from hxcli.formats.phyloxml import read_phyloxml
 from hxcli.formats.source import DEFAULT_MAX_SIZE, Source, looks_like, read_source
 from hxcli.formats.tree_warnings import tree_warnings
 from hxcli.phylogeny import Phylogeny, relabel
@@ -22,12 +19,13 @@ from hxcli.phylogeny import Phylogeny, relabel
 Reader = Callable[[Source], tuple[list[Phylogeny], list[str]]]
 # Atomic, so that a hostile prolog is not tried in every possible way.
 _PROLOG = rb"\s*(?>(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE\b[^\[>]*(?:\[.*?\]\s*)?>\s*)*)<(?:[\w.-]+:)?"
-# Format -> what its text begins with, and its reader; the first that fits is taken. Newick fits all that is left.
-_FORMATS: dict[str, tuple[re.Pattern[bytes], Reader]] = {
-    "nexus": (re.compile(rb"\s*(?:\[[^\[\]]*\]\s*)*#nexus(?![^\s\[;])", re.IGNORECASE), read_nexus),
-    "phyloxml": (re.compile(_PROLOG + rb"phyloxml\b", re.DOTALL), read_phyloxml),
-    "nexml": (re.compile(_PROLOG + rb"nexml\b", re.DOTALL), read_nexml),
-    "newick": (re.compile(rb""), read_newick),
+# Format -> what its text begins with, and its reader, imported on use; the first that fits is taken. Newick fits all
+# that is left.
+_FORMATS: dict[str, tuple[re.Pattern[bytes], str]] = {
+    "nexus": (re.compile(rb"\s*(?:\[[^\[\]]*\]\s*)*#nexus(?![^\s\[;])", re.IGNORECASE), "nexus_blocks:read_nexus"),
+    "phyloxml": (re.compile(_PROLOG + rb"phyloxml\b", re.DOTALL), "phyloxml:read_phyloxml"),
+    "nexml": (re.compile(_PROLOG + rb"nexml\b", re.DOTALL), "nexml:read_nexml"),
+    "newick": (re.compile(rb""), "newick:read_newick"),
 }
 
 
@@ -67,9 +65,15 @@ def read_trees(source: Source | str | os.PathLike[str], *, max_size: int = DEFAU
     kind = next(name for name, (beginning, _) in _FORMATS.items() if beginning.match(head))
     if kind == "newick" and re.match(rb"\s*<(\?xml|\w+[\s>:/])", head):
         raise source.error("not a tree file: XML that is neither phyloXML nor NeXML", "export it as one of them")
-    phylogenies, warnings = _FORMATS[kind][1](source)
+    phylogenies, warnings = _reader(_FORMATS[kind][1])(source)
     warnings += tree_warnings(phylogenies)
     return TreeFile(source.file, kind, tuple(phylogenies), tuple(warnings), source.sha256)
+
+
+def _reader(place: str) -> Reader:
+    module, name = place.split(":")
+    reader: Reader = getattr(importlib.import_module(f"hxcli.formats.{module}"), name)
+    return reader
 
 
 def pick_tree(tree_file: TreeFile, index: int | None) -> Phylogeny:
