@@ -228,6 +228,11 @@ def test_a_column_named_as_a_trait_is_one() -> None:
         ("species,mass\n", "line 1: a header and no rows"),
         ("species,mass\n,\n", "line 1: a header and no rows"),
         ("species\nA\n", "line 1: only one column, 'species'"),
+        (
+            "# by Excel\nsep=;\nspecies;mass\nA;1\n",
+            "line 2, column 1: a line for Excel, 'sep=', above the header .delete",
+        ),
+        ('"sep=,"\nspecies,mass\nA,1\n', "line 1, column 1: a line for Excel"),
         ("species\nHomo sapiens\n", "line 1: only one column, 'species'"),
         (
             '"mass"\n"A" 1.5\n"B" 2\n',

@@ -40,8 +40,9 @@ def parse_size(text: str) -> int:
 
 def parse_probability(text: str | float) -> float:
     """A number between 0 and 1, both excluded."""
-    value = parse_number(text)
-    if not 0 < value < 1:
+    percent = str(text).endswith("%")
+    value = parse_number(str(text).removesuffix("%"))
+    if percent or not 0 < value < 1:
         raise typer.BadParameter(f"{text!r} is not between 0 and 1 (write 0.95 for 95 %)")
     return value
 
@@ -50,7 +51,8 @@ def parse_number(text: str | float) -> float:
     """A finite number, written as in trees and tables."""
     # Some versions of typer pass defaults through the parser.
     text = str(text)
-    if not re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text) or abs(value := float(text)) == float("inf"):
+    number = re.fullmatch(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?", text, re.ASCII)
+    if not number or abs(value := float(text)) == float("inf"):
         raise typer.BadParameter(f"{text!r} is not a finite number")
     return value
 

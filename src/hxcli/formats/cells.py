@@ -61,6 +61,8 @@ def read_grid(source: Source) -> Grid:
     start, skipped = _header_start(text)
     if start == len(text):
         raise source.error("the file holds no table", "expected a header line and one row for each tip")
+    if re.match(rb'"?sep=', text[start : start + 5], re.IGNORECASE):
+        raise source.error("a line for Excel, 'sep=', above the header", "delete that line", start)
     first_line = text.count(b"\n", 0, start) + 1
     body = text[start:] if text.endswith(b"\n") else text[start:] + b"\n"
     delimiter = _delimiter(body)
