@@ -16,6 +16,14 @@ REFUSED = {
         ["ancestral", *FILES, "--level", "95"],
         "Invalid value for '--level': '95' is not between 0 and 1 (write 0.95 for 95 %) (see hx ancestral --help)",
     ),
+    "percent": (
+        ["ancestral", *FILES, "--level", "95%"],
+        "Invalid value for '--level': '95%' is not between 0 and 1 (write 0.95 for 95 %) (see hx ancestral --help)",
+    ),
+    "digit": (
+        ["ancestral", *FILES, "--tau2", "\N{FULLWIDTH DIGIT ONE}"],
+        "Invalid value for '--tau2': '\N{FULLWIDTH DIGIT ONE}' is not a finite number (see hx ancestral --help)",
+    ),
     "number": (
         ["ancestral", *FILES, "--tau2", "1_0"],
         "Invalid value for '--tau2': '1_0' is not a finite number (see hx ancestral --help)",
