@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
+import sys
+import sysconfig
 import tomllib
 from pathlib import Path
 from typing import Any
 
+import pytest
+import rattler_build
 import yaml
 
 import hxcli
@@ -45,6 +51,50 @@ def test_the_recipe_has_the_commands_and_runs_them() -> None:
     source = (ROOT / "packages" / "conda" / RECIPE["source"]["path"]).resolve()
     assert source == ROOT
     assert (source / about["license_file"]).is_file()
+
+
+def test_conda_understands_the_recipe(tmp_path: Path) -> None:
+    path = ROOT / "packages" / "conda" / "recipe.yaml"
+    (variant,) = rattler_build.Stage0Recipe.from_file(str(path)).render()
+    rendered = variant.recipe.to_dict()
+    assert rendered["package"] == {"name": PROJECT["project"]["name"], "version": hxcli.__version__}
+    least = PROJECT["project"]["requires-python"]
+    assert rendered["requirements"]["run"] == [f"python {least}", *map(spaced, PROJECT["project"]["dependencies"])]
+    assert rendered["build"]["noarch"] == "python"
+    assert [test["script"] for test in rendered["tests"] if "script" in test] == [CHECKS]
+    broken = tmp_path / "recipe.yaml"
+    broken.write_text(path.read_text(encoding="utf-8").replace("noarch: python", "noarch: pithon"), encoding="utf-8")
+    with pytest.raises(rattler_build.RecipeParseError, match="pithon"):
+        rattler_build.Stage0Recipe.from_file(str(broken)).render()
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_passes_the_tests_of_recipe_and_image(tmp_path: Path) -> None:
+    pip = [sys.executable, "-m", "pip", "-q"]
+    subprocess.run([*pip, "wheel", "--no-deps", "-w", str(tmp_path), str(ROOT)], check=True)
+    (wheel,) = tmp_path.glob("hxcli-*.whl")
+    home = tmp_path / "clean"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+    python = home / "bin" / "python"
+    subprocess.run([*pip, "--python", str(python), "install", "--no-deps", str(wheel)], check=True)
+    # The dependencies are those that are here; what is installed itself comes before them.
+    (packages,) = (home / "lib").glob("python*/site-packages")
+    (packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n", encoding="utf-8")
+    environment = {"PATH": os.pathsep.join([str(home / "bin"), "/usr/bin", "/bin"]), "HOME": str(tmp_path)}
+
+    def run(*words: str) -> str:
+        done = subprocess.run(words, env=environment, cwd=tmp_path, capture_output=True, text=True, check=True)
+        return done.stdout
+
+    assert Path(run("python", "-c", "import hxcli; print(hxcli.__file__)").strip()).is_relative_to(packages)
+    printed = [run(*shlex.split(check)) for check in CHECKS]
+    assert printed[0] == f"hx {hxcli.__version__}\n"
+    assert "--estimator" in printed[1]
+    assert printed[0] == run("hxcli", "--version")
+    data = ROOT / "data"
+    run("hx", "ancestral", str(data / "primates.nwk"), str(data / "primates.csv"), "-o", "out", "--report", "out.html")
+    assert {path.suffix for path in tmp_path.glob("out.*")} == {".csv", ".nex", ".json", ".html"}
+    assert (home / "share" / "man" / "man1" / "hx.1").is_file()
 
 
 def instructions() -> list[tuple[str, str]]:
