@@ -67,8 +67,9 @@ demo: $(INSTALLED)
 	'$(BIN)/hx' ancestral data/primates.nwk data/primates.csv -o demo/primates
 	@ls demo
 
+# Each worker takes a run of neighbouring tests, which share compiled programs and fixtures.
 test: $(INSTALLED)
-	'$(PY)' -m pytest -m 'not slow' -n auto $(PYTEST_ARGS)
+	'$(PY)' -m pytest -m 'not slow' -n auto --dist worksteal $(PYTEST_ARGS)
 
 slow: $(INSTALLED)
 	'$(PY)' -m pytest -m slow $(PYTEST_ARGS)

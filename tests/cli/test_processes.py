@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.quick_programs import QUICK
+
 HX = (sys.executable, "-m", "hxcli")
 DATA = Path(__file__).parents[2] / "data"
 
@@ -136,7 +138,7 @@ def test_a_second_run_on_another_tree_compiles_nothing(hx_process, here, tmp_pat
     (here / "other.nwk").write_text("(((A:1,B:2)x:1,C:2.5)y:0.5,D:3)z;\n")
     programs = []
     for tree in ("tree.nwk", "other.nwk"):
-        done = hx_process("ancestral", tree, "traits.csv", "-q", HX_CACHE_DIR=str(folder))
+        done = hx_process("ancestral", tree, "traits.csv", "-q", HX_CACHE_DIR=str(folder), **QUICK)
         assert (done.code, done.err) == (0, "")
         programs.append(sorted(path.name for path in folder.rglob("*-cache")))
     assert programs[0]
@@ -147,7 +149,7 @@ def test_a_second_run_on_another_tree_compiles_nothing(hx_process, here, tmp_pat
 @pytest.mark.parametrize("count", [4, pytest.param(16, marks=pytest.mark.slow)])
 def test_processes_that_start_at_once_share_a_cold_cache(here, tmp_path_factory, count):
     folder = tmp_path_factory.mktemp("cold")
-    environment = os.environ | {"HX_CACHE_DIR": str(folder)}
+    environment = os.environ | QUICK | {"HX_CACHE_DIR": str(folder)}
     command = [*HX, "ancestral", "tree.nwk", "traits.csv", "--out-table", "-", "-q"]
     runs = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) for _ in range(count)

@@ -9,6 +9,8 @@ import json
 import polars as pl
 import pytest
 
+from tests.quick_programs import QUICK
+
 TRAITS = ("a", "b", "c", "d", "e")
 
 
@@ -71,14 +73,15 @@ def test_wide_columns_of_one_name_are_refused(hx, here):
     assert not (here / "w.csv").exists()
 
 
-def test_traits_spread_over_eight_devices_give_the_same_numbers(hx_process, wide):
-    eight = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8", "JAX_PLATFORMS": "cpu"}
+def test_traits_spread_over_eight_devices_give_the_same_numbers(hx, hx_process, wide):
+    eight = {**QUICK, "XLA_FLAGS": f"--xla_force_host_platform_device_count=8 {QUICK['XLA_FLAGS']}"}
     (wide / "errors.csv").write_text("name,a,a_se,b\nA,1,0.1,2\nB,2,0.2,5\nC,4,0.1,3\nD,5,0.1,1\n")
     for command, table in (("ancestral", "wide.csv"), ("ancestral", "errors.csv"), ("mean", "wide.csv")):
-        one = hx_process(command, "tree.nwk", table, "-q", "--out-table", "-", "--device", "cpu:0", **eight)
+        one = hx(command, "tree.nwk", table, "-q", "--out-table", "-", "--device", "cpu:0")
         all_ = hx_process(
             command, "tree.nwk", table, "-q", "--out-table", "-", "--out-json", "run.json", "--device", "all", **eight
         )
+        assert (one.code, one.err) == (0, "")
         assert (all_.code, all_.err) == (0, "")
         assert numbers(all_.out) == pytest.approx(numbers(one.out), rel=1e-12, nan_ok=True)
         assert json.loads((wide / "run.json").read_text())["device"].split(", ") == [f"cpu:{i}" for i in range(8)]

@@ -1,16 +1,15 @@
-"""The engine's tests compile many small programs: they compile them without the optimisations that take longest."""
+"""The engine's tests compile many small programs: they compile them quickly."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-import jax
 import pytest
+
+from tests.quick_programs import quick_programs
 
 
 @pytest.fixture(autouse=True, scope="package")
 def compile_quickly() -> Iterator[None]:
-    before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", before)
+    with quick_programs():
+        yield

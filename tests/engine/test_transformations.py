@@ -26,7 +26,12 @@ QUICK: dict[str, bool | int | str] = {"xla_backend_optimization_level": 0}
 
 
 # A program has one body for every power of two up to the largest degree.
-SMALL = [name for name in examples.NAMES if name != "large polytomy"]
+SMALL = [
+    # Equal degrees of 1, 2 and 3 are those of other trees.
+    pytest.param(name, marks=pytest.mark.slow) if name == "star" else name
+    for name in examples.NAMES
+    if name != "large polytomy"
+]
 
 
 @hx.up(reads=("offset",), reads_children=("value", "length"), writes=("value",))

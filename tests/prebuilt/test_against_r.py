@@ -17,6 +17,8 @@ from tests.prebuilt.cases import PRIMARY, agree, column, load, rows, scalars
 GLS = ["vertebrate", "geospiza", "anole", "shorebird", "sim_fossil200", "sim_ladder300"]
 EXACT = ["vertebrate", "geospiza", "anole"]
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 
 @pytest.mark.parametrize("name", GLS)
 def test_ancestral_agrees_with_dense_gls(reference: Callable[[str], Path], name: str) -> None:
@@ -117,8 +119,19 @@ def test_posterior_with_missing_tips_and_known_errors(reference: Callable[[str],
     agree(found.standard_errors[nodes, 0] ** 2, column(phylogeny, table, "post_var")[1])
 
 
-@pytest.mark.parametrize("name", list(PRIMARY))
-@pytest.mark.parametrize("estimator", ["REML", "ML"])
+@pytest.mark.parametrize(
+    ("estimator", "name"),
+    [
+        *(("REML", name) for name in PRIMARY),
+        # The search is that of REML, and each of its programs takes seconds to compile.
+        *(
+            pytest.param(
+                "ML", name, marks=() if name in ("vertebrate", "shorebird", "primates_na") else pytest.mark.slow
+            )
+            for name in PRIMARY
+        ),
+    ],
+)
 def test_rate_with_known_errors_agrees_with_a_dense_search(
     reference: Callable[[str], Path], name: str, estimator: str
 ) -> None:

@@ -17,6 +17,8 @@ from hxcli.prebuilt.posterior import posterior
 from hxcli.traits import Observations
 from tests.prebuilt.dense import condition, root_paths
 
+pytestmark = pytest.mark.usefixtures("programs")
+
 few = settings(max_examples=12, deadline=None, derandomize=True)
 
 
