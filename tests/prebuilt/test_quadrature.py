@@ -234,6 +234,70 @@ def test_priors_that_leave_the_posterior_infinite_are_refused() -> None:
     np.testing.assert_allclose(found.estimates, 1.0, rtol=1e-9)
 
 
+def test_a_noise_that_the_data_hardly_know_beside_a_rate_that_they_know_well() -> None:
+    depth = 9
+    topology = symmetric_topology(depth=depth, degree=2)
+    names = np.array([f"n{i}" for i in range(topology.size)], object)
+    tree = Phylogeny(topology, np.where(topology.is_root, 0.0, 1.0), names, np.full(topology.size, "", object))
+    states = np.random.default_rng(1).normal(size=topology.size)
+    states[0] = 0.0
+    for node in range(1, topology.size):
+        states[node] += states[topology.parents[node]]
+    found = posterior(tree, seen(tree, states[tree.tips]), **WIDE, root_state=0.0)
+    # In the order of the tips, two share the levels in which the leading digits of their numbers agree.
+    number = np.arange(2**depth)
+    shared = depth - np.ceil(np.log2((number[:, None] ^ number) + 1))
+    values, vectors = np.linalg.eigh(shared)
+    values, groups = np.unique(values.round(6), return_inverse=True)
+    power, times = np.bincount(groups, (vectors.T @ states[tree.tips]) ** 2), np.bincount(groups)
+    log_s, log_t = np.linspace(-0.8, 0.8, 401), np.linspace(-16, 2, 1501)
+    v = np.exp(log_s)[:, None, None] * values + np.exp(log_t)[:, None]
+    height = -(times * np.log(v) + power / v).sum(-1) / 2 - log_s[:, None] ** 2 / 8 - log_t**2 / 8
+    below = np.cumsum(np.exp(height - height.max()).sum(0))
+    figures = found.tables["parameter table"]
+    for probability in (0.025, 0.25, 0.5, 0.75, 0.975):
+        # A sum stands for the middle of its last step.
+        expected = np.interp(probability, (below - np.diff(below, prepend=0) / 2) / below[-1], log_t)
+        assert np.log(figures[f"q{probability:g}"][1]) == pytest.approx(expected, abs=2e-3), probability
+
+
+@pytest.mark.parametrize("name", ["sigma2", "tau2"])
+@pytest.mark.parametrize("width", ["1e-6", "1e-3"])
+def test_a_prior_as_narrow_as_a_needle_is_a_given_value(name: str, width: str) -> None:
+    tree, observations = binary()
+    needle = posterior(tree, observations, **{f"prior_{name}": f"lognormal(0,{width})"})
+    given = posterior(tree, observations, **{name: 1.0})
+    room = 10 * float(width) ** 2 + 1e-6
+    np.testing.assert_allclose(needle.estimates, given.estimates, atol=room)
+    np.testing.assert_allclose(needle.standard_errors, given.standard_errors, rtol=room)
+    np.testing.assert_allclose(needle.columns["hpd_lower"], given.columns["hpd_lower"], atol=1e-5)
+    assert needle.parameters["x0"]["log_evidence"].value == pytest.approx(
+        given.parameters["x0"]["log_evidence"].value, abs=room
+    )
+
+
+@pytest.mark.parametrize("width", ["0.1", "0.5"])
+def test_a_prior_far_from_what_the_data_say_is_no_infinite_one(width: str) -> None:
+    tree, observations = binary()
+    found = posterior(tree, observations, prior_sigma2=f"lognormal(40,{width})", prior_tau2="lognormal(-1,2)")
+    # With as good as no information from relatives, the values say nothing about the noise either.
+    figures = found.tables["parameter table"]
+    assert figures["q0.5"][1] == pytest.approx(np.exp(-1), rel=1e-4)
+    # A normal prior times a straight line: sixteen values less the root cost 15 / 2 for every step.
+    moved = 40 - 7.5 * float(width) ** 2
+    assert np.log(figures["q0.5"][0]) == pytest.approx(moved, abs=1e-4)
+
+
+def test_priors_too_wide_for_a_variance_leave_standard_errors_empty_and_say_why() -> None:
+    tree, observations = binary()
+    three = np.where(np.arange(16) % 6 == 0, observations.values[:, 0], np.nan)
+    found = posterior(tree, seen(tree, three), prior_sigma2="lognormal(0,20)", prior_tau2="lognormal(-1,2)")
+    assert np.isnan(found.standard_errors).all()
+    assert np.isfinite(found.lower).all()
+    assert any("no finite variance themselves: standard errors are empty" in said for said in found.warnings)
+    assert not any("cannot be estimated" in said for said in found.warnings)
+
+
 def test_one_tip_leaves_the_priors_as_they_were() -> None:
     one = Phylogeny(from_parents([0, 0]), np.array([0.0, 2.0]), np.array(["", "A"], object), np.array(["", ""], object))
     found = posterior(one, Observations(np.array([1]), np.array([[5.0]]), np.zeros((1, 1)), ("x0",)), **WIDE)

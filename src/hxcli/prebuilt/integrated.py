@@ -8,9 +8,9 @@ import numpy as np
 
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.columns import given_root
-from hxcli.prebuilt.marginal import Marginals, gauss_rules, interpolated
+from hxcli.prebuilt.marginal import Marginals, between_points, gauss_rules, interpolated
 from hxcli.prebuilt.mixture import Components, Mixture, NodeFigures, node_figures
-from hxcli.prebuilt.plane import Plane, Question, SharedScale, root_posterior
+from hxcli.prebuilt.plane import Cells, Plane, Question, SharedScale, root_posterior
 from hxcli.prebuilt.priors import Prior
 from hxcli.prebuilt.quadrature import Integrated
 from hxcli.prebuilt.solved import Figures
@@ -21,6 +21,9 @@ _NEGLIGIBLE = 1e-9
 _ORDERS = ((8, 8), (16, 16), (30, 20), (44, 20))
 # Points of a parameter's density.
 _POINTS = 129
+# Distance of its rows in standard deviations of the scale given the ratio; rows with less of the largest row's weight
+# do not count; and most rows for one.
+_STEP, _LIGHT, _MOST_FINER = 0.5, 1e-8, 64
 
 Name = Literal["sigma2", "tau2"]
 
@@ -41,13 +44,39 @@ def parameter_figures(
     if isinstance(plane, SharedScale):
         inside = logs[found.weights > 1e-12 * found.weights.max()]
         points = np.linspace(inside.min(), inside.max(), _POINTS)
-        columns = found.cells.sigma2 if name == "sigma2" else found.cells.tau2
-        heights = plane.at_scale(found.cells, points[None] - np.log(columns)[:, None]).heights
+        finer = _finer(plane, found)
+        columns = finer.sigma2 if name == "sigma2" else finer.tau2
+        heights = plane.at_scale(finer, points[None] - np.log(columns)[:, None]).heights
         density = np.exp(heights - found.cells.heights.max()).sum(0)
         return Figures(mean, deviation, np.exp(Marginals(points, density[None]).quantiles(probabilities[None])[0]))
     axis, points = (1, found.first) if name == "sigma2" else (0, found.second)
     places = Marginals(points, found.weights.sum(axis)[None]).quantiles(probabilities[None])[0]
     return Figures(mean, deviation, np.exp(parameter.coordinate(places).log_value))
+
+
+def _finer(plane: SharedScale, found: Integrated) -> Cells:
+    """The plane with rows between its rows, so near each other that a line of equal sigma2 or tau2 meets the mass.
+
+    Across rows the scale that the observations want moves; where it is known much better than the ratio of both
+    variances is, such a line would pass between the rows. What the observations say about the root is smooth along
+    the ratio, so that polynomials of high degree give it between the rows.
+    """
+    noise, rows = found.first, found.weights.sum(1)
+    logs = found.cells.log_sigma2
+    share = found.weights / np.where(rows > 0, rows, 1)[:, None]
+    middle = (share * logs).sum(1, keepdims=True)
+    spread = np.sqrt((share * (logs - middle) ** 2).sum(1))[rows > _LIGHT * rows.max()].min()
+    step = noise[1] - noise[0] if len(noise) > 1 else 0.0
+    times = int(np.clip(np.ceil(step / (_STEP * spread)), 1, _MOST_FINER))
+    if times == 1:
+        return found.cells
+    between = np.linspace(noise[0], noise[-1], times * (len(noise) - 1) + 1)
+    root = {}
+    for name, values in found.cells.root.items():
+        positive = name in ("precision", "quadratic") and bool((values > 0).all())
+        moved = between_points(noise, np.log(values) if positive else values, between)
+        root[name] = np.exp(moved) if positive else moved
+    return plane.laid_out(between, root)
 
 
 class Weighted(NamedTuple):
@@ -69,8 +98,10 @@ def mixture_of(question: Question, plane: Plane, found: Integrated, orders: tupl
     marginal = found.weights.sum(1)
     first, first_weight = (value[0] for value in gauss_rules(found.first, marginal[None], rows))
     there = first_weight > _NEGLIGIBLE / rows
-    first, first_weight = first[there], first_weight[there]
     conditional = interpolated(found.first, found.weights, first)
+    # Where the plane is too coarse, which its error says, nothing may be left between its rows.
+    there &= conditional.sum(1) > 0
+    first, first_weight, conditional = first[there], first_weight[there], conditional[there]
     second, second_weight = gauss_rules(found.second, conditional, columns)
     wanted = plane.columns(first, second)
     given = given_root(question.seen, wanted.sigma2, wanted.tau2)

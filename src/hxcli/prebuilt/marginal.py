@@ -12,6 +12,7 @@ from hxcli.phylogeny import FloatArray
 
 # New points for every given one.
 _FINER = 4
+_NEAREST = 10
 
 
 class Marginals:
@@ -60,6 +61,21 @@ def interpolated(points: FloatArray, values: FloatArray, at: FloatArray) -> Floa
         return np.repeat(values, len(at), 0)
     step = (points[-1] - points[0]) / (len(points) - 1)
     return np.maximum(np.sinc((at[:, None] - points[None]) / step) @ values, 0)
+
+
+def between_points(points: FloatArray, values: FloatArray, at: FloatArray) -> FloatArray:
+    """(M,) a smooth function between J evenly spaced points, by the polynomials through the ten nearest ones."""
+    count = min(_NEAREST, len(points))
+    step = (points[-1] - points[0]) / (len(points) - 1)
+    place = (at - points[0]) / step
+    first = np.clip(np.ceil(place).astype(int) - count // 2, 0, len(points) - count)
+    # Lagrange's form; where a place is a point itself, all other factors have a zero in them.
+    distance = place[:, None] - (first[:, None] + np.arange(count))
+    total = np.zeros(len(at))
+    for i in range(count):
+        others = np.delete(np.arange(count), i)
+        total += values[first + i] * (distance[:, others] / (i - others)).prod(1)
+    return total
 
 
 def gauss_rules(points: FloatArray, weights: FloatArray, order: int) -> tuple[FloatArray, FloatArray]:

@@ -19,6 +19,8 @@ from hxcli.prebuilt.priors import Coordinate, Prior
 _LOG_2PI = float(np.log(2 * np.pi))
 # Mean squared contrasts below this, in units of the trait's range, are rounding.
 _NO_SPREAD = 1e-24
+# Priors of this width and less are axes of the plane themselves. (A lognormal with s has the width 4 s.)
+_NARROW = 1.0
 
 RootPrior = tuple[float, float] | None
 Range = tuple[float, float]
@@ -91,12 +93,13 @@ class SharedScale:
 
     def cells(self, noise: FloatArray, scale: FloatArray) -> Cells:
         """The plane at the crossings of K and L coordinates, by K columns."""
-        sigma2, tau2 = self._pairs(noise)
-        root = root_messages(self._question.seen, sigma2, tau2)
-        log_scale = _centre(root)[:, None] + scale
-        column = _rows(log_scale)
-        cells = Cells(log_scale, log_scale, log_scale, log_scale, column, sigma2, tau2, root)
-        return self.at_scale(cells, log_scale)
+        cells = self.laid_out(noise, root_messages(self._question.seen, *self._pairs(noise)))
+        return self.at_scale(cells, _centre(cells.root)[:, None] + scale)
+
+    def laid_out(self, noise: FloatArray, root: dict[str, FloatArray]) -> Cells:
+        """K columns of which the sweeps are done, at no scale yet."""
+        none = np.empty((len(noise), 0))
+        return Cells(none, none, none, none, _rows(none), *self._pairs(noise), root)
 
     def at_scale(self, cells: Cells, log_scale: FloatArray) -> Cells:
         """The same columns at other scales, (K, J): no sweep is needed."""
@@ -162,10 +165,15 @@ Plane = SharedScale | SeparateScales
 
 
 def plane_of(question: Question) -> Plane:
-    """The plane that needs the fewest sweeps."""
-    free = isinstance(question.sigma2, Prior) and not question.sigma2.bounded
-    noise = question.tau2 == 0 if not isinstance(question.tau2, Prior) else not question.tau2.bounded
-    return SharedScale(question) if free and noise and question.seen.exact else SeparateScales(question)
+    """The plane that needs the fewest sweeps and that its points resolve."""
+    noise = question.tau2 == 0 if not isinstance(question.tau2, Prior) else _wide(question.tau2)
+    shared = _wide(question.sigma2) and noise and question.seen.exact
+    return SharedScale(question) if shared else SeparateScales(question)
+
+
+def _wide(parameter: Prior | float) -> bool:
+    """Whether the prior is unbounded, and so wide that it is no thin ridge across ratio and scale."""
+    return isinstance(parameter, Prior) and not parameter.bounded and parameter.width > _NARROW
 
 
 def log_marginal(root: dict[str, Any], log_scale: Any, prior: RootPrior, xp: Any = np) -> Any:

@@ -71,6 +71,7 @@ def report(
             for i, (name, one) in enumerate(zip(names, solved, strict=True))
         },
         warnings=(*warnings, *further.warnings),
+        rates_from_data=False,
     )
 
 

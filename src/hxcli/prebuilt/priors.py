@@ -69,6 +69,13 @@ class Prior:
         slope = log_width + log_share - xp.logaddexp(0 * w, w) - log_value
         return Coordinate(log_value + self.log_unit, slope)
 
+    @property
+    def width(self) -> float:
+        """Length of the range of the coordinate where the density of the logarithm is within e^2 of its top."""
+        points = np.linspace(*self.start(), 401)
+        densities = self.log_density(self.coordinate(points).log_value)
+        return float((densities > densities.max() - 2).sum() * (points[1] - points[0]))
+
     def start(self) -> tuple[float, float]:
         """A range of the coordinate that holds most of the distribution."""
         low, high = FORMS[self.form].start(*self.numbers)

@@ -7,11 +7,11 @@ every other point must agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
 
+from hxcli.engine.topology import BoolArray
 from hxcli.errors import ModelError
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.plane import Cells, Plane, Range, RootPrior, root_posterior
@@ -21,6 +21,8 @@ _SCAN, _FIRST, _MOST = 17, 33, 257
 _MOST_CELLS = 33_000
 # How far below its top, in logs, the density (and the density times the squared variance) is cut off.
 _DEPTH, _MOMENT_DEPTH = 25.0, 18.0
+# How much higher up the sides may be that the integral meets, and how often it then takes more room.
+_SIDE_DEPTH, _MOST_WIDENED = 6.0, 12
 # Beyond this a coordinate means a variance that no data have.
 _FARTHEST = 600.0
 
@@ -60,9 +62,15 @@ def integrate(plane: Plane, root: RootPrior, tolerance: float, name: str) -> Int
         ModelError: The density has no finite integral.
     """
     ranges, moments = _locate(plane, name)
-    points = _FIRST
+    points, widened = _FIRST, 0
     while True:
         found = _on_grid(plane, ranges, points, root, moments)
+        # The finer points see what passes between the coarse ones of the search.
+        touches = _touches(_kept(found.cells, moments, _SIDE_DEPTH))
+        if any(map(any, touches)) and widened < _MOST_WIDENED:
+            ranges = _widened(ranges[0], *touches[0]), _widened(ranges[1], *touches[1])
+            widened += 1
+            continue
         sides = [points if high > low else 1 for low, high in ranges]
         more = 2 * points - 1
         if found.error <= tolerance or more > _MOST or sides[0] * sides[1] * 4 > 4 * _MOST_CELLS:
@@ -106,14 +114,14 @@ def _moment_errors(
 def _locate(plane: Plane, name: str) -> tuple[tuple[Range, Range], bool]:
     """The rectangle with the mass; and whether it holds the mass times the squared variances too."""
     try:
-        inner = _zoom(plane, plane.starts, lambda cells: cells.heights > cells.heights.max() - _DEPTH)
+        inner = _zoom(plane, plane.starts, moments=False)
     except _Endless:
         raise ModelError(
             f"trait {name!r}: the posterior has no finite integral with these priors (give --prior-sigma2 and "
             "--prior-tau2 that fall off towards 0 and beyond, such as lognormal)"
         ) from None
     try:
-        return _zoom(plane, inner, _with_moments), True
+        return _zoom(plane, inner, moments=True), True
     except _Endless:
         return inner, False
 
@@ -122,35 +130,48 @@ class _Endless(Exception):
     """The density does not fall off."""
 
 
-def _with_moments(cells: Cells) -> FloatArray:
-    keep = cells.heights > cells.heights.max() - _DEPTH
-    for values in (cells.log_sigma2, cells.log_tau2):
+def _kept(cells: Cells, moments: bool, less: float = 0.0) -> BoolArray:
+    """(K, L) mask of the cells with mass, or with mass times a squared variance; `less` cuts off higher up."""
+    keep = cells.heights > cells.heights.max() - (_DEPTH - less)
+    for values in (cells.log_sigma2, cells.log_tau2) if moments else ():
         tilted = cells.heights + 2 * values
-        keep = keep | (tilted > tilted.max() - _MOMENT_DEPTH)
+        keep = keep | (tilted > tilted.max() - (_MOMENT_DEPTH - less))
     return keep
 
 
-def _zoom(plane: Plane, ranges: tuple[Range, Range], kept: Callable[[Cells], FloatArray]) -> tuple[Range, Range]:
+def _touches(mask: BoolArray) -> list[tuple[bool, bool]]:
+    """Per axis, whether the mask reaches its low and its high end; an axis of one point has no ends."""
+    turned = (mask, mask.T)
+    return [(bool(m[0].any()) and len(m) > 1, bool(m[-1].any()) and len(m) > 1) for m in turned]
+
+
+def _widened(limits: Range, low: bool, high: bool) -> Range:
+    """The range, longer by half at the ends that are touched."""
+    reach = (limits[1] - limits[0]) / 2
+    return limits[0] - reach * low, limits[1] + reach * high
+
+
+def _zoom(plane: Plane, ranges: tuple[Range, Range], moments: bool) -> tuple[Range, Range]:
     """Moves the ends until the cells to keep fill most of the rectangle and touch no side."""
     for _ in range(80):
         axes = [_points(limits, _SCAN) for limits in ranges]
         cells = plane.cells(*axes)
         if not np.isfinite(cells.heights.max()):
             raise _Endless
-        mask, moved, settled = kept(cells), [], True
-        for axis, points in enumerate(axes):
+        mask, moved, settled = _kept(cells, moments), [], True
+        for axis, (points, sides) in enumerate(zip(axes, _touches(mask), strict=True)):
             if len(points) == 1:
                 moved.append((points[0], points[0]))
                 continue
             inside = np.flatnonzero(mask.any(1 - axis))
             step = points[1] - points[0]
             low, high = points[inside[0]] - step, points[inside[-1]] + step
-            touches = [inside[0] == 0, inside[-1] == len(points) - 1]
-            reach = (points[-1] - points[0]) / 2
-            low, high = low - reach * touches[0], high + reach * touches[1]
+            if any(sides):
+                # No end comes nearer meanwhile: a range that shrinks while it moves may never arrive.
+                low, high = _widened(ranges[axis], *sides)
             if high - low > _FARTHEST or max(abs(low), abs(high)) > _FARTHEST:
                 raise _Endless
-            settled = settled and not any(touches) and len(inside) >= len(points) // 2
+            settled = settled and not any(sides) and len(inside) >= len(points) // 2
             moved.append((low, high))
         if settled:
             return ranges

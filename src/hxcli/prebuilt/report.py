@@ -32,6 +32,7 @@ def reconstruction(
     tables: Mapping[str, Mapping[str, Any]] | None = None,
     details: Mapping[str, Mapping[str, Any]] | None = None,
     warnings: tuple[str, ...] = (),
+    rates_from_data: bool = True,
 ) -> Reconstruction:
     """Assembles the record of a run.
 
@@ -49,6 +50,7 @@ def reconstruction(
         shortest: Both (N, D), of the intervals of highest density, for the columns `hpd_lower` and `hpd_upper`.
         tables, details: Of the reconstruction.
         warnings: What else the user should know.
+        rates_from_data: Whether a rate that is no number is one that the observations do not determine.
     """
     observed = observed_means(phylogeny, observations)
     used = tuple(int(n) for n in (~np.isnan(observed)).sum(0))
@@ -89,7 +91,7 @@ def reconstruction(
         columns=further,
         tables=tables or {},
         details=details or {},
-        warnings=(*_warnings(traits, used, by_trait.get("sigma2")), *warnings),
+        warnings=(*_warnings(traits, used, by_trait.get("sigma2") if rates_from_data else None), *warnings),
     )
 
 
