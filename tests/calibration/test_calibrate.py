@@ -11,11 +11,11 @@ from tests.calibration.calibrate import DRAWS, Calibrated, calibrate, write
 
 
 def test_the_posterior_is_calibrated(tmp_path: Path) -> None:
-    results = calibrate(60, seed=1)
+    results = calibrate(30, seed=1)
     assert [one.name for one in results[:3]] == ["sigma2", "tau2", "root"]
     assert len(results) == 6
     for one in results:
-        assert one.sound(bins=10), (one.name, one.p_value(10))
+        assert one.sound(bins=6), (one.name, one.p_value(6))
     write(results, tmp_path)
     assert len((tmp_path / "ranks.csv").read_text().splitlines()) == 1 + 6 * 20
 

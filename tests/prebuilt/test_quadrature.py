@@ -157,7 +157,16 @@ def test_without_noise_the_rate_is_conjugate_to_an_inverse_gamma() -> None:
     np.testing.assert_array_equal(found.columns["hpd_upper"][tips, 0], y)
 
 
-@pytest.mark.parametrize("prior", ["halfnormal(1)", "halfcauchy(1)", "uniform(0,3)", "uniform(0.1,3)", "invgamma(1,1)"])
+@pytest.mark.parametrize(
+    "prior",
+    [
+        "halfnormal(1)",
+        "halfcauchy(1)",
+        "uniform(0,3)",
+        pytest.param("uniform(0.1,3)", marks=pytest.mark.slow),
+        "invgamma(1,1)",
+    ],
+)
 def test_every_form_of_prior_agrees_with_a_sum_over_a_fine_grid(prior: str) -> None:
     tree, observations = binary()
     found = posterior(tree, observations, prior_sigma2=prior, prior_tau2=prior, root_state=0.0)
