@@ -9,7 +9,7 @@ import numpy as np
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.columns import given_root
 from hxcli.prebuilt.marginal import Marginals, between_points, gauss_rules, interpolated
-from hxcli.prebuilt.mixture import Components, Mixture, NodeFigures, node_figures
+from hxcli.prebuilt.mixture import Components, Mixture, NodeFigures, at_nodes, node_figures
 from hxcli.prebuilt.plane import Cells, Plane, Question, SharedScale, root_posterior
 from hxcli.prebuilt.priors import Prior
 from hxcli.prebuilt.quadrature import Integrated
@@ -19,6 +19,8 @@ from hxcli.prebuilt.solved import Figures
 _NEGLIGIBLE = 1e-9
 # Numbers of points that stand for the plane at the nodes, tried in this order.
 _ORDERS = ((8, 8), (16, 16), (30, 20), (44, 20))
+# So many nodes tell first whether more points are needed.
+_SOME = 256
 # Points of a parameter's density.
 _POINTS = 129
 # Distance of its rows in standard deviations of the scale given the ratio; rows with less of the largest row's weight
@@ -121,8 +123,16 @@ def figures_of(
 ) -> tuple[NodeFigures, Weighted]:
     """Figures of all nodes with more and more points until one step more changes nothing; and the finer mixture."""
     coarse = mixture_of(question, plane, found, _ORDERS[0])
+    size = coarse.mixture.mean.shape[0]
+    some = np.linspace(0, size - 1, _SOME, dtype=int)
     for orders in _ORDERS[1:]:
         fine = mixture_of(question, plane, found, orders)
+        if size > 2 * _SOME and orders != _ORDERS[-1] and len(fine.sigma2) > len(coarse.sigma2):
+            # What fails at some of the nodes is not asked of all.
+            tried = node_figures(at_nodes(fine.mixture, some), at_nodes(coarse.mixture, some), level)
+            if tried.error.max() > tolerance:
+                coarse = fine
+                continue
         figures = node_figures(fine.mixture, coarse.mixture, level)
         if figures.error.max() <= tolerance or len(fine.sigma2) == len(coarse.sigma2):
             break

@@ -105,6 +105,11 @@ def normals(mixture: Mixture) -> tuple[Any, Any]:
     return mean + slope * offset, scale * variance + slope**2 * spread
 
 
+def at_nodes(mixture: Mixture, nodes: Any) -> Mixture:
+    """The mixtures of the nodes with these numbers."""
+    return _nodes(mixture, lambda value: value[nodes])
+
+
 def _nodes(mixture: Mixture, cut: Callable[[Any], Any]) -> Mixture:
     """The mixtures of some nodes."""
     return Mixture(cut(mixture.mean), cut(mixture.slope), cut(mixture.variance), mixture.components)
