@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hxcli.errors import InputError
 from hxcli.formats.tree_text import text_series
-from hxcli.names import NameIndex, listed
+from hxcli.names import NameIndex, counted, listed
 from hxcli.phylogeny import Phylogeny
 from hxcli.traits import MatchReport, Observations, TraitTable
 
@@ -150,12 +150,13 @@ def _match_notes(report: MatchReport, tips: int, table: TraitTable) -> tuple[str
     ):
         if pairs:
             row, tip = pairs[0]
-            notes.append(f"{_count(len(pairs), 'name')} matched only {how}, such as {row!r} and {tip!r}")
+            notes.append(f"{counted(len(pairs), 'name')} matched only {how}, such as {row!r} and {tip!r}")
     without_data, without_tip = report.tips_without_data, report.rows_without_tip
     if without_data:
-        notes.append(f"{len(without_data)} of {_count(tips, 'tip')} without a row in the table: {listed(without_data)}")
+        of_all = f"{len(without_data)} of {counted(tips, 'tip')}"
+        notes.append(f"{of_all} without a row in the table: {listed(without_data)}")
     if without_tip:
-        shown = f"{_count(len(without_tip), 'row')} without a tip in the tree: {listed(without_tip)}"
+        shown = f"{counted(len(without_tip), 'row')} without a tip in the tree: {listed(without_tip)}"
         index = NameIndex(without_data)
         meant = [(name, index.closest(name)) for name in without_tip[:5]]
         hints = [f"{name!r} may be {tip!r}" for name, tip in meant if tip is not None]
@@ -196,9 +197,5 @@ def _repeated(tips: list[str], table: TraitTable, placed: NDArray[np.intp], coun
         where = " on lines " + ", ".join(str(line) for line in table.lines[first[:5]].tolist())
     found = f"{len(first)} rows for {names[0]!r}{where}"
     if len(repeated) > 1:
-        found += f"; {_count(len(repeated) - 1, 'further name')} repeated: {listed(names[1:6])}"
+        found += f"; {counted(len(repeated) - 1, 'further name')} repeated: {listed(names[1:6])}"
     return InputError(found, "keep one row for each tip, or give --replicates", file=table.file)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -67,6 +67,11 @@ def listed(names: Sequence[str], limit: int = 5) -> str:
     return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"
 
 
+def counted(number: int, noun: str, several: str = "") -> str:
+    """`1 tip`, `2 tips`; `several` where the plural has no s behind the noun."""
+    return f"{number} {noun}" if number == 1 else f"{number} {several or noun + 's'}"
+
+
 def edit_distance(first: str, second: str) -> int:
     """Insertions, deletions, replacements and swaps of neighbours that turn one text into the other (Damerau 1964)."""
     before: list[int] = []

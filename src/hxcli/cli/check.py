@@ -9,6 +9,7 @@ import typer
 
 from hxcli.cli.groups import with_groups
 from hxcli.cli.options import LengthChoices, OptionalTraitsArgument, TableChoices, TalkChoices, TreeArgument
+from hxcli.names import counted
 
 if TYPE_CHECKING:
     from hxcli.checking import Checkup
@@ -54,13 +55,14 @@ def report_lines(found: Checkup) -> list[str]:
     """The report for a person, a line each."""
     tree = found.tree
     trees = "1 tree" if found.trees == 1 else f"{found.trees} trees"
-    shape = ["binary" if tree.binary else f"{tree.polytomies} polytomies, {tree.one_child_nodes} one-child nodes"]
+    polytomies = counted(tree.polytomies, "polytomy", "polytomies")
+    shape = ["binary" if tree.binary else f"{polytomies}, {counted(tree.one_child_nodes, 'one-child node')}"]
     shape.append(("rooted" if tree.rooted else "unrooted") + ("" if tree.rooted_stated else " by its shape"))
     if tree.ultrametric is not None:
         shape.append("ultrametric" if tree.ultrametric else "not ultrametric")
     lines = [
         f"tree     {found.file}: {found.format}, {trees}",
-        f"nodes    {tree.tips} tips, {tree.nodes} nodes, {tree.depth} levels deep",
+        f"nodes    {counted(tree.tips, 'tip')}, {counted(tree.nodes, 'node')}, {counted(tree.depth, 'level')} deep",
         f"shape    {', '.join(shape)}",
         f"lengths  {tree.total_edge_length:.6g} in total, {tree.max_root_to_tip:.6g} to the farthest tip; "
         f"{tree.missing_lengths} missing, {tree.zero_lengths} zero, {tree.negative_lengths} negative",
@@ -76,9 +78,9 @@ def report_lines(found: Checkup) -> list[str]:
 
 def _table_lines(found: Checkup) -> list[str]:
     assert found.table is not None
-    lines = [f"table    {found.table.file}: {len(found.table.names)} rows"]
+    lines = [f"table    {found.table.file}: {counted(len(found.table.names), 'row')}"]
     lines += [
-        f"trait    {name}: {facts.n} values, {facts.missing} missing, {facts.min:.6g} to {facts.max:.6g}"
+        f"trait    {name}: {counted(facts.n, 'value')}, {facts.missing} missing, {facts.min:.6g} to {facts.max:.6g}"
         for name, facts in found.columns.items()
     ]
     lines += [f"text     {name}: left out" for name in found.table.text_columns]
@@ -86,7 +88,8 @@ def _table_lines(found: Checkup) -> list[str]:
         ways = {"exactly": report.exact, "by underscore": len(report.by_underscore), "by NFC": len(report.by_unicode)}
         matched = ", ".join(f"{count} {way}" for way, count in ways.items() if count or way == "exactly")
         lines.append(
-            f"match    {sum(ways.values())} of {found.tree.tips} tips ({matched}); "
-            f"{len(report.tips_without_data)} tips without data, {len(report.rows_without_tip)} rows without a tip"
+            f"match    {sum(ways.values())} of {counted(found.tree.tips, 'tip')} ({matched}); "
+            f"{counted(len(report.tips_without_data), 'tip')} without data, "
+            f"{counted(len(report.rows_without_tip), 'row')} without a tip"
         )
     return lines

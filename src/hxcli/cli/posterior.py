@@ -109,6 +109,10 @@ class PriorChoices:
     ] = RootPrior()
 
 
+# Of nuts.
+_CHAINS, _SAMPLES = 4, 1000
+
+
 class Method(StrEnum):
     """How the variances are dealt with."""
 
@@ -133,10 +137,18 @@ class MoreChoices:
     method: Annotated[
         Method, typer.Option("--method", help="quadrature integrates; nuts samples (needs the extra mcmc).")
     ] = Method.QUADRATURE
-    chains: Annotated[int, typer.Option("--chains", min=1, max=64, metavar="C", help="Chains of nuts.")] = 4
+    chains: Annotated[
+        int | None, typer.Option("--chains", min=1, max=64, metavar="C", help=f"Chains of nuts. [default: {_CHAINS}]")
+    ] = None
     samples: Annotated[
-        int, typer.Option("--samples", min=100, metavar="S", help="Draws of every chain of nuts, after its warm-up.")
-    ] = 1000
+        int | None,
+        typer.Option(
+            "--samples",
+            min=100,
+            metavar="S",
+            help=f"Draws of every chain of nuts, after its warm-up. [default: {_SAMPLES}]",
+        ),
+    ] = None
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, metavar="S", help="Of the random numbers.")] = 0
     loo: Annotated[
         bool,
@@ -179,6 +191,10 @@ def posterior(
         raise typer.BadParameter("--no-noise says that there is no observation variance (leave it or the other out)")
     if more.draws_out is not None and more.draws is None:
         raise typer.BadParameter("--draws-out needs to know how many (give --draws K)")
+    sampling = {"chains": more.chains, "samples": more.samples}
+    sampling = {name: value for name, value in sampling.items() if value is not None}
+    if sampling and more.method is not Method.NUTS:
+        raise typer.BadParameter(f"--{next(iter(sampling))} is for sampling (give --method nuts, or leave it out)")
     if more.out_loo is not None and not more.loo:
         raise typer.BadParameter("--out-loo is the table of --loo (give both)")
     asked = {"draws": more.draws is not None, "leave-one-out table": more.loo}
@@ -199,7 +215,7 @@ def posterior(
         },
         without=[kind for kind, wanted in asked.items() if not wanted],
         seed=None if more.draws is None and more.method is Method.QUADRATURE else more.seed,
-        **({"chains": more.chains, "samples": more.samples} if more.method is Method.NUTS else {}),
+        **({"chains": _CHAINS, "samples": _SAMPLES, **sampling} if more.method is Method.NUTS else {}),
         method=more.method.value,
         draws=more.draws or 0,
         loo=more.loo,

@@ -6,6 +6,8 @@ import sys
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from hxcli.names import counted
+
 if TYPE_CHECKING:
     from hxcli.pipeline import Outcome
     from hxcli.reconstruction import Parameter, Reconstruction
@@ -34,7 +36,7 @@ def headline(reconstruction: Reconstruction) -> str:
     """What was computed, on how large a tree, with which intervals (none where they are nan)."""
     phylogeny = reconstruction.phylogeny
     tips, nodes = len(phylogeny.tips), phylogeny.topology.size
-    parts = [reconstruction.method, f"{tips} tip{'s' * (tips > 1)}, {nodes} node{'s' * (nodes > 1)}"]
+    parts = [reconstruction.method, f"{counted(tips, 'tip')}, {counted(nodes, 'node')}"]
     if any(upper == upper for upper in reconstruction.ends[1][0]):
         parts.append(f"{reconstruction.level:.15g} {reconstruction.interval} in brackets")
     return "; ".join(parts)
