@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -112,12 +113,18 @@ def drawn(
         root: From what the observations say about the root to draws of its state, (K,).
         key: A PRNG key.
     """
-    parts = []
-    for number, pair in enumerate(_chunks(seen, sigma2, tau2)):
-        messages, swept = _root_messages(seen.tree, *pair)
+    chunks = _chunks(seen, sigma2, tau2)
+    begun = deque([_root_messages(seen.tree, *pair) for pair in chunks[:1]])
+    parts: list[Any] = []
+    for number in range(len(chunks)):
+        # JAX works on the next chunk's way up while this one's root is drawn and its way down begins.
+        begun += [_root_messages(seen.tree, *pair) for pair in chunks[number + 1 : number + 2]]
+        messages, swept = begun.popleft()
         state = root({name: _host(value) for name, value in messages.items()})
-        states = _drawn(swept, jnp.asarray(state), jax.random.fold_in(key, number))
-        parts.append(_host(states)[: seen.size].T)
+        parts.append(_drawn(swept, jnp.asarray(state), jax.random.fold_in(key, number)))
+        if number:
+            parts[number - 1] = _host(parts[number - 1])[: seen.size].T
+    parts[-1] = _host(parts[-1])[: seen.size].T
     return np.concatenate(parts)[: len(sigma2)]
 
 
