@@ -20,7 +20,7 @@ PHYLOGENY = Phylogeny(
     from_parents([0, 0, 0]), np.ones(3), np.array(["", "A", "B"], object), np.array(["", "", ""], object)
 )
 ONES = np.ones((3, 1))
-FOUND = Reconstruction(PHYLOGENY, ("x",), ONES, ONES, ONES, ONES, ONES, 0.95, "CI", {}, (2,), "test")
+FOUND = Reconstruction(PHYLOGENY, ("x",), ONES, ONES, ONES, 0.95, "CI", {}, (2,), "test")
 
 
 def written(path: str, kind: str) -> bytes:

@@ -15,7 +15,7 @@ from hxcli.traits import Observations
 
 # Nodes times traits that are computed together: a field of the tree then takes 2 MiB, which processors have room for.
 _NUMBERS = 1 << 18
-_MATRICES = ("observed", "estimates", "standard_errors", "lower", "upper")
+_MATRICES = ("observed", "estimates", "standard_errors")
 
 Model = Callable[..., Reconstruction]
 
@@ -65,14 +65,16 @@ def in_chunks(
                 whole[:, start : start + width] = matrix[:, :width]
         # The numbers are kept once.
         nothing: dict[str, Any] = dict.fromkeys(_MATRICES, np.zeros((0, 0)))
-        found.append(dataclasses.replace(each, columns={}, **nothing))
+        found.append(dataclasses.replace(each, columns={}, given_ends=None, **nothing))
         progress(start + width, total)
+    ends = merged.pop("lower", None), merged.pop("upper", None)
     return dataclasses.replace(
         found[0],
         traits=observations.traits,
         parameters={trait: figures for each in found for trait, figures in each.parameters.items()},
         tips_used=tuple(chain.from_iterable(each.tips_used for each in found))[:total],
         columns=columns,
+        given_ends=None if ends[0] is None else ends,
         warnings=tuple(dict.fromkeys(chain.from_iterable(each.warnings for each in found))),
         **merged,
     )
@@ -95,4 +97,5 @@ def _parts(observations: Observations, size: int) -> Iterator[tuple[int, Observa
 
 
 def _matrices(found: Reconstruction) -> dict[str, FloatArray]:
-    return {name: getattr(found, name) for name in _MATRICES}
+    matrices = {name: getattr(found, name) for name in _MATRICES}
+    return matrices | dict(zip(("lower", "upper"), found.given_ends or (), strict=False))

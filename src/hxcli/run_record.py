@@ -106,6 +106,7 @@ def _result(table: TraitTable, report: MatchReport, reconstruction: Reconstructi
     tips = len(reconstruction.phylogeny.tips)
     without_data = len(report.tips_without_data)
     error_columns = dict(zip(table.traits, table.error_columns, strict=False))
+    root_ends = (end[0].tolist() for end in reconstruction.equal_tailed(slice(0, 1)))
     return {
         "tree_name": reconstruction.phylogeny.name,
         "method": reconstruction.method,
@@ -118,14 +119,20 @@ def _result(table: TraitTable, report: MatchReport, reconstruction: Reconstructi
             "matched_by_unicode": len(report.by_unicode),
             "rows_dropped": len(report.rows_without_tip),
         },
-        "traits": [_trait(reconstruction, i, error_columns.get(name)) for i, name in enumerate(reconstruction.traits)],
+        "traits": [
+            _trait(reconstruction, i, error_columns.get(name), (lower, upper))
+            for i, (name, lower, upper) in enumerate(zip(reconstruction.traits, *root_ends, strict=True))
+        ],
         "warnings": list(reconstruction.warnings),
     }
 
 
-def _trait(reconstruction: Reconstruction, column: int, error_column: str | None) -> dict[str, Any]:
+def _trait(
+    reconstruction: Reconstruction, column: int, error_column: str | None, root_ends: tuple[float, float]
+) -> dict[str, Any]:
     name = reconstruction.traits[column]
     used = reconstruction.tips_used[column]
+    lower, upper = root_ends
     return {
         "name": name,
         "tips_used": used,
@@ -134,8 +141,8 @@ def _trait(reconstruction: Reconstruction, column: int, error_column: str | None
         "root": {
             "estimate": _number(reconstruction.estimates[0, column]),
             "se": _number(reconstruction.standard_errors[0, column]),
-            "lower": _number(reconstruction.lower[0, column]),
-            "upper": _number(reconstruction.upper[0, column]),
+            "lower": _number(lower),
+            "upper": _number(upper),
             **{
                 key: _number(reconstruction.columns[key][0, column])
                 for key in ("hpd_lower", "hpd_upper")

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from numpy.typing import NDArray
 
 import hxcli as hx
-from hxcli.engine.schedule import build_schedule, size_class
+from hxcli.engine.schedule import build_schedule, chunk_width, size_class
 from hxcli.engine.topology import Topology, merge_topologies
 from tests import examples, reference
 from tests.examples import Example
@@ -160,10 +160,11 @@ def test_size_classes_grow_and_hold_what_they_must() -> None:
     assert len(set(classes)) < 60
 
 
+@pytest.mark.parametrize("width", [16, 128])
 @pytest.mark.parametrize("example", [*ZOO, WIDE, SCATTERED], ids=example_id)
-def test_a_schedule_visits_every_family_once_and_children_first(example: Example) -> None:
+def test_a_schedule_visits_every_family_once_and_children_first(example: Example, width: int) -> None:
     topology = example.topology
-    schedule = build_schedule(topology, padded=True)
+    schedule = build_schedule(topology, size_class(topology.size), width)
     families = int((~topology.is_leaf).sum())
     first = int(schedule.chunks[0, 0])
     order = schedule.nodes[first : first + families].tolist()
@@ -174,3 +175,11 @@ def test_a_schedule_visits_every_family_once_and_children_first(example: Example
             assert place[node] < place[int(topology.parents[node])]
     assert schedule.has_children.sum() == families
     assert schedule.has_parent.sum() == topology.size - 1
+
+
+def test_chunks_are_narrower_the_more_numbers_a_node_holds() -> None:
+    for capacity in (64, 1024, 2048, 10240, 2**21):
+        widths = [chunk_width(capacity, columns) for columns in (1, 3, 16, 1000)]
+        assert widths == sorted(widths, reverse=True)
+        assert all(width & (width - 1) == 0 and 16 <= width < capacity for width in widths)
+    assert chunk_width(2**21, 1) > chunk_width(2**21, 1000) == chunk_width(2048, 1000)

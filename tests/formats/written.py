@@ -38,8 +38,9 @@ def reconstruct(phylogeny: Phylogeny, traits: tuple[str, ...] = ("mass",), inter
     observed, estimates, errors, lower, upper = rng.normal(size=(5, *shape)) * 10.0 ** rng.integers(-9, 9, (5, *shape))
     observed[~phylogeny.topology.is_leaf] = np.nan
     errors[-1], lower[-1] = np.nan, np.nan
+    used, ends = (1,) * len(traits), (lower, upper)
     return Reconstruction(
-        phylogeny, traits, observed, estimates, errors, lower, upper, 0.95, interval, {}, (1,) * len(traits), "test"
+        phylogeny, traits, observed, estimates, errors, 0.95, interval, {}, used, "test", given_ends=ends
     )
 
 

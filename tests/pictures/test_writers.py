@@ -84,13 +84,13 @@ def test_figures_that_are_missing_or_equal(hurt: str, choices: PictureChoices) -
     found = found_on(example("ragged"))
     none = np.full_like(found.estimates, np.nan)
     if hurt == "no intervals":
-        found = replace(found, lower=none, upper=none, standard_errors=none)
+        found = replace(found, given_ends=(none, none), standard_errors=none)
     elif hurt == "all equal":
         found = found_on(example("ragged"), estimates=np.full(len(none), 2.5), width=0.0)
     elif hurt == "no root":
         found = replace(found, estimates=np.where(np.arange(len(none))[:, None] == 0, np.nan, found.estimates))
     else:
-        found = replace(found, estimates=none, lower=none, upper=none, observed=none)
+        found = replace(found, estimates=none, given_ends=(none, none), observed=none)
     said = texts(written("svg", found, choices))
     assert ("grey: not estimated" in said) == (hurt in ("no root", "nothing"))
     assert any("CI" in text for text in said) is False

@@ -138,13 +138,13 @@ def test_the_page_of_a_run_says_what_was_done_and_repeats_byte_for_byte(tmp_path
 
 def test_only_as_many_traits_as_a_page_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     found = found_on(example("cherry"))
-    wide = {name: np.repeat(getattr(found, name), 5, axis=1) for name in ("observed", "estimates", "lower", "upper")}
+    names = ("observed", "estimates", "standard_errors")
     many = replace(
         found,
         traits=tuple("abcde"),
-        standard_errors=np.repeat(found.standard_errors, 5, axis=1),
+        given_ends=None,
         parameters={name: {} for name in "abcde"},
-        **wide,
+        **{name: np.repeat(getattr(found, name), 5, axis=1) for name in names},
     )
     assert len(data_of(page_of(many))["traits"]) == 5
     monkeypatch.setattr(data, "_MOST_ROWS", 6)
@@ -156,7 +156,7 @@ def test_only_as_many_traits_as_a_page_has_room_for(monkeypatch: pytest.MonkeyPa
 def test_missing_figures_and_posteriors_of_their_own() -> None:
     found = found_on(example("ladder"))
     none = np.full_like(found.estimates, np.nan)
-    empty = data_of(page_of(replace(found, estimates=none, lower=none, upper=none, standard_errors=none)))
+    empty = data_of(page_of(replace(found, estimates=none, given_ends=(none, none), standard_errors=none)))
     assert set(empty["traits"][0]["columns"]["estimate"]) == {None}
     columns = {"hpd_lower": found.lower - 1, "hpd_upper": found.upper + 1, "n_effective": none}
     with_hpd = data_of(page_of(replace(found, interval="HPD", columns=columns)))["traits"][0]["columns"]

@@ -37,7 +37,7 @@ def headline(reconstruction: Reconstruction) -> str:
     phylogeny = reconstruction.phylogeny
     tips, nodes = len(phylogeny.tips), phylogeny.topology.size
     parts = [reconstruction.method, f"{counted(tips, 'tip')}, {counted(nodes, 'node')}"]
-    if any(upper == upper for upper in reconstruction.ends[1][0]):
+    if any(upper == upper for upper in reconstruction.named(slice(0, 1))[1][0]):
         parts.append(f"{reconstruction.level:.15g} {reconstruction.interval} in brackets")
     return "; ".join(parts)
 
@@ -77,7 +77,8 @@ def _title(name: str, hows: set[str]) -> str:
 
 
 def _root(reconstruction: Reconstruction, column: int) -> str:
-    estimate, lower, upper = (array[0, column] for array in (reconstruction.estimates, *reconstruction.ends))
+    estimate = reconstruction.estimates[0, column]
+    lower, upper = (ends[0, column] for ends in reconstruction.named(slice(0, 1)))
     return f"{estimate:.6g}" if lower != lower else f"{estimate:.6g} [{lower:.6g}, {upper:.6g}]"
 
 

@@ -34,7 +34,7 @@ def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tre
         key: PRNG key or None.
     """
     check_shapes(sweep, tree, names)
-    layout, schedule = _layout(tree)
+    layout, schedule = _layout(tree, names)
     if not layout.degrees:
         return tree
     everything = tree.schema.names
@@ -71,14 +71,14 @@ def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tre
     return Tree(tree.topology, tree.schema, data)
 
 
-def _layout(tree: Tree) -> tuple[Layouts, Any]:
-    """How to walk: the one place that chooses between unrolled levels and the loop over chunks."""
+def _layout(tree: Tree, names: set[str]) -> tuple[Layouts, Any]:
+    """How to walk over these fields: the one place that chooses between unrolled levels and the loop over chunks."""
     topology = tree.topology
     if isinstance(topology, Topology):
         if topology.symmetric:
             return Symmetric(topology.depth, topology.max_degree), None
         # A constant of the program that is being traced.
-        topology = frame_of(topology, padded=False)
+        topology = frame_of(topology, (tree.data[name] for name in names), padded=False)
     return topology.layout, topology.schedule
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import weakref
+from collections.abc import Iterable
 from typing import Any
 
 import jax
 
-from hxcli.engine.schedule import Layout, Schedule, build_schedule
+from hxcli.engine.schedule import Layout, Schedule, build_schedule, chunk_width, size_class
 from hxcli.engine.topology import Topology
 
 jax.tree_util.register_dataclass(
@@ -59,20 +61,24 @@ class Frame:
 
 jax.tree_util.register_dataclass(Frame, data_fields=["schedule"], meta_fields=[])
 
-# Equal topologies share a frame, and a frame goes when its topology does.
-_FRAMES: weakref.WeakKeyDictionary[Topology, dict[bool, Frame]] = weakref.WeakKeyDictionary()
+# Equal topologies share their frames, and the frames go when the topology does.
+_FRAMES: weakref.WeakKeyDictionary[Topology, dict[tuple[int, int], Frame]] = weakref.WeakKeyDictionary()
 
 
-def frame_of(topology: Topology, *, padded: bool) -> Frame:
-    """The frame of a topology, made once.
+def frame_of(topology: Topology, fields: Iterable[Any], *, padded: bool) -> Frame:
+    """The frame of a topology, made once for all fields of about the same width.
 
     Args:
         topology: N nodes.
+        fields: Arrays (N, ...) that will be swept, by whose trailing axes the levels are cut.
         padded: Whether to leave room up to a size class.
     """
+    columns = max((math.prod(field.shape[1:]) for field in fields), default=1)
+    capacity = size_class(topology.size) if padded else topology.size
+    key = capacity, chunk_width(capacity, columns)
     frames = _FRAMES.setdefault(topology, {})
-    if padded not in frames:
+    if key not in frames:
         # Concrete even when called while tracing: the arrays outlive the trace.
         with jax.ensure_compile_time_eval():
-            frames[padded] = jax.tree.map(jax.device_put, Frame(build_schedule(topology, padded)))
-    return frames[padded]
+            frames[key] = jax.tree.map(jax.device_put, Frame(build_schedule(topology, *key)))
+    return frames[key]

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from hxcli.engine.topology import Topology
 
 # Children handled by one chunk of a large, a middling, a small and a deep tree: measured on a CPU, where a chunk this
-# wide hides the cost of a step, and a wider one would be mostly empty in the levels of such a tree.
+# wide hides the cost of a step, and a wider one would be mostly empty in the levels of such a tree. With many numbers
+# at every node `_SMALL` hides it too.
 _WIDE, _MIDDLE, _SMALL, _NARROW = 2048, 512, 128, 16
 _USUAL_CLASSES = 2
 # Below this mean number of families in a level, a wide chunk would mostly compute what is thrown away.
@@ -88,12 +89,25 @@ def size_class(size: int) -> int:
     return -(-size // step) * step
 
 
-def build_schedule(topology: Topology, padded: bool) -> Schedule:
+def chunk_width(capacity: int, columns: int) -> int:
+    """Children that a chunk holds in a tree that is not deep; a power of two.
+
+    Args:
+        capacity: Nodes that the arrays have room for.
+        columns: Numbers that a node's largest field holds.
+    """
+    usual = _WIDE if capacity > 8192 else _MIDDLE if capacity > 1024 else _SMALL
+    wanted = max(_SMALL, usual // max(columns, 1))
+    return min(1 << (wanted.bit_length() - 1), 1 << max(capacity.bit_length() - 2, 0))
+
+
+def build_schedule(topology: Topology, capacity: int, width: int) -> Schedule:
     """Cuts a topology into chunks.
 
     Args:
         topology: N nodes.
-        padded: Whether to leave room up to a size class.
+        capacity: Nodes that the arrays have room for, at least N.
+        width: Children that a chunk holds, a power of two; fewer where the tree is deep.
     """
     families = np.flatnonzero(~topology.is_leaf)
     counts = topology.child_counts[families]
@@ -104,9 +118,6 @@ def build_schedule(topology: Topology, padded: bool) -> Schedule:
     order = np.argsort(key, kind="stable")
     groups, group_starts, group_sizes = np.unique(key[order], return_index=True, return_counts=True)
 
-    capacity = size_class(topology.size) if padded else topology.size
-    usual = _WIDE if capacity > 8192 else _MIDDLE if capacity > 1024 else _SMALL
-    width = min(usual, 1 << max(capacity.bit_length() - 2, 0))
     if capacity > 1024 and len(order) < _DEEP * len(groups):
         width = _NARROW
     rows = np.maximum(1, width // np.asarray(classes or [1]))

@@ -80,7 +80,7 @@ class Sweep:
         names = self._fields_of(tree)
         # Before padding, which would hide a field that is too short.
         check_shapes(self, tree, names)
-        frame = frame_of(topology, padded=True)
+        frame = frame_of(topology, (tree.data[name] for name in names), padded=True)
         data = {name: pad(value, frame.size) for name, value in tree.data.items() if name in names}
         written = self._jitted_writes(Tree(frame, tree.schema, data), params, key)
         new = {name: unpad(value, topology.size) for name, value in written.items()}

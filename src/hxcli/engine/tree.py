@@ -147,7 +147,7 @@ class Tree:
         """
         if isinstance(self.topology, Frame):
             return self
-        frame = frame_of(self.topology, padded=True)
+        frame = frame_of(self.topology, self.data.values(), padded=True)
         padded = {name: as_array(pad(value, frame.size)) for name, value in self.data.items()}
         return Tree(frame, self.schema, padded)
 

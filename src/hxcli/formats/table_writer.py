@@ -29,22 +29,23 @@ def table_frames(reconstruction: Reconstruction) -> Iterator[pl.DataFrame]:
     and the reconstruction's own. A null stands where there is no number.
     """
     traits, count = pl.Series(list(reconstruction.traits), dtype=pl.String), len(reconstruction.traits)
-    numbers = {
-        "observed": reconstruction.observed,
-        "estimate": reconstruction.estimates,
-        "se": reconstruction.standard_errors,
-        "lower": reconstruction.lower,
-        "upper": reconstruction.upper,
-        **reconstruction.columns,
-    }
     about = _about_nodes(reconstruction.phylogeny)
     for piece in pieces(len(reconstruction.estimates), count):
         which = np.tile(np.arange(count, dtype=np.int32), piece.stop - piece.start)
+        lower, upper = reconstruction.equal_tailed(piece)
+        numbers = {
+            "observed": reconstruction.observed[piece],
+            "estimate": reconstruction.estimates[piece],
+            "se": reconstruction.standard_errors[piece],
+            "lower": lower,
+            "upper": upper,
+            **{name: values[piece] for name, values in reconstruction.columns.items()},
+        }
         yield pl.DataFrame(
             {
                 **about(np.repeat(np.arange(piece.start, piece.stop, dtype=np.int32), count)),
                 "trait": traits.gather(which),
-                **{name: _numbers(values[piece]) for name, values in numbers.items()},
+                **{name: _numbers(values) for name, values in numbers.items()},
             }
         )
 
@@ -58,13 +59,8 @@ def wide_frames(reconstruction: Reconstruction) -> Iterator[pl.DataFrame]:
     Raises:
         OptionError: Two columns would have one name.
     """
-    figures = {
-        "": reconstruction.estimates,
-        "_lower": reconstruction.lower,
-        "_upper": reconstruction.upper,
-        **{f"_{name}": values for name, values in reconstruction.columns.items()},
-    }
-    header = [f"{trait}{end}" for trait in reconstruction.traits for end in figures]
+    further = {f"_{name}": values for name, values in reconstruction.columns.items()}
+    header = [f"{trait}{end}" for trait in reconstruction.traits for end in ("", "_lower", "_upper", *further)]
     taken = Counter([*_ABOUT, *header])
     if twice := [name for name, count in taken.items() if count > 1]:
         raise OptionError(f"--wide: two columns would have the name {twice[0]!r} (rename the trait, or leave it out)")
@@ -72,7 +68,9 @@ def wide_frames(reconstruction: Reconstruction) -> Iterator[pl.DataFrame]:
     size = len(reconstruction.estimates)
     # A frame of many columns costs as much as one of few rows does.
     for piece in pieces(size, min(len(reconstruction.traits), 200)):
-        values = np.stack([matrix[piece] for matrix in figures.values()], axis=2).reshape(piece.stop - piece.start, -1)
+        lower, upper = reconstruction.equal_tailed(piece)
+        figures = reconstruction.estimates[piece], lower, upper, *(values[piece] for values in further.values())
+        values = np.stack(figures, axis=2).reshape(piece.stop - piece.start, -1)
         frame = pl.DataFrame(about(np.arange(piece.start, piece.stop, dtype=np.int32)))
         yield frame.hstack(pl.from_numpy(values, schema=header).fill_nan(None))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -65,10 +64,8 @@ def reconstruction(
         name: (np.broadcast_to(values, len(traits)), [how] * len(traits) if isinstance(how, str) else how)
         for name, (values, how) in {**parameters, **roots}.items()
     }
-    if ends is None:
-        # The lower tail, which keeps its digits where 1 + level would round to 2.
-        half = -NormalDist().inv_cdf((1 - level) / 2) * standard_errors
-        ends = estimates - half, estimates + half
+    if ends is not None:
+        ends = np.where(exact, known, ends[0]), np.where(exact, known, ends[1])
     further = dict(columns or {})
     if shortest is not None:
         further |= zip(("hpd_lower", "hpd_upper"), (np.where(exact, known, end) for end in shortest), strict=True)
@@ -78,8 +75,6 @@ def reconstruction(
         observed=observed,
         estimates=estimates,
         standard_errors=standard_errors,
-        lower=np.where(exact, known, ends[0]),
-        upper=np.where(exact, known, ends[1]),
         level=level,
         interval=interval,
         parameters={
@@ -91,6 +86,7 @@ def reconstruction(
         columns=further,
         tables=tables or {},
         details=details or {},
+        given_ends=ends,
         warnings=(*_warnings(traits, used, by_trait.get("sigma2") if rates_from_data else None), *warnings),
     )
 
