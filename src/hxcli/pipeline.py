@@ -24,7 +24,7 @@ from hxcli.pictures.subject import picture_notes
 from hxcli.products import writer_for, writes_annotations
 from hxcli.reconstruction import Reconstruction
 from hxcli.run_record import Stage, run_record
-from hxcli.runtime import Runtime, RuntimeOptions, prepare, started, versions
+from hxcli.runtime import Runtime, RuntimeOptions, keep_freed_memory, prepare, started, versions
 from hxcli.traits import MatchReport, Observations
 
 Progress = Callable[[str], None]
@@ -162,6 +162,8 @@ def _reconstruct(
     if job.model not in prebuilt.TRAIT_BY_TRAIT:
         return model(phylogeny, observations, **job.model_options)
     chunk = job.chunk_traits or default_chunk(phylogeny.topology.size, devices)
+    if chunk < len(observations.traits):
+        keep_freed_memory()
     with spread_over(runtime.devices):
         return in_chunks(
             model, phylogeny, observations, chunk, multiple=devices, progress=clock.count, **job.model_options

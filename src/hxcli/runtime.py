@@ -24,7 +24,7 @@ _PLATFORMS = ("cpu", "gpu", "tpu")
 _ALL = "all"
 # As in malloc.h of glibc; bytes.
 _TRIM_THRESHOLD, _SPARE = -1, 256 * 2**20
-_MMAP_THRESHOLD, _LARGE = -3, 8 * 2**20
+_MMAP_THRESHOLD, _LARGE, _LARGEST = -3, 8 * 2**20, 32 * 2**20
 
 
 @dataclass(frozen=True)
@@ -99,18 +99,26 @@ def prepare(options: RuntimeOptions) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # By default JAX takes three quarters of a GPU's memory, from other users too.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
-    _give_back_large_arrays()
+    _give_back_arrays_from(_LARGE)
 
 
-def _give_back_large_arrays() -> None:
-    """Makes the C library return an array's memory to the system as soon as it is freed.
+def keep_freed_memory() -> None:
+    """Makes the C library keep the memory of freed arrays for those that follow: for work that is done again and again.
+
+    A page that the system gives takes longer than what is computed on it.
+    """
+    _give_back_arrays_from(_LARGEST)
+
+
+def _give_back_arrays_from(size: int) -> None:
+    """Makes the C library return the memory of an array of that size to the system as soon as it is freed.
 
     glibc does so from a size on that it raises to 32 MiB as it goes, and at a million tips holds on to half a gigabyte.
     """
     with contextlib.suppress(OSError, AttributeError, TypeError):
         # Other C libraries have no such function.
         glibc = ctypes.CDLL(None)
-        glibc.mallopt(_MMAP_THRESHOLD, _LARGE)
+        glibc.mallopt(_MMAP_THRESHOLD, size)
         # Setting that one makes it give back every small piece at once, only to ask for it again.
         glibc.mallopt(_TRIM_THRESHOLD, _SPARE)
 

@@ -58,7 +58,9 @@ class Tree:
         Raises:
             SchemaMismatch: An array's leading axis is not the number of nodes.
         """
-        arrays = {name: as_array(value) for name, value in sorted(data.items())}
+        # Fields that are given as one array stay one.
+        converted = {id(value): as_array(value) for value in data.values()}
+        arrays = {name: converted[id(value)] for name, value in sorted(data.items())}
         specs = {name: _spec_of(name, array, topology.size) for name, array in arrays.items()}
         return cls(topology, Schema.from_dict(specs), arrays)
 

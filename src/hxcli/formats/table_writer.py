@@ -19,18 +19,19 @@ from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.reconstruction import Reconstruction
 
 _ABOUT = ("node", "parent", "tip_a", "tip_b", "n_tips")
-_ROW_GROUP = 1 << 18
+# Rows of the long table that are made at a time: as text, and in Parquet, whose groups of rows they are.
+_ROWS, _ROW_GROUP = 1 << 16, 1 << 18
 
 
-def table_frames(reconstruction: Reconstruction) -> Iterator[pl.DataFrame]:
-    """The (N * D) rows, a piece at a time: nodes in breadth-first order, the traits of a node one after the other.
+def table_frames(reconstruction: Reconstruction, rows: int = _ROWS) -> Iterator[pl.DataFrame]:
+    """The (N * D) rows, about so many at a time: nodes in breadth-first order, the traits of a node one after the other.
 
     Columns: node, parent (null at the root), tip_a, tip_b, n_tips, trait, observed, estimate, se, lower, upper
     and the reconstruction's own. A null stands where there is no number.
     """
     traits, count = pl.Series(list(reconstruction.traits), dtype=pl.String), len(reconstruction.traits)
     about = _about_nodes(reconstruction.phylogeny)
-    for piece in pieces(len(reconstruction.estimates), count):
+    for piece in pieces(len(reconstruction.estimates), count, rows):
         which = np.tile(np.arange(count, dtype=np.int32), piece.stop - piece.start)
         lower, upper = reconstruction.equal_tailed(piece)
         numbers = {
@@ -119,23 +120,21 @@ def write_tsv(stream: BinaryIO, reconstruction: Reconstruction, wide: bool = Fal
 
 def write_parquet(stream: BinaryIO, reconstruction: Reconstruction, wide: bool = False) -> None:
     """The table as Parquet, one group of rows after the other."""
-    frames = _frames(reconstruction, wide)
+    frames = wide_frames(reconstruction) if wide else table_frames(reconstruction, _ROW_GROUP)
     first = next(frames)
 
     def given(*_: Any) -> Iterator[pl.DataFrame]:
         yield from chain([first], frames)
 
-    # Lightly compressed: the digits of estimates hardly compress, and what repeats does so at any level.
+    # Lightly compressed: the digits of estimates hardly compress, and what repeats does so at any level. Groups that
+    # are no frames would have to be put together first.
     rows = register_io_source(given, schema=first.schema)
-    rows.sink_parquet(stream, compression="zstd", compression_level=1, row_group_size=_ROW_GROUP)
-
-
-def _frames(reconstruction: Reconstruction, wide: bool) -> Iterator[pl.DataFrame]:
-    return wide_frames(reconstruction) if wide else table_frames(reconstruction)
+    rows.sink_parquet(stream, compression="snappy", row_group_size=_ROW_GROUP if wide else first.height)
 
 
 def _write_delimited(stream: BinaryIO, reconstruction: Reconstruction, wide: bool, separator: str) -> None:
-    for number, frame in enumerate(_frames(reconstruction, wide)):
+    frames = wide_frames(reconstruction) if wide else table_frames(reconstruction)
+    for number, frame in enumerate(frames):
         frame.write_csv(stream, separator=separator, include_header=number == 0)
 
 

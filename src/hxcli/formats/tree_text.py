@@ -118,9 +118,12 @@ def write_nested(stream: BinaryIO, topology: Topology, texts: Texts, traits: int
         write_texts(stream, brackets.gather(which[piece]), *texts(order[piece]), ending.gather(ends[piece]))
 
 
-def pieces(nodes: int, traits: int = 0) -> Iterator[slice]:
-    """Cuts a number of nodes into pieces whose texts are few megabytes, whatever the number of traits."""
-    step = max(1, _PIECE // (1 + traits))
+def pieces(nodes: int, traits: int = 0, figures: int = _PIECE) -> Iterator[slice]:
+    """Cuts a number of nodes into pieces with about so many figures, whatever the number of traits.
+
+    Without their number the pieces' texts are few megabytes.
+    """
+    step = max(1, figures // (1 + traits))
     return (slice(start, min(start + step, nodes)) for start in range(0, nodes, step))
 
 

@@ -22,30 +22,34 @@ def tip_likelihoods(phylogeny: Phylogeny, observations: Observations, tau2: Any 
         tau2: () or (D,) observation variance, added to the squares of the known standard errors.
     """
     shape = (phylogeny.topology.size, len(observations.traits))
-    there = ~np.isnan(observations.values)
-    values = np.where(there, observations.values, 0.0)
-    variance = np.where(there, observations.standard_errors**2 + tau2, 1.0)
-    exact = exact_ones(observations, tau2)
-    weight = np.where(there & ~exact, 1 / np.where(variance > 0, variance, 1.0), 0.0)
     nodes = observations.nodes
     once = _is_ascending(nodes)
 
-    def total(per_observation: FloatArray) -> FloatArray:
+    def total(per_observation: Any) -> FloatArray:
         sums = np.zeros(shape)
-        # Zeros that nobody touches take no memory.
-        if once and per_observation.any():
+        if once:
             sums[nodes] = per_observation
-        elif not once:
+        else:
             np.add.at(sums, nodes, per_observation)
         return sums
 
-    number_exact = total(exact.astype(float))
+    there = ~np.isnan(observations.values)
+    exact = exact_ones(observations, tau2)
+    number_exact = total(exact)
     known = number_exact > 0
+    if np.array_equal(exact, there):
+        mean = total(np.where(exact, observations.values, 0.0)) / np.maximum(number_exact, 1)
+        # One array, so that it is handed to JAX once.
+        nothing = dict.fromkeys(("count", "log_det", "precision", "quadratic"), np.zeros(shape))
+        return {"known": known.astype(float), "mean": mean, **nothing}
+    values = np.where(there, observations.values, 0.0)
+    variance = np.where(there, observations.standard_errors**2 + tau2, 1.0)
+    weight = np.where(there & ~exact, 1 / np.where(variance > 0, variance, 1.0), 0.0)
     precision = total(weight)
     soft_mean = total(weight * values) / np.where(precision > 0, precision, 1.0)
     mean = np.where(known, total(np.where(exact, values, 0.0)) / np.maximum(number_exact, 1), soft_mean)
     return {
-        "count": total((there & ~exact).astype(float)),
+        "count": total(there & ~exact),
         "known": known.astype(float),
         "log_det": total(np.where(there & ~exact, np.log(np.where(variance > 0, variance, 1.0)), 0.0)),
         "mean": mean,
@@ -78,6 +82,9 @@ def exact_values(phylogeny: Phylogeny, observations: Observations, tau2: Any = 0
     """
     found = np.full((phylogeny.topology.size, len(observations.traits)), np.nan)
     exact = exact_ones(observations, tau2)
+    if _is_ascending(observations.nodes):
+        found[observations.nodes] = np.where(exact, observations.values, np.nan)
+        return found
     for trait in np.flatnonzero(exact.any(0)):
         chosen = exact[:, trait]
         found[observations.nodes[chosen], trait] = observations.values[chosen, trait]
