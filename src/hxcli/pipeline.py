@@ -28,7 +28,7 @@ from hxcli.runtime import Runtime, RuntimeOptions, keep_freed_memory, prepare, s
 from hxcli.traits import MatchReport, Observations
 
 Progress = Callable[[str], None]
-# Bytes of a tree that takes longer to read than JAX to import.
+# Bytes of inputs that take longer to read than JAX to import.
 _LONG = 1 << 24
 
 
@@ -96,8 +96,8 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
     writers = {path: writer_for(path, kind) for kind, path in job.products.items()}
     prepare(job.runtime)
     with ThreadPoolExecutor(1) as thread:
-        if os.path.isfile(job.inputs.tree) and os.path.getsize(job.inputs.tree) > _LONG:
-            # Of the time that such a tree takes to read, importing JAX needs a part only.
+        if sum(map(os.path.getsize, filter(os.path.isfile, (job.inputs.tree, job.inputs.traits)))) > _LONG:
+            # Of the time that these take to read, importing JAX needs a part only.
             thread.submit(importlib.import_module, "jax")
         inputs = read_inputs(job.inputs, clock.begin)
     clock.begin("starting JAX")

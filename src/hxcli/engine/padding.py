@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 # id of an array -> the array, weakly, and the same with room behind it. Arrays do not change, so that a tree which is
 # swept again, or a result which is swept on, is not padded again.
@@ -34,12 +36,18 @@ def pad(value: Any, size: int) -> Any:
     if not on_host(value):
         wide = _with_zeros(value, size)
     else:
-        rows = np.zeros((size, *value.shape[1:]), value.dtype)
-        rows[: value.shape[0]] = value
-        wide = jax.device_put(rows, _place(value))
+        wide = jax.device_put(_wide_rows(value, size), _place(value))
     if isinstance(value, jax.Array):
         _remember(value, wide)
     return wide
+
+
+def pad_together(values: Mapping[str, Any], size: int) -> dict[str, Any]:
+    """`pad` for arrays of numpy, in one call of JAX; an array that stands under several names stays one."""
+    distinct = {id(value): value for value in values.values()}
+    wide = jax.device_put([_wide_rows(value, size) for value in distinct.values()])
+    of = dict(zip(distinct, wide, strict=True))
+    return {name: of[id(value)] for name, value in values.items()}
 
 
 def unpad(value: Any, size: int) -> Any:
@@ -56,6 +64,12 @@ def unpad(value: Any, size: int) -> Any:
 def on_host(value: Any) -> bool:
     """Whether numpy sees the values without a copy from another device."""
     return not isinstance(value, jax.Array) or all(device.platform == "cpu" for device in value.devices())
+
+
+def _wide_rows(value: Any, size: int) -> NDArray[Any]:
+    rows = np.zeros((size, *value.shape[1:]), value.dtype)
+    rows[: value.shape[0]] = value
+    return rows
 
 
 def _with_zeros(value: Any, size: int) -> Any:

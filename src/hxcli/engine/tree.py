@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from hxcli.engine.frame import Frame, frame_of
-from hxcli.engine.padding import pad
+from hxcli.engine.padding import pad, pad_together
 from hxcli.engine.schema import FieldSpec, Schema, SpecLike, as_spec
 from hxcli.engine.topology import Topology
 from hxcli.errors import MissingField, SchemaMismatch
@@ -58,11 +59,21 @@ class Tree:
         Raises:
             SchemaMismatch: An array's leading axis is not the number of nodes.
         """
-        # Fields that are given as one array stay one.
-        converted = {id(value): as_array(value) for value in data.values()}
-        arrays = {name: converted[id(value)] for name, value in sorted(data.items())}
+        arrays = {name: as_array(value) for name, value in sorted(data.items())}
         specs = {name: _spec_of(name, array, topology.size) for name, array in arrays.items()}
         return cls(topology, Schema.from_dict(specs), arrays)
+
+    @classmethod
+    def on_frame(cls, topology: Topology, data: Mapping[str, NDArray[Any]]) -> Tree:
+        """`from_data(topology, data).framed()`, for arrays of numpy, each of which is copied once only.
+
+        Raises:
+            SchemaMismatch: An array's leading axis is not the number of nodes.
+        """
+        for name, array in data.items():
+            _spec_of(name, array, topology.size)
+        frame = frame_of(topology, data.values(), padded=True)
+        return cls.from_data(frame, pad_together(data, frame.size))
 
     @property
     def size(self) -> int:

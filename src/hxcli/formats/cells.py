@@ -1,13 +1,15 @@
 """Delimited text as a grid of cells: delimiter, quotes, comments and ragged rows, each row with its line.
 
 The structure is found with numpy and checked first; polars then splits text that it cannot misread, as one long
-column of rows * columns cells, so that a thousand rows of 20,000 columns cost what a million rows of twenty do.
+column of rows * columns cells, so that a thousand rows of 20,000 columns cost what a million rows of twenty do. It
+does so for some rows at a time, because the cells as text take several times the memory of the file.
 """
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,26 +24,88 @@ _NEWLINE, _QUOTE, _TAB, _SPACE = b'\n"\t '
 # Not a byte of any text that gets here, so that polars finds one cell on every line.
 _NO_DELIMITER = "\x1f"
 _PIECE = 1 << 20
+# Cells that are split at a time.
+_BLOCK = 1 << 20
 _NO_FIRST_HEADER = "is the header of the first column left out? with R: write.table(..., col.names = NA)"
 
 
 @dataclass(frozen=True, eq=False)
 class Grid:
-    """A table as text.
+    """A table as text: C columns, R rows and a header above them.
 
     Attributes:
-        header: (C,) the column names, white space stripped.
-        cells: (R * C,) the cells row by row, white space stripped; "" where a cell is empty.
+        text: Header and rows as they stand in the file, what lies between them left out.
+        ends: ((R + 1) * C,) offset of the delimiter or line end behind every cell.
+        width: C.
+        stripped: Whether cells may have quotation marks or white space around them.
         lines: (R,) 1-based line that every row begins on.
         header_line: Line of the header.
+        file: Path for messages.
         notes: What was passed over, a sentence each.
     """
 
-    header: tuple[str, ...]
-    cells: pl.Series
+    text: NDArray[np.uint8]
+    ends: NDArray[np.intp]
+    width: int
+    stripped: bool
     lines: NDArray[np.intp]
     header_line: int
+    file: str
     notes: tuple[str, ...]
+
+    def header(self) -> tuple[pl.Series, bool]:
+        """The column names, as a block of `blocks`."""
+        return self._cells(0, self.width)
+
+    def blocks(self) -> Iterator[tuple[pl.Series, bool]]:
+        """The cells of some rows at a time, "" where one is empty, and whether white space was stripped off any.
+
+        Raises:
+            InputError: Cells that polars tells apart in another way.
+        """
+        step = max(1, _BLOCK // self.width) * self.width
+        for first in range(self.width, len(self.ends), step):
+            yield self._cells(first, min(first + step, len(self.ends)))
+
+    def column(self, index: int) -> tuple[str, ...]:
+        """(R,) the cells of one column, white space stripped."""
+        stops = self.ends[self.width + index :: self.width] + 1
+        starts = self.ends[self.width + index - 1 :: self.width][: len(stops)] + 1
+        texts: list[str] = []
+        for first in range(0, len(stops), _PIECE >> 4):
+            piece = slice(first, first + (_PIECE >> 4))
+            lengths = stops[piece] - starts[piece]
+            ends = np.cumsum(lengths)
+            where = np.repeat(starts[piece] - ends + lengths, lengths) + np.arange(ends[-1])
+            texts += self._split(self.text[where], ends - 1)[0].to_list()
+        return tuple(texts)
+
+    def cell(self, row: int, column: int) -> str:
+        """One cell, white space stripped."""
+        place = (row + 1) * self.width + column
+        text = self.text[self.ends[place - 1] + 1 : self.ends[place]].tobytes().decode()
+        return (text[1:-1].replace('""', '"') if text.startswith('"') else text).strip()
+
+    def _cells(self, first: int, last: int) -> tuple[pl.Series, bool]:
+        begin = int(self.ends[first - 1]) + 1 if first else 0
+        ends = self.ends[first:last] - begin
+        return self._split(self.text[begin : begin + int(ends[-1]) + 1].copy(), ends)
+
+    def _split(self, text: NDArray[np.uint8], ends: NDArray[np.intp]) -> tuple[pl.Series, bool]:
+        """The cells of a text that is overwritten, and whether white space was stripped."""
+        text[ends] = _NEWLINE
+        # A line in front, because empty ones at the beginning would be passed over.
+        lines = io.BytesIO(b"-\n" + text.tobytes())
+        found = pl.read_csv(lines, has_header=False, infer_schema=False, separator=_NO_DELIMITER, quote_char='"')
+        cells = found.to_series().slice(1)
+        if len(cells) != len(ends):
+            advice = "quote cells that contain line ends"
+            raise InputError("the rows could not be told apart", advice, file=self.file)
+        filled = cells.fill_null("")
+        if not self.stripped:
+            return filled, False
+        bare = filled.str.strip_chars()
+        return bare, bool(bare.str.len_bytes().sum() != filled.str.len_bytes().sum())
 
 
 def read_grid(source: Source) -> Grid:
@@ -101,22 +165,14 @@ def _split(body: bytes, delimiter: bytes, file: str, first_line: int, notes: lis
 
     if keep.sum() < 2:
         raise InputError("a header and no rows", "expected one row for each tip", file=file, line=int(lines[0]))
-    column = array.copy()
-    column[ends] = _NEWLINE
     if not keep.all():
-        column = column[np.repeat(keep, stops - starts + 1)]
-    cells = pl.read_csv(
-        io.BytesIO(column.tobytes()), has_header=False, infer_schema=False, separator=_NO_DELIMITER, quote_char='"'
-    ).to_series()
-    if len(cells) != keep.sum() * width:
-        raise InputError("the rows could not be told apart", "quote cells that contain line ends", file=file)
-    stripped = cells.fill_null("")
+        lengths = stops - starts + 1
+        left_out = np.cumsum(np.where(keep, 0, lengths))
+        array = array[np.repeat(keep, lengths)]
+        ends = ends[np.repeat(keep, widths)] - np.repeat(left_out[keep], width)
     # Other white space is not ASCII.
-    if not body.isascii() or any(blank in body for blank in (b" ", b"\t", b"\v", b"\f", b'"')):
-        stripped = stripped.str.strip_chars()
-        if stripped.str.len_bytes().sum() != cells.str.len_bytes().sum():
-            notes.append("white space around cells was stripped")
-    return Grid(tuple(stripped.head(width).to_list()), stripped.slice(width), lines[keep][1:], first_line, tuple(notes))
+    stripped = not body.isascii() or any(blank in body for blank in (b" ", b"\t", b"\v", b"\f", b'"'))
+    return Grid(array, ends, width, stripped, lines[keep][1:], first_line, file, tuple(notes))
 
 
 def _checked_text(source: Source) -> bytes:

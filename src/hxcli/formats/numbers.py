@@ -95,28 +95,36 @@ class Columns:
         return InputError(found, advice, file=self.file, line=line)
 
 
-def columns_of_grid(grid: Grid, file: str, na: Sequence[str]) -> Columns:
+def columns_of_grid(grid: Grid, na: Sequence[str]) -> Columns:
     """Tries every cell of a text table as a number.
 
     Args:
         grid: The table.
-        file: Path for messages.
         na: Texts that mark a missing value beside `MISSING`.
     """
-    width = len(grid.header)
-    shape = (len(grid.lines), width)
-    values, missing, wrong, marked = numbers_of(grid.cells, na)
+    shape = (len(grid.lines), grid.width)
+    values, missing, wrong = np.empty(shape), np.empty(shape, bool), np.empty(shape, bool)
+    marked = np.zeros((len(na), grid.width), bool)
+    header, stripped = grid.header()
+    row = 0
+    for cells, bared in grid.blocks():
+        count = len(cells) // grid.width
+        *found, marks = numbers_of(cells, na)
+        for whole, part in zip((values, missing, wrong), found, strict=True):
+            whole[row : row + count] = part.reshape(count, grid.width)
+        marked |= marks.reshape(len(na), count, grid.width).any(axis=1)
+        row, stripped = row + count, stripped or bared
     return Columns(
-        header=grid.header,
-        values=values.reshape(shape),
-        missing=missing.reshape(shape),
-        wrong=wrong.reshape(shape),
-        text=lambda row, column: str(grid.cells[row * width + column]),
-        names=lambda column: tuple(grid.cells.gather_every(width, column).to_list()),
+        header=tuple(header.to_list()),
+        values=values,
+        missing=missing,
+        wrong=wrong,
+        text=grid.cell,
+        names=grid.column,
         lines=grid.lines,
-        marked=np.asarray(marked.reshape(len(na), *shape).any(axis=1)),
-        file=file,
-        notes=grid.notes,
+        marked=marked,
+        file=grid.file,
+        notes=(*grid.notes, *("white space around cells was stripped",) * stripped),
         header_line=grid.header_line,
     )
 

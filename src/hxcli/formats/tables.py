@@ -50,7 +50,7 @@ def read_table(
     if source.data.startswith(b"PAR1"):
         cells = columns_of_parquet(source.data, file, na)
     else:
-        cells = columns_of_grid(read_grid(source), file, na)
+        cells = columns_of_grid(read_grid(source), na)
     notes = list(cells.notes)
     named = _checked_header(cells, id_column, notes)
     id_index = 0 if id_column is None else named[id_column.strip()]
@@ -75,7 +75,7 @@ def read_table(
     table = TraitTable(
         names=_names(cells, id_index),
         traits=tuple(cells.header[index] for index in traits),
-        values=np.ascontiguousarray(cells.values[:, traits]),
+        values=_some_columns(cells.values, traits),
         standard_errors=standard_errors,
         text_columns=text,
         file=file,
@@ -84,6 +84,13 @@ def read_table(
         error_columns=tuple(cells.header[errors[index]] if index in errors else "" for index in traits),
     )
     return table, tuple(notes)
+
+
+def _some_columns(values: FloatArray, columns: list[int]) -> FloatArray:
+    """Those columns, without a copy where they stand side by side."""
+    if columns and columns == list(range(columns[0], columns[0] + len(columns))):
+        return values[:, columns[0] : columns[-1] + 1]
+    return values[:, columns]
 
 
 def _checked_header(cells: Columns, id_column: str | None, notes: list[str]) -> dict[str, int]:

@@ -79,7 +79,7 @@ def seen_tree(phylogeny: Phylogeny, observations: Observations, trait: int, unit
     for name, figures in {"number": number, "value": mean, "misfit": misfit, "error2": pairs[:, 1]}.items():
         fields[name] = np.zeros((size, int(slot.max(initial=0)) + 1))
         fields[name][owners, slot] = figures
-    tree = Tree.from_data(phylogeny.topology, {"length": phylogeny.lengths / unit, **fields}).framed()
+    tree = Tree.on_frame(phylogeny.topology, {"length": phylogeny.lengths / unit, **fields})
     return SeenTree(tree, size, not error2.any())
 
 

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.engine.sweep import down, up
+from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree
 
 EDGE = ("scale", "shift", "variance")
@@ -107,16 +108,17 @@ def _pull(node: Any) -> Any:
 
 
 def gaussian_tree(topology: Any, edges: dict[str, Any], tips: dict[str, Any]) -> Tree:
-    """A tree that is ready for both sweeps.
+    """A framed tree that is ready for both sweeps.
 
     Args:
-        topology: N nodes.
+        topology: N nodes, or a frame of them.
         edges: The fields of `EDGE`, each `(N,)` or `(N, D)`; of no meaning at the root.
         tips: The fields of `LIKELIHOOD`, each `(N, D)`; of meaning at the tips only.
     """
     data = {**edges, **tips}
     blank = np.zeros(data["mean"].shape, data["mean"].dtype)
-    return Tree.from_data(topology, {**data, "state": blank, "state_variance": blank})
+    make = Tree.on_frame if isinstance(topology, Topology) else Tree.from_data
+    return make(topology, {**data, "state": blank, "state_variance": blank})
 
 
 def with_edges(tree: Tree, edges: dict[str, Any]) -> Tree:

@@ -71,10 +71,10 @@ def mean(
         return replace(found, warnings=found.warnings + ignored * bool(np.any(observations.standard_errors)))
     tree, start, units = prepare(phylogeny, observations, tau2)
     there = (~np.isnan(observed_means(phylogeny, observations))).astype(float)
-    reach = Tree.from_data(
+    reach = Tree.on_frame(
         phylogeny.topology,
         {"length": phylogeny.lengths / units.length, "tips": there, "distance": np.zeros_like(there)},
-    ).framed()
+    )
     results = on_host(_mean(tree, placed(reach), start, estimator == "REML"), phylogeny.topology.size)
     means, variances, effective, sigma2, log_likelihood, densities = results
     estimates, standard_errors = units.states(means, np.sqrt(variances))

@@ -65,7 +65,7 @@ def prepare(phylogeny: Phylogeny, observations: Observations, tau2: float) -> Pr
     seen = units.observations(observations)
     noise = units.variance(tau2, "tau2")
     lengths = phylogeny.lengths / units.length
-    tree = gaussian_tree(phylogeny.topology, brownian_edges(lengths), tip_likelihoods(phylogeny, seen, noise)).framed()
+    tree = gaussian_tree(phylogeny.topology, brownian_edges(lengths), tip_likelihoods(phylogeny, seen, noise))
     with_errors = bool(tau2) or bool(np.any(observations.standard_errors))
     start = placed_traits(_crude_rate(phylogeny, seen, units.length)) if with_errors else None
     return Prepared(placed(tree), start, units)
