@@ -33,10 +33,7 @@ def pad(value: Any, size: int) -> Any:
     known = _WIDE.get(id(value)) if isinstance(value, jax.Array) and not value.is_deleted() else None
     if known is not None and known[0]() is value and known[1].shape[0] == size:
         return known[1]
-    if not on_host(value):
-        wide = _with_zeros(value, size)
-    else:
-        wide = jax.device_put(_wide_rows(value, size), _place(value))
+    wide = jax.device_put(_wide_rows(value, size), _place(value)) if on_host(value) else _with_zeros(value, size)
     if isinstance(value, jax.Array):
         _remember(value, wide)
     return wide

@@ -24,7 +24,7 @@ _ROWS, _ROW_GROUP = 1 << 16, 1 << 18
 
 
 def table_frames(reconstruction: Reconstruction, rows: int = _ROWS) -> Iterator[pl.DataFrame]:
-    """The (N * D) rows, about so many at a time: nodes in breadth-first order, the traits of a node one after the other.
+    """The (N * D) rows, about so many at a time: nodes in breadth-first order, all traits of a node together.
 
     Columns: node, parent (null at the root), tip_a, tip_b, n_tips, trait, observed, estimate, se, lower, upper
     and the reconstruction's own. A null stands where there is no number.
