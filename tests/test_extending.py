@@ -17,7 +17,6 @@ from hxcli.kinds import KINDS
 from hxcli.phylogeny import Phylogeny
 from hxcli.pipeline import Job, perform
 from hxcli.prebuilt.local_mean import local_means
-from hxcli.prebuilt.observed import observed_means
 from hxcli.prebuilt.report import reconstruction
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
@@ -25,7 +24,7 @@ from hxcli.traits import Observations
 
 def plain_mean(phylogeny: Phylogeny, observations: Observations, *, level: float) -> Reconstruction:
     """Stands for a contributor's model file."""
-    estimates = local_means(phylogeny, observed_means(phylogeny, observations))
+    estimates = local_means(phylogeny, observations.means(0, phylogeny.topology.size))
     return reconstruction(
         phylogeny,
         observations,

@@ -15,12 +15,14 @@ from hxcli.kinds import Result
 from hxcli.phylogeny import Phylogeny
 from hxcli.products import choose_products, stem, writer_for
 from hxcli.reconstruction import Reconstruction
+from hxcli.traits import Observations
 
 PHYLOGENY = Phylogeny(
     from_parents([0, 0, 0]), np.ones(3), np.array(["", "A", "B"], object), np.array(["", "", ""], object)
 )
 ONES = np.ones((3, 1))
-FOUND = Reconstruction(PHYLOGENY, ("x",), ONES, ONES, ONES, 0.95, "CI", {}, (2,), "test")
+SEEN = Observations(PHYLOGENY.tips, ONES[1:], ONES[1:] * 0, ("x",))
+FOUND = Reconstruction(PHYLOGENY, ("x",), SEEN, ONES, ONES, 0.95, "CI", {}, (2,), "test")
 
 
 def written(path: str, kind: str) -> bytes:

@@ -15,7 +15,7 @@ from hxcli.traits import Observations
 
 # Nodes times traits that are computed together: a field of the tree then takes 2 MiB, which processors have room for.
 _NUMBERS = 1 << 18
-_MATRICES = ("observed", "estimates", "standard_errors")
+_MATRICES = ("estimates", "standard_errors")
 
 Model = Callable[..., Reconstruction]
 
@@ -65,7 +65,7 @@ def in_chunks(
                 whole[:, start : start + width] = matrix[:, :width]
         # The numbers are kept once.
         nothing: dict[str, Any] = dict.fromkeys(_MATRICES, np.zeros((0, 0)))
-        found.append(dataclasses.replace(each, columns={}, given_ends=None, **nothing))
+        found.append(dataclasses.replace(each, observations=observations, columns={}, given_ends=None, **nothing))
         progress(start + width, total)
     ends = merged.pop("lower", None), merged.pop("upper", None)
     return dataclasses.replace(

@@ -9,6 +9,7 @@ from statistics import NormalDist
 from typing import Any
 
 from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.traits import Observations
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Reconstruction:
     Attributes:
         phylogeny: The tree.
         traits: (D,) trait names.
-        observed: (N, D) the observed value (mean of replicates); nan at internal nodes and missing tips.
+        observations: What was observed, of these D traits.
         estimates: (N, D) estimated states, in the trait's unit.
         standard_errors: (N, D) their standard errors; nan where there is none.
         level: Probability of the interval, such as 0.95.
@@ -49,7 +50,7 @@ class Reconstruction:
 
     phylogeny: Phylogeny
     traits: tuple[str, ...]
-    observed: FloatArray
+    observations: Observations
     estimates: FloatArray
     standard_errors: FloatArray
     level: float
@@ -62,6 +63,11 @@ class Reconstruction:
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     given_ends: tuple[FloatArray, FloatArray] | None = None
+
+    @cached_property
+    def observed(self) -> FloatArray:
+        """(N, D) the observed value (mean of replicates); nan at internal nodes and missing tips."""
+        return self.observations.means(0, len(self.estimates))
 
     def equal_tailed(self, nodes: slice) -> tuple[FloatArray, FloatArray]:
         """Lower and upper ends of the equal-tailed interval at some nodes, (n, D); nan where there is none."""

@@ -56,6 +56,21 @@ class Observations:
     standard_errors: FloatArray
     traits: tuple[str, ...]
 
+    def means(self, start: int, stop: int) -> FloatArray:
+        """(stop - start, D) the mean of what was observed at each node of a range; nan where nothing was."""
+        first, last = np.searchsorted(self.nodes, (start, stop))
+        nodes, values = self.nodes[first:last] - start, self.values[first:last]
+        shape = (stop - start, values.shape[1])
+        if np.all(nodes[1:] > nodes[:-1]):
+            means = np.full(shape, np.nan)
+            means[nodes] = values
+            return means
+        sums, counts = np.zeros(shape), np.zeros(shape)
+        there = ~np.isnan(values)
+        np.add.at(sums, nodes, np.where(there, values, 0.0))
+        np.add.at(counts, nodes, there)
+        return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
+
 
 @dataclass(frozen=True)
 class MatchReport:

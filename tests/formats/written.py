@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hxcli.engine.topology import from_parents
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
+from hxcli.traits import Observations
 
 
 def rendered(write: Callable[..., None], *parts: Any) -> bytes:
@@ -36,12 +37,11 @@ def reconstruct(phylogeny: Phylogeny, traits: tuple[str, ...] = ("mass",), inter
     shape = (phylogeny.topology.size, len(traits))
     rng = np.random.default_rng(5)
     observed, estimates, errors, lower, upper = rng.normal(size=(5, *shape)) * 10.0 ** rng.integers(-9, 9, (5, *shape))
-    observed[~phylogeny.topology.is_leaf] = np.nan
+    tips = phylogeny.tips
+    seen = Observations(tips, observed[tips], np.zeros((len(tips), len(traits))), traits)
     errors[-1], lower[-1] = np.nan, np.nan
     used, ends = (1,) * len(traits), (lower, upper)
-    return Reconstruction(
-        phylogeny, traits, observed, estimates, errors, 0.95, interval, {}, used, "test", given_ends=ends
-    )
+    return Reconstruction(phylogeny, traits, seen, estimates, errors, 0.95, interval, {}, used, "test", given_ends=ends)
 
 
 names = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cn", "Zl", "Zp"]), min_size=1, max_size=10).filter(

@@ -8,6 +8,7 @@ import numpy as np
 
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
+from hxcli.traits import Observations
 from tests.examples import Example, example
 
 HOSTILE = (
@@ -40,7 +41,7 @@ def found_on(
     return Reconstruction(
         phylogeny=phylogeny,
         traits=(trait,),
-        observed=np.where(leaf[:, None], values, np.nan),
+        observations=Observations(np.flatnonzero(leaf), values[leaf], np.zeros((leaf.sum(), 1)), (trait,)),
         estimates=values,
         standard_errors=half / 1.96,
         given_ends=(values - half, values + half),

@@ -90,7 +90,8 @@ def test_figures_that_are_missing_or_equal(hurt: str, choices: PictureChoices) -
     elif hurt == "no root":
         found = replace(found, estimates=np.where(np.arange(len(none))[:, None] == 0, np.nan, found.estimates))
     else:
-        found = replace(found, estimates=none, given_ends=(none, none), observed=none)
+        unseen = replace(found.observations, values=found.observations.values * np.nan)
+        found = replace(found, estimates=none, given_ends=(none, none), observations=unseen)
     said = texts(written("svg", found, choices))
     assert ("grey: not estimated" in said) == (hurt in ("no root", "nothing"))
     assert any("CI" in text for text in said) is False

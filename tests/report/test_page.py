@@ -138,11 +138,13 @@ def test_the_page_of_a_run_says_what_was_done_and_repeats_byte_for_byte(tmp_path
 
 def test_only_as_many_traits_as_a_page_has_room_for(monkeypatch: pytest.MonkeyPatch) -> None:
     found = found_on(example("cherry"))
-    names = ("observed", "estimates", "standard_errors")
+    names = ("estimates", "standard_errors")
+    seen = found.observations
     many = replace(
         found,
         traits=tuple("abcde"),
         given_ends=None,
+        observations=replace(seen, values=np.repeat(seen.values, 5, axis=1)),
         parameters={name: {} for name in "abcde"},
         **{name: np.repeat(getattr(found, name), 5, axis=1) for name in names},
     )

@@ -35,7 +35,7 @@ def table_frames(reconstruction: Reconstruction, rows: int = _ROWS) -> Iterator[
         which = np.tile(np.arange(count, dtype=np.int32), piece.stop - piece.start)
         lower, upper = reconstruction.equal_tailed(piece)
         numbers = {
-            "observed": reconstruction.observed[piece],
+            "observed": reconstruction.observations.means(piece.start, piece.stop),
             "estimate": reconstruction.estimates[piece],
             "se": reconstruction.standard_errors[piece],
             "lower": lower,

@@ -15,7 +15,6 @@ from hxcli.engine.tree import Tree
 from hxcli.errors import OptionError
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.local_mean import local_means
-from hxcli.prebuilt.observed import observed_means
 from hxcli.prebuilt.placement import placed
 from hxcli.prebuilt.rate import Estimator, figures, prepare, sweep_up
 from hxcli.prebuilt.report import on_host, reconstruction
@@ -55,7 +54,7 @@ def mean(
     if weights == "local":
         if tau2:
             raise OptionError("local weights know no observation variance: leave tau2 out, or use pruning weights")
-        estimates = local_means(phylogeny, observed_means(phylogeny, observations))
+        estimates = local_means(phylogeny, observations.means(0, phylogeny.topology.size))
         found = reconstruction(
             phylogeny,
             observations,
@@ -70,7 +69,7 @@ def mean(
         ignored = ("local weights take no account of the known standard errors",)
         return replace(found, warnings=found.warnings + ignored * bool(np.any(observations.standard_errors)))
     tree, start, units = prepare(phylogeny, observations, tau2)
-    there = (~np.isnan(observed_means(phylogeny, observations))).astype(float)
+    there = (~np.isnan(observations.means(0, phylogeny.topology.size))).astype(float)
     reach = Tree.on_frame(
         phylogeny.topology,
         {"length": phylogeny.lengths / units.length, "tips": there, "distance": np.zeros_like(there)},

@@ -58,20 +58,6 @@ def tip_likelihoods(phylogeny: Phylogeny, observations: Observations, tau2: Any 
     }
 
 
-def observed_means(phylogeny: Phylogeny, observations: Observations) -> FloatArray:
-    """(N, D) the observed value of every tip, the mean of its replicates; nan elsewhere."""
-    shape = (phylogeny.topology.size, len(observations.traits))
-    if _is_ascending(observations.nodes):
-        means = np.full(shape, np.nan)
-        means[observations.nodes] = observations.values
-        return means
-    sums, counts = np.zeros(shape), np.zeros(shape)
-    there = ~np.isnan(observations.values)
-    np.add.at(sums, observations.nodes, np.where(there, observations.values, 0.0))
-    np.add.at(counts, observations.nodes, there)
-    return np.where(counts > 0, sums / np.maximum(counts, 1), np.nan)
-
-
 def exact_values(phylogeny: Phylogeny, observations: Observations, tau2: Any = 0.0) -> FloatArray:
     """(N, D) the value of every tip that has an observation without any error; nan elsewhere.
 

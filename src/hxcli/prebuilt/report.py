@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.phylogeny import FloatArray, Phylogeny
-from hxcli.prebuilt.observed import exact_values, observed_means
+from hxcli.prebuilt.observed import exact_values
 from hxcli.reconstruction import Parameter, Reconstruction
 from hxcli.traits import Observations
 
@@ -51,7 +51,7 @@ def reconstruction(
         warnings: What else the user should know.
         rates_from_data: Whether a rate that is no number is one that the observations do not determine.
     """
-    observed = observed_means(phylogeny, observations)
+    observed = observations.means(0, phylogeny.topology.size)
     used = tuple(int(n) for n in (~np.isnan(observed)).sum(0))
     # An observation without error comes back as it went in, whatever units the computation had. No other one does,
     # even where the state is certain: at no distance from such an observation, or from a root that is given.
@@ -72,7 +72,7 @@ def reconstruction(
     return Reconstruction(
         phylogeny=phylogeny,
         traits=traits,
-        observed=observed,
+        observations=observations,
         estimates=estimates,
         standard_errors=standard_errors,
         level=level,
