@@ -51,8 +51,8 @@ def table_frames(reconstruction: Reconstruction, rows: int = _ROWS) -> Iterator[
         )
 
 
-def wide_frames(reconstruction: Reconstruction) -> Iterator[pl.DataFrame]:
-    """The N rows, a piece at a time, nodes in breadth-first order.
+def wide_frames(reconstruction: Reconstruction, rows: int = _ROWS) -> Iterator[pl.DataFrame]:
+    """The N rows, nodes in breadth-first order; about so many at a time, or fewer if there are many traits.
 
     Columns: node, parent (null at the root), tip_a, tip_b, n_tips; for every trait `mass`, `mass_lower`,
     `mass_upper` and, as `mass_<name>`, the reconstruction's own. A null stands where there is no number.
@@ -68,12 +68,13 @@ def wide_frames(reconstruction: Reconstruction) -> Iterator[pl.DataFrame]:
     about = _about_nodes(reconstruction.phylogeny)
     size = len(reconstruction.estimates)
     # A frame of many columns costs as much as one of few rows does.
-    for piece in pieces(size, min(len(reconstruction.traits), 200)):
+    for piece in pieces(size, min(len(reconstruction.traits), 200), rows):
         lower, upper = reconstruction.equal_tailed(piece)
         figures = reconstruction.estimates[piece], lower, upper, *(values[piece] for values in further.values())
-        values = np.stack(figures, axis=2).reshape(piece.stop - piece.start, -1)
-        frame = pl.DataFrame(about(np.arange(piece.start, piece.stop, dtype=np.int32)))
-        yield frame.hstack(pl.from_numpy(values, schema=header).fill_nan(None))
+        # Every column's numbers side by side.
+        values = np.stack([matrix.T for matrix in figures], axis=1).reshape(len(header), -1)
+        columns = [pl.Series(name, column, nan_to_null=True) for name, column in zip(header, values, strict=True)]
+        yield pl.DataFrame(about(np.arange(piece.start, piece.stop, dtype=np.int32))).hstack(columns)
 
 
 def _about_nodes(phylogeny: Phylogeny) -> Callable[[IntArray], dict[str, Any]]:
@@ -120,7 +121,7 @@ def write_tsv(stream: BinaryIO, reconstruction: Reconstruction, wide: bool = Fal
 
 def write_parquet(stream: BinaryIO, reconstruction: Reconstruction, wide: bool = False) -> None:
     """The table as Parquet, one group of rows after the other."""
-    frames = wide_frames(reconstruction) if wide else table_frames(reconstruction, _ROW_GROUP)
+    frames = (wide_frames if wide else table_frames)(reconstruction, _ROW_GROUP)
     first = next(frames)
 
     def given(*_: Any) -> Iterator[pl.DataFrame]:
@@ -133,7 +134,7 @@ def write_parquet(stream: BinaryIO, reconstruction: Reconstruction, wide: bool =
 
 
 def _write_delimited(stream: BinaryIO, reconstruction: Reconstruction, wide: bool, separator: str) -> None:
-    frames = wide_frames(reconstruction) if wide else table_frames(reconstruction)
+    frames = (wide_frames if wide else table_frames)(reconstruction)
     for number, frame in enumerate(frames):
         frame.write_csv(stream, separator=separator, include_header=number == 0)
 
