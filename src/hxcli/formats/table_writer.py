@@ -140,4 +140,4 @@ def _write_delimited(stream: BinaryIO, reconstruction: Reconstruction, wide: boo
 
 
 def _numbers(values: FloatArray) -> pl.Series:
-    return pl.Series(np.ascontiguousarray(values, np.float64).ravel()).fill_nan(None)
+    return pl.Series(np.ascontiguousarray(values, np.float64).ravel(), nan_to_null=True)
