@@ -72,6 +72,7 @@ def test_what_is_printed_reads_back(text: str) -> None:
         ("invgamma(0,1)", "must be above 0"),
         ("uniform(3,1)", "rising"),
         ("uniform(-1,1)", "rising"),
+        ("uniform(0,1e300)", r"below 1e\+150"),
     ],
 )
 def test_what_is_no_prior_is_refused(text: str, message: str) -> None:

@@ -165,6 +165,7 @@ def test_without_noise_the_rate_is_conjugate_to_an_inverse_gamma() -> None:
         "uniform(0,3)",
         pytest.param("uniform(0.1,3)", marks=pytest.mark.slow),
         "invgamma(1,1)",
+        "invgamma(0.001,0.001)",
     ],
 )
 def test_every_form_of_prior_agrees_with_a_sum_over_a_fine_grid(prior: str) -> None:
@@ -329,3 +330,12 @@ def test_a_trait_without_values_is_empty_and_said() -> None:
     found = posterior(tree, seen(tree, nothing))
     assert np.isnan(found.estimates[:, 1]).all()
     assert found.warnings == ("trait 'x1' has no value at any tip: its estimates are empty",)
+
+
+def test_a_given_root_far_from_the_values_is_answered_or_refused() -> None:
+    tree, observations = binary()
+    found = posterior(tree, observations, root_state=1e10)
+    assert found.estimates[0, 0] == 1e10
+    assert found.parameters["x0"]["sigma2"].value > 1e12
+    with pytest.raises(ModelError, match="root's state 1e\\+200 is out of all proportion"):
+        posterior(tree, observations, root_state=1e200)

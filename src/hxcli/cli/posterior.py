@@ -46,11 +46,11 @@ def parse_root(text: str | RootPrior) -> RootPrior:
     kind, _, numbers = text.partition(":")
     mean, comma, variance = numbers.partition(",")
     if kind == "fixed" and numbers and not comma:
-        return RootPrior(state=parse_number(numbers))
+        return RootPrior(state=parse_number(numbers.strip()))
     if kind != "normal" or not comma:
         written = "flat, fixed:STATE, or normal:MEAN,VARIANCE such as normal:0,100"
         raise typer.BadParameter(f"{text!r} is not a prior (write {written})")
-    return RootPrior(parse_number(mean), parse_non_negative(variance))
+    return RootPrior(parse_number(mean.strip()), parse_non_negative(variance.strip()))
 
 
 def parse_prior_text(text: str) -> str:

@@ -128,9 +128,9 @@ def ask(phylogeny: Phylogeny, observations: Observations, units: Units, trait: i
     prior_tau2 = None if options.tau2 is not None else prior("tau2", options.prior_tau2, log_variance, guesses[1])
     root = None
     if options.root_state is not None:
-        root = (float((options.root_state - units.location[trait]) / units.scale[trait]), 0.0)
+        root = (float(units.state(options.root_state, "the root's state")[trait]), 0.0)
     elif options.root_mean is not None and options.root_variance is not None:
-        centre = float((options.root_mean - units.location[trait]) / units.scale[trait])
+        centre = float(units.state(options.root_mean, "the root's mean")[trait])
         root = (centre, float(units.variance(options.root_variance, "the root's variance")[trait]))
     question = Question(
         seen_tree(phylogeny, observations, trait, units.length),

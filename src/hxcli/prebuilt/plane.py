@@ -103,8 +103,8 @@ class SharedScale:
 
     def at_scale(self, cells: Cells, log_scale: FloatArray) -> Cells:
         """The same columns at other scales, (K, J): no sweep is needed."""
-        log_sigma2 = log_scale + np.log(cells.sigma2)[:, None]
         with np.errstate(divide="ignore"):
+            log_sigma2 = log_scale + np.log(cells.sigma2)[:, None]
             log_tau2 = log_scale + np.log(cells.tau2)[:, None]
         root = {name: value[:, None] for name, value in cells.root.items()}
         heights = log_marginal(root, log_scale, self._question.root) + self._sigma2.log_density(log_sigma2)
@@ -196,7 +196,8 @@ def log_marginal(root: dict[str, Any], log_scale: Any, prior: RootPrior, xp: Any
     # A given root that an error-free observation contradicts has density 0, which the caller refuses.
     variance = xp.where(soft, xp.exp(log_variance), 0) + prior[1]
     safe = xp.where(variance > 0, variance, 1)
-    away = -(_LOG_2PI + xp.log(safe) + (root["mean"] - prior[0]) ** 2 / safe) / 2
+    with np.errstate(over="ignore"):
+        away = -(_LOG_2PI + xp.log(safe) + (root["mean"] - prior[0]) ** 2 / safe) / 2
     return base + xp.where(soft | known, away, 0)
 
 

@@ -175,7 +175,9 @@ def _sound_lognormal(m: float, s: float) -> str:
 
 
 def _sound_bounds(low: float, high: float) -> str:
-    return "" if 0 <= low < high < _LARGEST and high > _SMALLEST else "the bounds must be 0 or more, and rising"
+    if not (0 <= low < high and high > _SMALLEST):
+        return "the bounds must be 0 or more, and rising"
+    return "" if high < _LARGEST else f"the bounds must be below {_LARGEST:g}"
 
 
 def _around(centre: float, below: float, above: float) -> tuple[float, float]:
@@ -189,7 +191,10 @@ FORMS = {
     "invgamma": Form(
         ("a", "b"),
         _invgamma,
-        lambda a, b: _around(math.log(b / a), 2 + 5 / a**0.5, 2 + 5 / a**0.5 + 10 / a),
+        # Below b / 1000 there is nothing; a long way above b the observations end it where the prior hardly does.
+        lambda a, b: _around(
+            math.log(b / a), min(2 + 5 / a**0.5, 7 + abs(math.log(a))), min(2 + 5 / a**0.5 + 10 / a, 100)
+        ),
         _positive,
     ),
     "uniform": Form(("low", "high"), _uniform, lambda low, high: (-12.0, 12.0), _sound_bounds),

@@ -132,10 +132,10 @@ class _Endless(Exception):
 
 def _kept(cells: Cells, moments: bool, less: float = 0.0) -> BoolArray:
     """(K, L) mask of the cells with mass, or with mass times a squared variance; `less` cuts off higher up."""
-    keep = cells.heights > cells.heights.max() - (_DEPTH - less)
+    keep = cells.heights >= cells.heights.max() - (_DEPTH - less)
     for values in (cells.log_sigma2, cells.log_tau2) if moments else ():
         tilted = cells.heights + 2 * values
-        keep = keep | (tilted > tilted.max() - (_MOMENT_DEPTH - less))
+        keep = keep | (tilted >= tilted.max() - (_MOMENT_DEPTH - less))
     return keep
 
 

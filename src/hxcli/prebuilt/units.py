@@ -45,6 +45,17 @@ class Units:
         with np.errstate(over="ignore", under="ignore"):
             return self._fitting(given / self.scale / self.scale, given, name)
 
+    def state(self, given: float, name: str) -> FloatArray:
+        """(D,) a state, in the trait's own unit, in these units.
+
+        Raises:
+            ModelError: It is out of all proportion to the values.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            found = (given - self.location) / self.scale
+        self._refuse_unfitting(~(np.abs(found) < _room()), given, name)
+        return found
+
     def rate(self, given: float, name: str) -> FloatArray:
         """(D,) a rate, trait^2 per unit of length, in these units.
 
@@ -81,12 +92,15 @@ class Units:
         return found - densities * np.log(self.scale)
 
     def _fitting(self, values: FloatArray, given: float, name: str) -> FloatArray:
-        room = float(jnp.finfo(jnp.result_type(float)).max) ** 0.5
+        room = _room()
         wrong = (values != 0) & ~((values > 1 / room) & (values < room)) | ((values == 0) & (given != 0))
+        self._refuse_unfitting(wrong, given, name)
+        return values
+
+    def _refuse_unfitting(self, wrong: Any, given: float, name: str) -> None:
         if wrong.any():
             trait = self.traits[int(np.argmax(wrong))]
             raise ModelError(f"{name} {given:g} is out of all proportion to trait {trait!r} (check its unit)")
-        return values
 
     def _refuse(self, wrong: Any) -> None:
         if wrong.any():
@@ -95,6 +109,11 @@ class Units:
                 f"trait {trait!r}: the results are beyond the range of double precision (give the trait or the edge "
                 "lengths in another unit)"
             )
+
+
+def _room() -> float:
+    """What can be squared in the precision of the computation."""
+    return float(jnp.finfo(jnp.result_type(float)).max) ** 0.5
 
 
 def units_of(phylogeny: Phylogeny, observations: Observations) -> Units:
