@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hxcli.errors import InputError
+from hxcli.formats import cells
 from hxcli.formats.numbers import MISSING, NUMBER
 from hxcli.formats.source import Source, checked_source, read_source
 from hxcli.formats.tables import read_table
@@ -214,8 +215,9 @@ def test_standard_errors_that_are_none(cell: str, message: str) -> None:
 
 
 def test_a_column_named_as_a_trait_is_one() -> None:
-    table = table_of("s,x,x_se\nA,1,0.5\n", columns=["x", "x_se"])
+    table, notes = read("s,x,x_se\nA,1,0.5\n", columns=["x", "x_se"])
     assert table.traits == ("x", "x_se")
+    assert notes == ("column 'x_se' is a trait, as asked, and not the standard errors of 'x'",)
     assert not table.standard_errors.any()
 
 
@@ -303,6 +305,39 @@ def test_damaged_parquet_is_refused() -> None:
 )
 def test_files(file: str, traits: tuple[str, ...]) -> None:
     assert read_table(read_source(DATA / file, parquet=True))[0].traits == traits
+
+
+HAIRY = (
+    b'# made up\n"name, full";x;x_se;"y"" z";note\nD;1;2;3;d\n A  ;1.5;0.1;NA;"a\n;b"\n\n# between\n'
+    b'"B;1";-2;0;?;\n;;;;\n"C";1e3;.5;7;"q"\n'
+)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *((DATA / name).read_bytes() for name in ("basic.csv", "errors.tsv", "r_header.txt", "white_space.txt")),
+        HAIRY,
+        HAIRY.replace(b"\nD;", b"\n;"),
+        HAIRY.replace(b"1e3", b"1x3"),
+    ],
+    ids=["basic", "errors", "R", "white space", "hairy", "without a name", "no number"],
+)
+def test_a_few_cells_at_a_time_give_the_same_table(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    def outcome() -> object:
+        try:
+            table, notes = read(data, na=["7"])
+        except InputError as error:
+            return str(error)
+        values = table.values.tobytes(), table.standard_errors.tobytes(), table.lines.tolist()
+        return table.names, table.traits, table.text_columns, values, notes
+
+    whole = outcome()
+    if data is HAIRY:
+        assert whole[:2] == (("D", "A", "B;1", "C"), ("x", 'y" z'))
+    monkeypatch.setattr(cells, "_BLOCK", 3)
+    monkeypatch.setattr(cells, "_PIECE", 32)
+    assert outcome() == whole
 
 
 numbers = st.one_of(

@@ -66,6 +66,12 @@ def read_table(
         if trait in errors:
             standard_errors[:, position] = _standard_errors(cells, trait, errors[trait])
             notes.append(f"known standard errors of {cells.header[trait]!r}: column {cells.header[errors[trait]]!r}")
+            continue
+        beside = f"{cells.header[trait]}_se"
+        if columns and named.get(beside) in traits:
+            notes.append(
+                f"column {beside!r} is a trait, as asked, and not the standard errors of {cells.header[trait]!r}"
+            )
     notes += _unused_marks(cells, id_index, na)
     used = {id_index, *traits, *errors.values()}
     left_out = [index for index in named.values() if index not in used and not cells.has_numbers[index]]
