@@ -135,7 +135,8 @@ def _kept(cells: Cells, moments: bool, less: float = 0.0) -> BoolArray:
     keep = cells.heights >= cells.heights.max() - (_DEPTH - less)
     for values in (cells.log_sigma2, cells.log_tau2) if moments else ():
         tilted = cells.heights + 2 * values
-        keep = keep | (tilted >= tilted.max() - (_MOMENT_DEPTH - less))
+        # A variance of 0 has no mass times its square.
+        keep = keep | (np.isfinite(tilted) & (tilted >= tilted.max() - (_MOMENT_DEPTH - less)))
     return keep
 
 
