@@ -65,15 +65,16 @@ jax.tree_util.register_dataclass(Frame, data_fields=["schedule"], meta_fields=[]
 _FRAMES: weakref.WeakKeyDictionary[Topology, dict[tuple[int, int], Frame]] = weakref.WeakKeyDictionary()
 
 
-def frame_of(topology: Topology, fields: Iterable[Any], *, padded: bool) -> Frame:
+def frame_of(topology: Topology, fields: Iterable[Any], *, padded: bool, columns: int = 1) -> Frame:
     """The frame of a topology, made once for all fields of about the same width.
 
     Args:
         topology: N nodes.
         fields: Arrays (N, ...) that will be swept, by whose trailing axes the levels are cut.
         padded: Whether to leave room up to a size class.
+        columns: Numbers at a node of the largest field that will be added.
     """
-    columns = max((math.prod(field.shape[1:]) for field in fields), default=1)
+    columns = max([columns, *(math.prod(field.shape[1:]) for field in fields)])
     capacity = size_class(topology.size) if padded else topology.size
     key = capacity, chunk_width(capacity, columns)
     frames = _FRAMES.setdefault(topology, {})

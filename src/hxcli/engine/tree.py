@@ -64,15 +64,20 @@ class Tree:
         return cls(topology, Schema.from_dict(specs), arrays)
 
     @classmethod
-    def on_frame(cls, topology: Topology, data: Mapping[str, NDArray[Any]]) -> Tree:
+    def on_frame(cls, topology: Topology, data: Mapping[str, NDArray[Any]], columns: int = 1) -> Tree:
         """`from_data(topology, data).framed()`, for arrays of numpy, each of which is copied once only.
+
+        Args:
+            topology: N nodes.
+            data: Field name -> array `(N, *shape)`.
+            columns: Numbers at a node of the largest field that will be added: what the frame is made for.
 
         Raises:
             SchemaMismatch: An array's leading axis is not the number of nodes.
         """
         for name, array in data.items():
             _spec_of(name, array, topology.size)
-        frame = frame_of(topology, data.values(), padded=True)
+        frame = frame_of(topology, data.values(), padded=True, columns=columns)
         return cls.from_data(frame, pad_together(data, frame.size))
 
     @property

@@ -79,7 +79,7 @@ def seen_tree(phylogeny: Phylogeny, observations: Observations, trait: int, unit
     for name, figures in {"number": number, "value": mean, "misfit": misfit, "error2": pairs[:, 1]}.items():
         fields[name] = np.zeros((size, int(slot.max(initial=0)) + 1))
         fields[name][owners, slot] = figures
-    tree = Tree.on_frame(phylogeny.topology, {"length": phylogeny.lengths / unit, **fields})
+    tree = Tree.on_frame(phylogeny.topology, {"length": phylogeny.lengths / unit, **fields}, _most_columns(size))
     return SeenTree(tree, size, not error2.any())
 
 
@@ -133,10 +133,15 @@ def _chunks(seen: SeenTree, *columns: FloatArray) -> list[list[Any]]:
     count = len(columns[0])
     # Few different widths, because each compiles a program of its own.
     wanted = next((width for width in _WIDTHS if width >= count), _WIDTHS[-1])
-    width = min(wanted, 1 << max(0, (_MOST_NUMBERS // seen.tree.size).bit_length() - 1))
+    width = min(wanted, _most_columns(seen.tree.size))
     starts = range(0, count, width)
     padded = [[np.pad(c[i : i + width], (0, max(0, i + width - count)), "edge") for c in columns] for i in starts]
     return [[jnp.asarray(c) for c in part] for part in padded]
+
+
+def _most_columns(size: int) -> int:
+    """How many columns are swept at a time on a tree of that size."""
+    return min(_WIDTHS[-1], 1 << max(0, (_MOST_NUMBERS // size).bit_length() - 1))
 
 
 def _host(value: Any) -> FloatArray:

@@ -115,10 +115,9 @@ def gaussian_tree(topology: Any, edges: dict[str, Any], tips: dict[str, Any]) ->
         edges: The fields of `EDGE`, each `(N,)` or `(N, D)`; of no meaning at the root.
         tips: The fields of `LIKELIHOOD`, each `(N, D)`; of meaning at the tips only.
     """
-    data = {**edges, **tips}
-    blank = np.zeros(data["mean"].shape, data["mean"].dtype)
     make = Tree.on_frame if isinstance(topology, Topology) else Tree.from_data
-    return make(topology, {**data, "state": blank, "state_variance": blank})
+    # What the states begin with is of no meaning: an array that is there costs no memory.
+    return make(topology, {**edges, **tips, "state": tips["mean"], "state_variance": tips["mean"]})
 
 
 def with_edges(tree: Tree, edges: dict[str, Any]) -> Tree:
