@@ -14,19 +14,19 @@ from hxcli.errors import InputError
 from hxcli.matching import match
 from hxcli.names import closest_name, edit_distance
 from hxcli.phylogeny import Phylogeny
+from hxcli.texts import Texts
 from hxcli.traits import TraitTable
 
 
 def star(*tips: str) -> Phylogeny:
     size = len(tips) + 1
-    labels = np.array(["", *tips], object)
-    return Phylogeny(from_parents([0] * size), np.ones(size), labels, np.full(size, "", object))
+    return Phylogeny(from_parents([0] * size), np.ones(size), Texts(["", *tips]), Texts.blank(size))
 
 
 def table(*names: str) -> TraitTable:
     values = np.arange(len(names), dtype=float)[:, None]
     lines = np.arange(2, len(names) + 2)
-    return TraitTable(names, ("x",), values, values / 10, file="t.csv", lines=lines)
+    return TraitTable(Texts(names), ("x",), values, values / 10, file="t.csv", lines=lines)
 
 
 def test_exact_names_in_any_order() -> None:
@@ -162,8 +162,8 @@ def test_edit_distance() -> None:
 @pytest.mark.parametrize("header", ["C_c", "C c"])
 def test_a_header_that_is_a_tip_without_a_row_is_refused(header: str) -> None:
     values, errors = np.ones((2, 1)), np.zeros((2, 1))
-    read = TraitTable(("A", "B"), ("x",), values, errors, id_header=header)
+    read = TraitTable(Texts(("A", "B")), ("x",), values, errors, id_header=header)
     with pytest.raises(InputError, match=rf"the header '{header}', which is a tip that has no row"):
         match(star("A", "B", "C_c"), read)
-    with_row = TraitTable(("A", "C_c"), ("x",), values, errors, id_header=header)
+    with_row = TraitTable(Texts(("A", "C_c")), ("x",), values, errors, id_header=header)
     assert match(star("A", "B", "C_c"), with_row)[1].tips_without_data == ("B",)

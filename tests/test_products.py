@@ -15,11 +15,10 @@ from hxcli.kinds import Result
 from hxcli.phylogeny import Phylogeny
 from hxcli.products import choose_products, stem, writer_for
 from hxcli.reconstruction import Reconstruction
+from hxcli.texts import Texts
 from hxcli.traits import Observations
 
-PHYLOGENY = Phylogeny(
-    from_parents([0, 0, 0]), np.ones(3), np.array(["", "A", "B"], object), np.array(["", "", ""], object)
-)
+PHYLOGENY = Phylogeny(from_parents([0, 0, 0]), np.ones(3), Texts(["", "A", "B"]), Texts.blank(3))
 ONES = np.ones((3, 1))
 SEEN = Observations(PHYLOGENY.tips, ONES[1:], ONES[1:] * 0, ("x",))
 FOUND = Reconstruction(PHYLOGENY, ("x",), SEEN, ONES, ONES, 0.95, "CI", {}, (2,), "test")

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
 from hxcli.errors import InputError
-from hxcli.formats.tree_text import text_series
 from hxcli.names import NameIndex, counted, listed
 from hxcli.phylogeny import Phylogeny
+from hxcli.texts import Texts
 from hxcli.traits import MatchReport, Observations, TraitTable
 
 
@@ -38,16 +38,16 @@ def match(
         InputError: No row has a tip, a tip has several rows without `replicates`, the header names a tip that has
             no row, or `strict` was not met.
     """
-    tip_names = phylogeny.tip_names.tolist()
-    placed = _places(pl.Series(table.names, dtype=pl.String), text_series(phylogeny.labels).gather(phylogeny.tips))
+    tip_names = phylogeny.tip_names
+    placed = _places(table.names.column, tip_names.column)
     exact = int(np.count_nonzero(np.bincount(placed[placed >= 0], minlength=len(tip_names))))
 
     by_underscore, by_unicode = _loose_pairs(tip_names, table.names, placed)
     pairs = dict((*by_underscore, *by_unicode))
     if pairs:
         tip_of = {tip: place for place, tip in enumerate(tip_names)}
-        for row in np.flatnonzero(placed < 0).tolist():
-            placed[row] = tip_of.get(pairs.get(table.names[row], ""), -1)
+        rows = np.flatnonzero(placed < 0)
+        placed[rows] = [tip_of.get(pairs.get(row, ""), -1) for row in table.names[rows]]
     with_tip = placed >= 0
     if not with_tip.any():
         raise _no_overlap(tip_names, table)
@@ -58,8 +58,8 @@ def match(
         exact=exact,
         by_underscore=by_underscore,
         by_unicode=by_unicode,
-        tips_without_data=tuple(tip_names[tip] for tip in np.flatnonzero(counts == 0).tolist()),
-        rows_without_tip=tuple(table.names[row] for row in np.flatnonzero(~with_tip).tolist()),
+        tips_without_data=tuple(tip_names[np.flatnonzero(counts == 0)]),
+        rows_without_tip=tuple(table.names[np.flatnonzero(~with_tip)]),
     )
     _refuse_tip_as_header(report, table)
     notes = _match_notes(report, len(tip_names), table)
@@ -88,14 +88,14 @@ def _places(names: pl.Series, among: pl.Series) -> NDArray[np.intp]:
     return found["place"].fill_null(-1).to_numpy().astype(np.intp)
 
 
-def _loose_pairs(tips: list[str], rows: tuple[str, ...], placed: NDArray[np.intp]) -> tuple[Pairs, Pairs]:
+def _loose_pairs(tips: Texts, rows: Texts, placed: NDArray[np.intp]) -> tuple[Pairs, Pairs]:
     """(row name, tip name) pairs among the names that did not meet exactly: by underscore, by Unicode form."""
-    open_rows = list(dict.fromkeys(rows[row] for row in np.flatnonzero(placed < 0).tolist()))
+    open_rows = list(dict.fromkeys(rows[np.flatnonzero(placed < 0)]))
     if not open_rows:
         return (), ()
     taken = np.zeros(len(tips), bool)
     taken[placed[placed >= 0]] = True
-    open_tips = [tips[tip] for tip in np.flatnonzero(~taken).tolist()]
+    open_tips = tips[np.flatnonzero(~taken)].tolist()
     by_underscore = _pairs(open_rows, open_tips, _spaced)
     by_unicode: Pairs = ()
     found = by_underscore
@@ -165,7 +165,7 @@ def _match_notes(report: MatchReport, tips: int, table: TraitTable) -> tuple[str
     return tuple(notes)
 
 
-def _beside_another_row(name: str, names: Sequence[str]) -> str:
+def _beside_another_row(name: str, names: Texts) -> str:
     """What to say of a row that would be a tip's if another row were not; empty for any other."""
     for other in (name.replace(" ", "_"), name.replace("_", " ")):
         if other != name and other in names:
@@ -180,18 +180,19 @@ def _refuse_tip_as_header(report: MatchReport, table: TraitTable) -> None:
         raise InputError(found, "is the header missing? add a line with column names", file=table.file)
 
 
-def _no_overlap(tips: list[str], table: TraitTable) -> InputError:
-    found = f"no name of the table is a tip: the table has {listed(table.names, 3)}, the tree {listed(tips, 3)}"
+def _no_overlap(tips: Texts, table: TraitTable) -> InputError:
+    rows, others = listed(table.names.tolist(), 3), listed(tips.tolist(), 3)
+    found = f"no name of the table is a tip: the table has {rows}, the tree {others}"
     index = NameIndex(tips)
     meant = next(((name, tip) for name in table.names[:5] if (tip := index.closest(name)) is not None), None)
     hint = f"is {meant[0]!r} the tip {meant[1]!r}? " if meant else ""
     return InputError(found, hint + "--id-column names the column of tip names", file=table.file)
 
 
-def _repeated(tips: list[str], table: TraitTable, placed: NDArray[np.intp], counts: NDArray[np.intp]) -> InputError:
+def _repeated(tips: Texts, table: TraitTable, placed: NDArray[np.intp], counts: NDArray[np.intp]) -> InputError:
     repeated = np.flatnonzero(counts > 1)
     first = np.flatnonzero(placed == repeated[0])
-    names = [tips[tip] for tip in repeated[:6].tolist()]
+    names = tips[repeated[:6]].tolist()
     where = ""
     if table.lines is not None:
         where = " on lines " + ", ".join(str(line) for line in table.lines[first[:5]].tolist())

@@ -11,10 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.engine.topology import Topology
+from hxcli.texts import Texts
 
 FloatArray = NDArray[np.float64]
-# Arrays of str, with "" for none: numpy's object dtype keeps fancy indexing and costs one pointer a node.
-TextArray = NDArray[np.object_]
 Integers = TypeVar("Integers", NDArray[np.int32], NDArray[np.int64])
 # Mean number of nodes in a level from which a numpy call for each level pays.
 _FEW = 50
@@ -41,18 +40,18 @@ class Phylogeny:
 
     topology: Topology
     edge_lengths: FloatArray
-    labels: TextArray
-    support: TextArray
+    labels: Texts
+    support: Texts
     annotations: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     rooted: bool | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
-        for array in (self.edge_lengths, self.labels, self.support):
-            if array.shape != (self.topology.size,):
-                raise ValueError(f"expected one entry for each of {self.topology.size} nodes, got {array.shape}")
-            # Read-only, because several stages share them.
-            array.setflags(write=False)
+        for values in (self.edge_lengths, self.labels, self.support):
+            if len(values) != self.topology.size:
+                raise ValueError(f"expected one entry for each of {self.topology.size} nodes, got {len(values)}")
+        # Read-only, because several stages share them.
+        self.edge_lengths.setflags(write=False)
 
     def __eq__(self, other: object) -> bool:
         """True for the same nodes in the same order with the same bits, labels, support and annotations."""
@@ -60,8 +59,8 @@ class Phylogeny:
             isinstance(other, Phylogeny)
             and self.topology == other.topology
             and self.edge_lengths.tobytes() == other.edge_lengths.tobytes()
-            and bool(np.all(self.labels == other.labels))
-            and bool(np.all(self.support == other.support))
+            and self.labels == other.labels
+            and self.support == other.support
             and dict(self.annotations) == dict(other.annotations)
             and (self.rooted, self.name) == (other.rooted, other.name)
         )
@@ -74,7 +73,7 @@ class Phylogeny:
         return np.flatnonzero(self.topology.is_leaf)
 
     @cached_property
-    def tip_names(self) -> TextArray:
+    def tip_names(self) -> Texts:
         """(L,) names of the tips, in node order."""
         return self.labels[self.tips]
 

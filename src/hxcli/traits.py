@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.phylogeny import FloatArray
+from hxcli.texts import Texts
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +28,7 @@ class TraitTable:
             where unknown.
     """
 
-    names: tuple[str, ...]
+    names: Texts
     traits: tuple[str, ...]
     values: FloatArray
     standard_errors: FloatArray

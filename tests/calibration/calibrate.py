@@ -56,6 +56,7 @@ def calibrate(simulations: int, seed: int) -> list[Calibrated]:
     from hxcli.engine.topology import from_parents
     from hxcli.phylogeny import Phylogeny
     from hxcli.prebuilt.posterior import posterior
+    from hxcli.texts import Texts
     from hxcli.traits import Observations
     from tests.examples import random_binary
 
@@ -63,8 +64,8 @@ def calibrate(simulations: int, seed: int) -> list[Calibrated]:
     topology = from_parents(random_binary(20, 11))
     size = topology.size
     lengths = np.where(topology.is_root, 0.0, rng.uniform(0.2, 1.5, size))
-    names = np.array([f"n{i}" for i in range(size)], object)
-    tree = Phylogeny(topology, lengths, names, np.full(size, "", object))
+    names = Texts([f"n{i}" for i in range(size)])
+    tree = Phylogeny(topology, lengths, names, Texts.blank(size))
     sigma2, tau2 = (np.exp(rng.normal(*prior, simulations)) for prior in (SIGMA2, TAU2))
     states = np.empty((size, simulations))
     states[0] = rng.normal(ROOT[0], np.sqrt(ROOT[1]), simulations)

@@ -241,7 +241,7 @@ def test_negative_lengths_are_refused_or_set():
 def test_random_trees_are_read_as_they_were_written(tree: TreeText):
     found = one(tree.text + ";")
     assert found.topology.parents.tolist() == tree.parents
-    labels = np.where(found.support == "", found.labels, found.support).tolist()
+    labels = (found.labels.array + found.support.array).tolist()
     assert labels == tree.labels or [label for label in tree.labels if label] == found.tip_names.tolist()
     lengths = [math.nan if length is None else float(length) for length in tree.lengths]
     assert list(map(repr, found.edge_lengths.tolist())) == list(map(repr, lengths))
@@ -286,14 +286,15 @@ def test_one_bad_number_among_many(bad, monkeypatch):
 
 
 def test_pieces_of_a_long_text_fit_together():
-    from hxcli.formats import scan
+    from hxcli.formats import blanking, scan
 
     text = "((Alpha:12.5,'B b':.5)95:1,(Gamma_3[&x=1],D:4):1e-3):0;"
     whole = one(text)
     with pytest.MonkeyPatch.context() as patch:
         for size in range(1, 20):
             patch.setattr(scan, "_PIECE", size)
-            patch.setattr(numerals, "_PIECE", size)
+            patch.setattr(blanking, "_TEXTS", size)
+            patch.setattr(blanking, "_FEW", size % 3)
             assert one(text) == whole
 
 

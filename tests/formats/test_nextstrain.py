@@ -22,6 +22,7 @@ from hxcli.formats.nextstrain import write_auspice, write_node_data
 from hxcli.formats.node_names import made_names_notes, node_names
 from hxcli.phylogeny import Phylogeny, relabel
 from hxcli.reconstruction import Reconstruction
+from hxcli.texts import Texts
 from tests.formats.written import phylogenies, reconstruct, rendered, star, tree
 
 DATASET = jsonschema.Draft7Validator(json.loads((Path(__file__).parent / "auspice_v2.schema.json").read_text()))
@@ -136,7 +137,7 @@ def test_the_named_tree_has_the_names_of_the_node_data() -> None:
 def test_names_that_the_tree_does_not_have_are_said() -> None:
     (note,) = made_names_notes(SMALL)
     assert note.startswith("'n1', 'n2' of the node data are no names of the tree's file: give augur the tree that ")
-    assert made_names_notes(relabel(SMALL, labels=np.array(list("rstuvwx"), object))) == ()
+    assert made_names_notes(relabel(SMALL, labels=Texts(list("rstuvwx")))) == ()
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_delimiters_and_line_ends(delimiter: str, end: str, final: bool) -> None
     text = end.join(delimiter.join(row) for row in rows) + end * final
     for mark in ("", "\ufeff"):
         table = table_of(mark + text)
-        assert table.names == ("A", "B")
+        assert tuple(table.names) == ("A", "B")
         assert table.traits == ("mass", "len")
         np.testing.assert_array_equal(table.values, [[1.5, 10], [-2, np.nan]])
         np.testing.assert_array_equal(table.standard_errors, np.zeros((2, 2)))
@@ -57,12 +57,12 @@ def test_delimiters_and_line_ends(delimiter: str, end: str, final: bool) -> None
 def test_names_are_always_text() -> None:
     names = ["NA", "001", "1e5", "nan", "TRUE", "-", "?", "A#1", "#5", "null"]
     table = table_of("species,x\n" + "".join(f"{name},1\n" for name in names))
-    assert table.names == tuple(names)
+    assert tuple(table.names) == tuple(names)
 
 
 def test_quotes_hide_delimiters_line_ends_and_quotes() -> None:
     table, notes = read('"species","x"\n"a,b",1\n"two\nlines",2\n"say ""hi""",3\nO\'Brien,4\n')
-    assert table.names == ("a,b", "two\nlines", 'say "hi"', "O'Brien")
+    assert tuple(table.names) == ("a,b", "two\nlines", 'say "hi"', "O'Brien")
     assert table.lines is not None
     assert table.lines.tolist() == [2, 3, 5, 6]
     assert notes == ()
@@ -71,7 +71,7 @@ def test_quotes_hide_delimiters_line_ends_and_quotes() -> None:
 def test_rows_without_content_and_comments_are_skipped_and_said() -> None:
     text = "# made by x, 2024\n\n# g\nspecies,mass,len\nA,1,2\n\n# mid comment\n   \nB,3,4\n,,\n"
     table, notes = read(text)
-    assert table.names == ("A", "B")
+    assert tuple(table.names) == ("A", "B")
     assert notes == (
         "2 comment lines above the header were skipped",
         "1 comment line between the rows was skipped",
@@ -81,23 +81,26 @@ def test_rows_without_content_and_comments_are_skipped_and_said() -> None:
 
 def test_a_header_may_begin_with_a_hash() -> None:
     table = table_of("# from a pipeline\n#OTU ID\ta\tb\nx\t1\t2\n")
-    assert (table.names, table.traits) == (("x",), ("a", "b"))
+    assert (tuple(table.names), table.traits) == (("x",), ("a", "b"))
 
 
 def test_white_space_around_is_stripped_and_said() -> None:
     table, notes = read("species, mass \n A , 1.5\n\u00a0B,2\n")
-    assert (table.names, table.traits, table.values.tolist()) == (("A", "B"), ("mass",), [[1.5], [2.0]])
+    assert (tuple(table.names), table.traits, table.values.tolist()) == (("A", "B"), ("mass",), [[1.5], [2.0]])
     assert notes == ("white space around cells was stripped",)
 
 
 def test_white_space_inside_names_stays() -> None:
-    assert table_of("species,x\nHomo\u00a0sapiens,1\nPan  paniscus,2\n").names == ("Homo\u00a0sapiens", "Pan  paniscus")
+    assert tuple(table_of("species,x\nHomo\u00a0sapiens,1\nPan  paniscus,2\n").names) == (
+        "Homo\u00a0sapiens",
+        "Pan  paniscus",
+    )
 
 
 def test_an_unnamed_first_column_holds_names_or_is_left_out() -> None:
-    assert table_of('"","x"\n"a",1\n').names == ("a",)
+    assert tuple(table_of('"","x"\n"a",1\n').names) == ("a",)
     table, notes = read('"","species","x"\n"1","a",2.5\n', id_column="species")
-    assert (table.names, table.traits) == (("a",), ("x",))
+    assert (tuple(table.names), table.traits) == (("a",), ("x",))
     assert "no name" in notes[0]
 
 
@@ -176,7 +179,7 @@ def test_chosen_columns() -> None:
 
 def test_another_id_column() -> None:
     table = table_of("mass,species\n1.5,A\n2.5,B\n", id_column="species")
-    assert (table.names, table.traits) == (("A", "B"), ("mass",))
+    assert (tuple(table.names), table.traits) == (("A", "B"), ("mass",))
 
 
 def test_standard_errors_beside_their_trait() -> None:
@@ -267,7 +270,7 @@ def test_parquet_gives_the_same_table() -> None:
         {"species": ["A", "B"], "x": [1.5, None], "n": [1, 2], "text": ["1e-3", "NA"], "ok": ["a", "b"]}
     )
     table = read_parquet(frame)
-    assert (table.names, table.traits, table.text_columns) == (("A", "B"), ("x", "n", "text"), ("ok",))
+    assert (tuple(table.names), table.traits, table.text_columns) == (("A", "B"), ("x", "n", "text"), ("ok",))
     np.testing.assert_array_equal(table.values, [[1.5, 1, 1e-3], [np.nan, 2, np.nan]])
 
 
@@ -283,7 +286,7 @@ def test_parquet_gives_the_same_table() -> None:
 )
 def test_parquet_refusals(frame: pl.DataFrame, message: str) -> None:
     if message == "t.parquet":
-        assert read_parquet(frame).names == ("A",)
+        assert tuple(read_parquet(frame).names) == ("A",)
         return
     with pytest.raises(InputError, match=message):
         read_parquet(frame)
@@ -330,7 +333,7 @@ def test_a_few_cells_at_a_time_give_the_same_table(data: bytes, monkeypatch: pyt
         except InputError as error:
             return str(error)
         values = table.values.tobytes(), table.standard_errors.tobytes(), table.lines.tolist()
-        return table.names, table.traits, table.text_columns, values, notes
+        return tuple(table.names), table.traits, table.text_columns, values, notes
 
     whole = outcome()
     if data is HAIRY:
@@ -386,7 +389,7 @@ def test_hostile_names_come_back(names: list[str], delimiter: str) -> None:
         doubled = name.replace('"', '""')
         rows.append(f'"{doubled}"{delimiter}{i}')
     table = table_of("\n".join(rows))
-    assert table.names == tuple(names)
+    assert tuple(table.names) == tuple(names)
     assert table.values[:, 0].tolist() == list(range(len(names)))
 
 

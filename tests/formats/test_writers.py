@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gc
 import io
 import json
 import math
@@ -28,7 +27,6 @@ from hxcli.formats.phyloxml import write_phyloxml
 from hxcli.formats.record import write_record
 from hxcli.formats.source import checked_source
 from hxcli.formats.table_writer import table_frame, write_csv, write_parquet, write_tsv
-from hxcli.formats.tree_text import text_series
 from hxcli.formats.trees import read_trees
 from hxcli.phylogeny import Phylogeny, fold_below
 from tests.formats.written import phylogenies, reconstruct, rendered, star, tree
@@ -342,17 +340,3 @@ def test_names_whose_white_space_phyloxml_would_lose_are_refused(name: str) -> N
     with pytest.raises(OptionError, match=message):
         rendered(write_phyloxml, star("A", name))
     assert b"<name>a b</name>" in rendered(write_phyloxml, star("A", "a b"))
-
-
-def test_a_column_of_texts_is_kept_as_long_as_its_array() -> None:
-    texts = np.array(["a", ""], object)
-    first = text_series(texts)
-    assert first.to_list() == ["a", ""]
-    assert text_series(texts) is first
-    again = np.array(["b"], object)
-    place = id(texts)
-    del texts
-    gc.collect()
-    # Another array may get the same place.
-    assert place not in tree_text._SERIES
-    assert text_series(again).to_list() == ["b"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hxcli.engine.topology import from_parents
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
+from hxcli.texts import Texts
 from hxcli.traits import Observations
 
 
@@ -25,8 +26,8 @@ def rendered(write: Callable[..., None], *parts: Any) -> bytes:
 def tree(parents: list[int], labels: list[str], lengths: list[float] | None = None, **more: Any) -> Phylogeny:
     size = len(parents)
     given_lengths = np.array(lengths if lengths is not None else [math.nan, *[1.0] * (size - 1)], float)
-    support = np.array(more.pop("support", [""] * size), object)
-    return Phylogeny(from_parents(parents), given_lengths, np.array(labels, object), support, **more)
+    support = Texts(more.pop("support", [""] * size))
+    return Phylogeny(from_parents(parents), given_lengths, Texts(labels), support, **more)
 
 
 def star(*tips: str, **more: Any) -> Phylogeny:

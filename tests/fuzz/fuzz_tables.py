@@ -98,7 +98,7 @@ def disagreement(data: bytes, table: TraitTable) -> str:
     rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiters[0]) if any(cell.strip() for cell in row)]
     header, rows = [cell.strip() for cell in rows[0]], rows[1:]
     if [row[0].strip() for row in rows] != list(table.names):
-        return f"names {[row[0] for row in rows]} read as {table.names}"
+        return f"names {[row[0] for row in rows]} read as {list(table.names)}"
     for position, trait in enumerate(table.traits):
         column = header.index(trait)
         for row, value in zip(rows, table.values[:, position].tolist(), strict=True):

@@ -8,6 +8,7 @@ import numpy as np
 
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
+from hxcli.texts import Texts
 from hxcli.traits import Observations
 from tests.examples import Example, example
 
@@ -35,7 +36,7 @@ def found_on(
     size, leaf = tree.topology.size, tree.topology.is_leaf
     labels = np.full(size, "", object)
     labels[leaf] = list(names) or [f"tip{number}" for number in range(leaf.sum())]
-    phylogeny = Phylogeny(tree.topology, tree.lengths.copy(), labels, np.full(size, "", object))
+    phylogeny = Phylogeny(tree.topology, tree.lengths.copy(), Texts(labels), Texts.blank(size))
     values = (tree.values if estimates is None else estimates)[:, None]
     half = np.where(leaf, 0.0, width)[:, None]
     return Reconstruction(

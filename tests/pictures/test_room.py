@@ -19,6 +19,7 @@ from hxcli.pictures.room import Room, around, beside
 from hxcli.pictures.subject import subject_of
 from hxcli.pictures.traitgram import traitgram
 from hxcli.pictures.trunk import COLOURS
+from hxcli.texts import Texts
 from tests.examples import example, make, random_binary
 from tests.pictures.subjects import found_on
 
@@ -90,7 +91,7 @@ def test_the_estimates_at_the_nodes_cross_nothing(size: int) -> None:
 
 def test_round_support_values_are_where_they_are_read() -> None:
     found = found_on(example("symmetric"))
-    support = np.array(["", "95", "100", *[""] * 12], object)
+    support = Texts(["", "95", "100", *[""] * 12])
     found = replace(found, phylogeny=replace(found.phylogeny, support=support))
     with drawing_style():
         figure = writers.draw(found, PictureChoices(layout=PictureLayout.CIRCULAR, support=True))

@@ -24,6 +24,7 @@ from hxcli.pictures.choices import PictureChoices, PictureKind, PictureLayout
 from hxcli.pictures.labels import shown
 from hxcli.pictures.strokes import scale_of
 from hxcli.reconstruction import Reconstruction
+from hxcli.texts import Texts
 from tests.examples import example, make, star
 from tests.pictures.subjects import HOSTILE, found_on, hostile
 
@@ -169,7 +170,7 @@ def test_names_of_many_tips_are_left_out_with_a_note() -> None:
 
 def test_support_values_on_request() -> None:
     found = found_on(example("symmetric"))
-    support = np.array(["", "95", "100/0.99", *[""] * 12], object)
+    support = Texts(["", "95", "100/0.99", *[""] * 12])
     found = replace(found, phylogeny=replace(found.phylogeny, support=support))
     for choices in WAYS:
         assert "100/0.99" in texts(written("svg", found, replace(choices, support=True)))

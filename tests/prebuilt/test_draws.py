@@ -9,6 +9,7 @@ from hxcli.errors import OptionError
 from hxcli.formats.draws import draws_frame
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.posterior import posterior
+from hxcli.texts import Texts
 from hxcli.traits import Observations
 from tests.prebuilt.dense import root_paths
 from tests.prebuilt.test_quadrature import WIDE, binary, seen
@@ -82,9 +83,9 @@ def test_a_seed_gives_the_same_draws_whatever_else_is_in_the_table() -> None:
 
 def test_nodes_that_are_called_like_a_column_have_another_name() -> None:
     tree, observations = binary()
-    names = tree.labels.copy()
+    names = tree.labels.array.copy()
     names[tree.tips[:2]] = ["sigma2", "sigma2_node"]
-    named = Phylogeny(tree.topology, tree.lengths, names, tree.support)
+    named = Phylogeny(tree.topology, tree.lengths, Texts(names), tree.support)
     found = posterior(named, observations, **GIVEN, draws=3)
     frame = draws_frame(named, found.tables["draws"])
     assert frame.columns[:4] == ["draw", "trait", "sigma2", "tau2"]

@@ -14,6 +14,7 @@ from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.ancestral import ancestral
 from hxcli.prebuilt.mean import mean
 from hxcli.prebuilt.posterior import posterior
+from hxcli.texts import Texts
 from hxcli.traits import Observations
 from tests.prebuilt.dense import condition, root_paths
 
@@ -24,8 +25,8 @@ few = settings(max_examples=12, deadline=None, derandomize=True)
 
 def phylogeny(parents: list[int], lengths: list[float]) -> Phylogeny:
     topology = from_parents(parents)
-    names = np.array([f"t{i}" if leaf else "" for i, leaf in enumerate(topology.is_leaf)], object)
-    return Phylogeny(topology, np.asarray(lengths, float), names, np.full(len(parents), "", object))
+    names = Texts([f"t{i}" if leaf else "" for i, leaf in enumerate(topology.is_leaf)])
+    return Phylogeny(topology, np.asarray(lengths, float), names, Texts.blank(len(parents)))
 
 
 def observations(tree: Phylogeny, values: np.ndarray, errors: float = 0.0) -> Observations:

@@ -17,6 +17,7 @@ from hxcli.prebuilt.posterior import posterior
 from hxcli.prebuilt.priors import parse_prior
 from hxcli.prebuilt.quadrature import integrate
 from hxcli.prebuilt.units import units_of
+from hxcli.texts import Texts
 from hxcli.traits import Observations
 from tests.prebuilt.cases import PRIMARY, agree, column, load, rows
 from tests.prebuilt.dense import root_paths
@@ -35,9 +36,9 @@ def seen(phylogeny: Phylogeny, values: np.ndarray, errors: float = 0.0) -> Obser
 def binary() -> tuple[Phylogeny, Observations]:
     """The case of the notebook: depth 4, unit edges, 16 tips."""
     topology = symmetric_topology(depth=4, degree=2)
-    names = np.array([f"n{i}" for i in range(topology.size)], object)
+    names = Texts([f"n{i}" for i in range(topology.size)])
     lengths = np.where(topology.is_root, 0.0, 1.0)
-    tree = Phylogeny(topology, lengths, names, np.array([""] * topology.size, object))
+    tree = Phylogeny(topology, lengths, names, Texts.blank(topology.size))
     rng = np.random.default_rng(3)
     shared = root_paths(topology.parents.tolist(), lengths.tolist())
     states = np.linalg.cholesky(shared[1:, 1:] + 1e-12 * np.eye(topology.size - 1)) @ rng.normal(size=topology.size - 1)
@@ -247,8 +248,8 @@ def test_priors_that_leave_the_posterior_infinite_are_refused() -> None:
 def test_a_noise_that_the_data_hardly_know_beside_a_rate_that_they_know_well() -> None:
     depth = 9
     topology = symmetric_topology(depth=depth, degree=2)
-    names = np.array([f"n{i}" for i in range(topology.size)], object)
-    tree = Phylogeny(topology, np.where(topology.is_root, 0.0, 1.0), names, np.full(topology.size, "", object))
+    names = Texts([f"n{i}" for i in range(topology.size)])
+    tree = Phylogeny(topology, np.where(topology.is_root, 0.0, 1.0), names, Texts.blank(topology.size))
     states = np.random.default_rng(1).normal(size=topology.size)
     states[0] = 0.0
     for node in range(1, topology.size):
@@ -309,7 +310,7 @@ def test_priors_too_wide_for_a_variance_leave_standard_errors_empty_and_say_why(
 
 
 def test_one_tip_leaves_the_priors_as_they_were() -> None:
-    one = Phylogeny(from_parents([0, 0]), np.array([0.0, 2.0]), np.array(["", "A"], object), np.array(["", ""], object))
+    one = Phylogeny(from_parents([0, 0]), np.array([0.0, 2.0]), Texts(["", "A"]), Texts.blank(2))
     found = posterior(one, Observations(np.array([1]), np.array([[5.0]]), np.zeros((1, 1)), ("x0",)), **WIDE)
     figures = found.tables["parameter table"]
     assert figures["q0.5"][0] == pytest.approx(1, rel=1e-5)
@@ -318,7 +319,7 @@ def test_one_tip_leaves_the_priors_as_they_were() -> None:
 
 
 def test_a_given_root_that_an_observation_contradicts_is_refused() -> None:
-    point = Phylogeny(from_parents([0]), np.zeros(1), np.array(["A"], object), np.array([""], object))
+    point = Phylogeny(from_parents([0]), np.zeros(1), Texts(["A"]), Texts.blank(1))
     one = Observations(np.array([0]), np.array([[5.0]]), np.zeros((1, 1)), ("x0",))
     with pytest.raises(ModelError, match="the root's state is not 4"):
         posterior(point, one, **WIDE | {"prior_tau2": None}, tau2=0.0, root_state=4.0)

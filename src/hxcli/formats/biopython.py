@@ -18,6 +18,7 @@ from hxcli.formats.complaints import CLOSE, COMMA, OPEN
 from hxcli.formats.scan import ScannedTree
 from hxcli.formats.walk import from_preorder
 from hxcli.phylogeny import Phylogeny, relabel
+from hxcli.texts import Texts
 
 # Above this many bytes of text the scan's arrays are used directly: Biopython takes 20 s and 640 MB for a million
 # tips, and a tenth of a second for a thousand. A test shows that both ways give the same Phylogeny.
@@ -47,7 +48,8 @@ def parse_again(scanned: ScannedTree, phylogeny: Phylogeny) -> Phylogeny:
 def plain_newick(scanned: ScannedTree, phylogeny: Phylogeny) -> str:
     """The tree in the order of its tokens, written so that there is one way to read it."""
     text = {OPEN: "(", COMMA: ",", CLOSE: ")"}
-    names = np.where(phylogeny.support == "", phylogeny.labels, phylogeny.support)[scanned.place].tolist()
+    # A node has a label, or a support value, or neither.
+    names = (phylogeny.labels.array + phylogeny.support.array)[scanned.place].tolist()
     lengths = phylogeny.edge_lengths[scanned.place].tolist()
     nodes = dict(zip(scanned.close_tokens.tolist(), range(len(names)), strict=True))
     pieces = []
@@ -78,7 +80,7 @@ def _convert(root: object, found: Phylogeny) -> Phylogeny:
     edge_lengths = np.empty(topology.size)
     edge_lengths[place] = lengths
     support = np.full(topology.size, "", object)
-    if (found.support != "").any():
+    if found.support.any():
         inner = topology.is_inner | topology.is_root & ~topology.is_leaf
         support[inner], labels[inner] = labels[inner], ""
-    return relabel(found, topology=topology, edge_lengths=edge_lengths, labels=labels, support=support)
+    return relabel(found, topology=topology, edge_lengths=edge_lengths, labels=Texts(labels), support=Texts(support))

@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.errors import InputError
 from hxcli.formats.source import Source
+from hxcli.texts import MANY, Texts
+
+if TYPE_CHECKING:
+    import polars as pl
 
 Bytes = NDArray[np.uint8]
 # Byte offsets: 32-bit where the text allows it.
@@ -28,6 +33,10 @@ _NORMAL, _COMMENT, _LABEL = range(3)
 _EVENTS = 1 << 18
 # Bytes looked at together: what is made of them stays in the processor's cache.
 _PIECE = 1 << 18
+# Texts cut out together: likewise. A few are cut out one by one.
+_TEXTS, _FEW = 1 << 13, 1000
+# Not a character of any checked text, so that polars finds one cell on every line.
+_NO_SEPARATOR = "\x1f"
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,6 +76,21 @@ class Blanked:
         data = self.source.data
         return [data[start:end].decode("utf-8") for start, end in pairs]
 
+    def lines(self, starts: Offsets, ends: Offsets) -> bytes:
+        """The text between pairs of offsets, a line end behind each; of comments and quoted labels their blanks."""
+        if len(starts) < _FEW:
+            data = self.blank.data
+            return b"".join([bytes(data[a:b]) + b"\n" for a, b in zip(starts.tolist(), ends.tolist(), strict=True)])
+        some = (slice(first, first + _TEXTS) for first in range(0, len(starts), _TEXTS))
+        return b"".join([_lines(self.blank, starts[part], ends[part]) for part in some])
+
+    def texts(self, starts: Offsets, ends: Offsets) -> Texts:
+        """As `labels`; of many without quotes no Python string is made."""
+        if len(starts) < MANY or len(self.quote_starts):
+            return Texts(self.labels(starts, ends))
+        self._refuse_long(starts, ends)
+        return Texts(text_column(self.lines(starts, ends)))
+
     def labels(self, starts: Offsets, ends: Offsets) -> list[str]:
         """The labels between pairs of offsets, which ascend, without their quotes.
 
@@ -74,10 +98,7 @@ class Blanked:
             InputError: Text right behind or before a quoted label, a line break inside one, a label longer than
                 `LONGEST_LABEL`.
         """
-        if len(starts) and (ends - starts).max() > LONGEST_LABEL:
-            first = int(starts[(ends - starts).argmax()])
-            size = int((ends - starts).max())
-            raise self.source.error(f"a name of {size} bytes", "is a quote, a comma or a bracket missing?", first)
+        self._refuse_long(starts, ends)
         if len(self.quote_starts) and len(starts):
             # Only the quotes among these labels: a file of many trees must not look at all of them for each.
             quotes = self.quote_starts[slice(*np.searchsorted(self.quote_starts, (starts[0], ends[-1])))]
@@ -98,11 +119,36 @@ class Blanked:
                 raise self.source.error("line break inside a quoted name", "join the lines", int(starts[i]))
         return found
 
+    def _refuse_long(self, starts: Offsets, ends: Offsets) -> None:
+        if len(starts) and (ends - starts).max() > LONGEST_LABEL:
+            first = int(starts[(ends - starts).argmax()])
+            size = int((ends - starts).max())
+            raise self.source.error(f"a name of {size} bytes", "is a quote, a comma or a bracket missing?", first)
+
     def _glued(self, start: int, end: int) -> InputError:
         behind = start + int((self.blank[start:end] != QUOTED).argmax())
         label, text = self.slice(start + 1, behind - 1), self.slice(behind, end)
         found = f"unexpected text {shorten(text)} after label {shorten(label)}"
         return self.source.error(found, "put the whole name inside the quotes", behind)
+
+
+def text_column(lines: bytes) -> pl.Series:
+    """(n,) the texts that stand one a line, as UTF-8."""
+    import polars as pl
+
+    table = pl.read_csv(lines, has_header=False, infer_schema=False, separator=_NO_SEPARATOR, quote_char=None)
+    return table.to_series()
+
+
+def _lines(blank: Bytes, starts: Offsets, ends: Offsets) -> bytes:
+    # One byte behind every text is taken too, to become the line end.
+    lengths = ends - starts + 1
+    begins = np.cumsum(lengths, dtype=np.int64) - lengths
+    where = np.repeat(starts - begins, lengths)
+    where += np.arange(len(where))
+    part = blank.take(where, mode="clip")
+    part[begins + lengths - 1] = ord("\n")
+    return part.tobytes()
 
 
 def shorten(text: str, limit: int = 40) -> str:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from hxcli.errors import InputError
 from hxcli.formats.source import Source
+from hxcli.texts import Texts
 
 _DELIMITERS = {b"\t": "tab", b";": "semicolon", b",": "comma"}
 _NEWLINE, _QUOTE, _TAB, _SPACE = b'\n"\t '
@@ -67,18 +68,18 @@ class Grid:
         for first in range(self.width, len(self.ends), step):
             yield self._cells(first, min(first + step, len(self.ends)))
 
-    def column(self, index: int) -> tuple[str, ...]:
+    def column(self, index: int) -> Texts:
         """(R,) the cells of one column, white space stripped."""
         stops = self.ends[self.width + index :: self.width] + 1
         starts = self.ends[self.width + index - 1 :: self.width][: len(stops)] + 1
-        texts: list[str] = []
+        texts: list[pl.Series] = []
         for first in range(0, len(stops), _PIECE >> 4):
             piece = slice(first, first + (_PIECE >> 4))
             lengths = stops[piece] - starts[piece]
             ends = np.cumsum(lengths)
             where = np.repeat(starts[piece] - ends + lengths, lengths) + np.arange(ends[-1])
-            texts += self._split(self.text[where], ends - 1)[0].to_list()
-        return tuple(texts)
+            texts.append(self._split(self.text[where], ends - 1)[0])
+        return Texts(pl.concat(texts, rechunk=True))
 
     def cell(self, row: int, column: int) -> str:
         """One cell, white space stripped."""

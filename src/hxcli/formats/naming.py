@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hxcli.engine.topology import IntArray
 from hxcli.errors import InputError
 from hxcli.formats.blanking import Blanked, shorten
 from hxcli.formats.complaints import CLOSE, COLON, NUMBER, WORD
-from hxcli.formats.numerals import is_support
+from hxcli.formats.numerals import SUPPORT, is_support
 from hxcli.formats.scan import ScannedTree
-from hxcli.phylogeny import Phylogeny, TextArray
+from hxcli.phylogeny import Phylogeny
+from hxcli.texts import MANY, Texts
 
 # Takes the labels of tips, and of internal nodes, to the names they stand for; `refuse(i, found, advice)` makes
 # the error about the i-th tip.
 Rename = Callable[[list[str], list[str], Callable[[int, str, str], InputError]], tuple[list[str], list[str]]]
 
-# From here on polars, which compares names in a fraction of the time, pays for its import.
-_MANY = 200_000
 _HYBRID = re.compile(r"#(?:H|LGT|R)?[0-9]+$")
 # Where it stands alone, `#12` may be a name, `#H12` hardly.
 _SURE_HYBRID = re.compile(r"#(?:H|LGT|R)[0-9]+")
@@ -56,43 +56,42 @@ def phylogeny_of(blanked: Blanked, scanned: ScannedTree, header: Header, rename:
         InputError: An empty or repeated tip name, a network, or what `rename` refuses.
     """
     topology = scanned.topology
-    labelled = scanned.place[scanned.label_starts[scanned.place] >= 0]
-    labels = np.full(topology.size, "", object)
-    labels[labelled] = _texts(blanked.labels(scanned.label_starts[labelled], scanned.label_ends[labelled]))
     # In the file's order, so that messages name the first place and reading is sequential.
-    tips = scanned.place[topology.is_leaf[scanned.place]]
-    inner = labelled[~topology.is_leaf[labelled]]
+    labelled = scanned.place[scanned.label_starts[scanned.place] >= 0]
+    found = blanked.texts(scanned.label_starts[labelled], scanned.label_ends[labelled])
+    of_tip = topology.is_leaf[labelled]
+    tips, inner = labelled[of_tip], labelled[~of_tip]
+    tip_names, inner_names = found[np.flatnonzero(of_tip)], found[np.flatnonzero(~of_tip)]
 
     def refuse(i: int, found: str, advice: str) -> InputError:
         prefix = f"{header.tree}: " if header.tree else ""
         return blanked.source.error(prefix + found, advice, int(scanned.label_starts[tips[i]]))
 
-    _refuse_networks(labels[tips].tolist(), labels[inner].tolist(), refuse, blanked, scanned, tips)
+    _refuse_networks(tip_names, inner_names, refuse, blanked, scanned, tips)
     if rename is not None:
-        labels[tips], labels[inner] = (
-            _texts(names) for names in rename(labels[tips].tolist(), labels[inner].tolist(), refuse)
-        )
-    refuse_bad_names(labels[tips].tolist(), refuse)
+        tip_names, inner_names = map(Texts, rename(tip_names.tolist(), inner_names.tolist(), refuse))
+    refuse_bad_names(tip_names, refuse)
     annotations, bracketed, rooted = _comments(blanked, scanned, header)
-    support = np.full(topology.size, "", object)
-    names = labels[inner].tolist()
-    if all(is_support(name) or not name for name in names):
-        support[inner], labels[inner] = labels[inner], ""
-    if not any(names) and bracketed:
-        nodes = list(bracketed)
-        if not topology.is_leaf[nodes].any():
-            support[nodes] = list(bracketed.values())
+    size = topology.size
+    if not all_support(inner_names):
+        labels, support = _at_nodes(size, (tips, tip_names), (inner, inner_names)), Texts.blank(size)
+    elif bracketed and not inner_names.any() and not topology.is_leaf[nodes := np.array(list(bracketed))].any():
+        labels = _at_nodes(size, (tips, tip_names))
+        support = _at_nodes(size, (nodes, Texts(list(bracketed.values()))))
+    else:
+        labels, support = _at_nodes(size, (tips, tip_names)), _at_nodes(size, (inner, inner_names))
     return Phylogeny(topology, scanned.edge_lengths, labels, support, annotations, rooted, header.name)
 
 
-def refuse_bad_names(names: list[str], refuse: Callable[[int, str, str], InputError]) -> None:
+def refuse_bad_names(tips: Texts, refuse: Callable[[int, str, str], InputError]) -> None:
     """Tips must be named, each by a name of its own.
 
     Raises:
         InputError: Made by `refuse`, from the position of the tip in the list, what was found and the advice.
     """
-    if all_distinct(names) and "" not in names:
+    if all_distinct(tips) and "" not in tips:
         return
+    names = tips.tolist()
     if "" in names:
         raise refuse(names.index(""), "tip with an empty name", "name every tip")
     counts = Counter(names)
@@ -106,27 +105,35 @@ def refuse_bad_names(names: list[str], refuse: Callable[[int, str, str], InputEr
     )
 
 
-def all_distinct(names: list[str]) -> bool:
+def all_distinct(names: Texts) -> bool:
     """Whether no name occurs twice."""
-    if len(names) < _MANY:
+    if len(names) < MANY:
         return len(set(names)) == len(names)
-    import polars as pl
-
-    texts = pl.Series(names, dtype=pl.String)
-    hashes = np.sort(texts.hash().to_numpy())
+    hashes = np.sort(names.column.hash().to_numpy())
     # Texts of different hashes differ, and finding that out takes a fraction of the time.
-    return bool((hashes[1:] != hashes[:-1]).all()) or texts.n_unique() == len(names)
+    return bool((hashes[1:] != hashes[:-1]).all()) or names.column.n_unique() == len(names)
 
 
-def _texts(values: list[str]) -> TextArray:
-    array = np.empty(len(values), object)
-    array[:] = values
-    return array
+def all_support(labels: Texts) -> bool:
+    """Whether every label is a support value, or empty."""
+    if labels.is_column:
+        return bool(labels.column.str.contains(rf"^(?:{SUPPORT})?$").all())
+    return all(is_support(label) or not label for label in labels)
+
+
+def _at_nodes(size: int, *named: tuple[IntArray, Texts]) -> Texts:
+    """(size,) the texts of some nodes, given with their nodes; "" for all others."""
+    if not any(len(texts) for _, texts in named):
+        return Texts.blank(size)
+    given = Texts.joined(*(texts for _, texts in named), Texts([""]))
+    place = np.full(size, len(given) - 1, np.int32)
+    place[np.concatenate([nodes for nodes, _ in named])] = np.arange(len(given) - 1)
+    return given[place]
 
 
 def _refuse_networks(
-    tips: list[str],
-    inner: list[str],
+    tips: Texts,
+    inner: Texts,
     refuse: Callable[[int, str, str], InputError],
     blanked: Blanked,
     scanned: ScannedTree,

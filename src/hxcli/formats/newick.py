@@ -15,6 +15,7 @@ from hxcli.formats.source import Source
 from hxcli.formats.tree_text import NEWICK_QUOTED, label_texts, length_texts, write_nested
 from hxcli.phylogeny import Phylogeny, relabel
 from hxcli.reconstruction import Reconstruction
+from hxcli.texts import Texts
 
 _SPACE = np.zeros(256, bool)
 _SPACE[list(b" \t\n\v\f\r")] = True
@@ -106,6 +107,5 @@ def write_newick(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconst
 
 def write_named_newick(stream: BinaryIO, phylogeny: Phylogeny) -> None:
     """The tree in which every node has the name that the table and the node data have; support values give way."""
-    nothing = np.full(phylogeny.topology.size, "", object)
-    names = np.array(node_names(phylogeny).to_list(), object)
-    write_newick(stream, relabel(phylogeny, labels=names, support=nothing))
+    nothing = Texts.blank(phylogeny.topology.size)
+    write_newick(stream, relabel(phylogeny, labels=Texts(node_names(phylogeny)), support=nothing))

@@ -7,7 +7,6 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hxcli.engine.topology import IntArray, Topology
-from hxcli.formats.tree_text import text_series
 from hxcli.names import listed
 from hxcli.phylogeny import Phylogeny, fold_below
 
@@ -18,7 +17,7 @@ def node_names(phylogeny: Phylogeny) -> pl.Series:
     A label that stands once in the tree is the node's name, and every tip keeps its own. Any other node is
     `n<index>`, its number in breadth-first order, with `_` behind it as long as that is a label too.
     """
-    labels = text_series(phylogeny.labels).alias("name")
+    labels = phylogeny.labels.column.alias("name")
     named = phylogeny.topology.is_leaf | (labels != "").to_numpy()
     if not np.array_equal(named, phylogeny.topology.is_leaf):
         named &= phylogeny.topology.is_leaf | labels.is_unique().to_numpy()
@@ -41,7 +40,7 @@ def _free(name: str, taken: set[str]) -> str:
 def made_names_notes(phylogeny: Phylogeny) -> tuple[str, ...]:
     """A sentence where nodes go by a name that the tree's file does not give them, which programs look up there."""
     names = np.array(node_names(phylogeny).to_list(), object)
-    made = np.flatnonzero(names != phylogeny.labels)
+    made = np.flatnonzero(names != phylogeny.labels.array)
     if not made.size:
         return ()
     return (
@@ -58,7 +57,7 @@ def mrca_tips(phylogeny: Phylogeny) -> tuple[IntArray, IntArray]:
     """
     topology, tips = phylogeny.topology, phylogeny.tips.astype(np.int32)
     # UTF-8 sorts by code point.
-    order = text_series(phylogeny.labels).gather(tips).arg_sort().to_numpy()
+    order = phylogeny.tip_names.column.arg_sort().to_numpy()
     none = len(tips)
     node_of = tips[order]
     smallest = np.full(topology.size, none, np.int32)

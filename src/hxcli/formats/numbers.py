@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hxcli.errors import InputError
 from hxcli.formats.cells import Grid
 from hxcli.phylogeny import FloatArray
+from hxcli.texts import Texts
 
 # ASCII only and finite: Python's float() also takes 1_000, full-width digits and `infinity`.
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
@@ -31,7 +32,7 @@ class Columns:
         missing: (R, C) true where a cell marks a missing value.
         wrong: (R, C) true where a cell is neither a finite number nor missing.
         text: (row, column) -> the cell as text.
-        names: column -> its (R,) cells as text.
+        names: column -> its (R,) cells.
         lines: (R,) line (Parquet: row number) of every row.
         marked: (K, C) true where a column holds the k-th of the user's marks of missing values.
         header_line: Line of the header, None where there are no lines.
@@ -44,7 +45,7 @@ class Columns:
     missing: NDArray[np.bool_]
     wrong: NDArray[np.bool_]
     text: Callable[[int, int], str]
-    names: Callable[[int], tuple[str, ...]]
+    names: Callable[[int], Texts]
     lines: NDArray[np.intp]
     marked: NDArray[np.bool_]
     file: str

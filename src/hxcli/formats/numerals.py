@@ -13,13 +13,12 @@ from hxcli.phylogeny import FloatArray
 # A dot before the optional digits, so that a million digits with a letter behind are refused in one pass.
 NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = re.compile(NUMBER)
-_SUPPORT = re.compile(rf"{NUMBER}(?:/{NUMBER})*")
+SUPPORT = rf"{NUMBER}(?:/{NUMBER})*"
+_SUPPORT = re.compile(SUPPORT)
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _CHARACTERS = b"0123456789+-.eE\n"
 # From here on polars, which reads a number in a fifth of the time, pays for its import.
 _MANY = 200_000
-# Numbers looked at together: what is made of them stays in the processor's cache.
-_PIECE = 1 << 13
 
 
 def is_number(text: str) -> bool:
@@ -40,12 +39,12 @@ def read_numbers(blanked: Blanked, starts: Offsets, ends: Offsets) -> FloatArray
     """
     if not len(starts):
         return np.zeros(0)
-    joined = _joined(blanked, starts, ends)
+    lines = blanked.lines(starts, ends)
     values = None
     # Made of these characters only, what float() accepts is exactly the grammar.
-    if not joined.translate(None, _CHARACTERS):
+    if not lines.translate(None, _CHARACTERS):
         try:
-            values = _parse_many(joined) if len(starts) >= _MANY else np.array([float(n) for n in joined.split(b"\n")])
+            values = _parse_many(lines) if len(starts) >= _MANY else np.array([float(text) for text in lines.split()])
         except ValueError:
             values = None
     if values is None or len(values) != len(starts) or not np.isfinite(values).all():
@@ -53,32 +52,11 @@ def read_numbers(blanked: Blanked, starts: Offsets, ends: Offsets) -> FloatArray
     return values
 
 
-def _joined(blanked: Blanked, starts: Offsets, ends: Offsets) -> bytes:
-    """The numbers' text, one a line."""
-    if len(starts) < 1000:
-        data = blanked.source.data
-        return b"\n".join([data[a:b] for a, b in zip(starts.tolist(), ends.tolist(), strict=True)])
-    pieces = [_lines(blanked, starts[i : i + _PIECE], ends[i : i + _PIECE]) for i in range(0, len(starts), _PIECE)]
-    return b"".join(pieces)[:-1]
-
-
-def _lines(blanked: Blanked, starts: Offsets, ends: Offsets) -> bytes:
-    """The numbers' text, a line end behind each."""
-    # One byte behind every number is taken too, to become the line end.
-    lengths = ends - starts + 1
-    begins = np.cumsum(lengths, dtype=np.int64) - lengths
-    where = np.repeat(starts - begins, lengths)
-    where += np.arange(len(where))
-    part = blanked.blank.take(where, mode="clip")
-    part[begins + lengths - 1] = ord("\n")
-    return part.tobytes()
-
-
-def _parse_many(joined: bytes) -> FloatArray:
+def _parse_many(lines: bytes) -> FloatArray:
     import polars as pl
 
     try:
-        frame = pl.read_csv(joined, has_header=False, schema={"number": pl.Float64})
+        frame = pl.read_csv(lines, has_header=False, schema={"number": pl.Float64})
     except pl.exceptions.PolarsError:
         raise ValueError from None
     # A line that polars cannot read is null, hence nan.

@@ -10,6 +10,7 @@ import polars as pl
 
 from hxcli.errors import InputError
 from hxcli.formats.numbers import Columns, equal_marks, numbers_of
+from hxcli.texts import Texts
 
 # A few bytes of Parquet can stand for billions of equal cells.
 _MOST_CELLS = 500_000_000
@@ -54,7 +55,7 @@ def columns_of_parquet(data: bytes, file: str, na: Sequence[str]) -> Columns:
         missing=missing,
         wrong=wrong,
         text=lambda row, column: str(texts[column][row]),
-        names=lambda column: tuple(texts[column].to_list()),
+        names=lambda column: Texts(texts[column]),
         lines=np.arange(1, frame.height + 1),
         marked=marked,
         file=file,

@@ -14,6 +14,7 @@ from hxcli.formats.parquet import columns_of_parquet
 from hxcli.formats.source import Source
 from hxcli.names import did_you_mean, listed
 from hxcli.phylogeny import FloatArray
+from hxcli.texts import Texts
 from hxcli.traits import TraitTable
 
 
@@ -132,10 +133,10 @@ def _unused_marks(cells: Columns, id_index: int, na: Sequence[str]) -> list[str]
     return [f"--na {mark!r} matched no cell" for mark, found in zip(na, used.tolist(), strict=True) if not found]
 
 
-def _names(cells: Columns, index: int) -> tuple[str, ...]:
+def _names(cells: Columns, index: int) -> Texts:
     names = cells.names(index)
     if "" in names:
-        row = names.index("")
+        row = names.tolist().index("")
         found = f"row {row + 1} has no name in column {cells.header[index]!r}"
         raise cells.refusal(found, "name the tip or delete the row", row=row)
     return names

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import weakref
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
@@ -12,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hxcli.engine.topology import IntArray, Topology
 from hxcli.formats.below import is_last_child, postorder
-from hxcli.phylogeny import Phylogeny, TextArray
+from hxcli.phylogeny import Phylogeny
 
 # Characters that end or change an unquoted Newick label; `#` would make some labels hybrid nodes of a network.
 NEWICK_QUOTED = r"""[\s()\[\]{}:;,'"=#]"""
@@ -20,8 +19,6 @@ NEWICK_QUOTED = r"""[\s()\[\]{}:;,'"=#]"""
 NEXUS_QUOTED = r"""[\s()\[\]{}:;,'"=#*\\<>]"""
 # Figures of all traits that are made into text together: what is made of them stays in the processor's cache.
 _PIECE = 1 << 16
-# id of an array of texts -> the same as a series.
-_SERIES: dict[int, pl.Series] = {}
 
 # What is written for each of n nodes, one part behind the other: constants and (n,) texts, none of them null.
 Parts = tuple[str | pl.Series, ...]
@@ -58,20 +55,11 @@ def label_texts(phylogeny: Phylogeny, needs: str) -> pl.Series:
 
 def plain_texts(phylogeny: Phylogeny) -> pl.Series:
     """(N,) the label or support value of every node."""
-    labels = text_series(phylogeny.labels)
+    labels = phylogeny.labels.column
     if not phylogeny.support.any():
         return labels
-    frame = pl.DataFrame({"label": labels, "support": text_series(phylogeny.support)})
+    frame = pl.DataFrame({"label": labels, "support": phylogeny.support.column})
     return frame.select(pl.when(pl.col("label") == "").then("support").otherwise("label").alias("label")).to_series()
-
-
-def text_series(texts: TextArray) -> pl.Series:
-    """(n,) the same texts; kept for as long as the array, which must not change."""
-    place = id(texts)
-    if place not in _SERIES:
-        _SERIES[place] = pl.Series("label", texts.tolist(), dtype=pl.String)
-        weakref.finalize(texts, _SERIES.pop, place, None)
-    return _SERIES[place]
 
 
 def length_texts(phylogeny: Phylogeny, nodes: IntArray) -> Parts:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from hxcli.formats.naming import all_distinct
 from hxcli.phylogeny import Phylogeny
+from hxcli.texts import Texts
 
 # Spaces of other kinds, and characters without width.
 _ODD_SPACE = re.compile(r"[^\S \n]|[\u200b-\u200f\u2060\ufeff]|(?:^ )|(?: $)", re.MULTILINE)
@@ -21,10 +22,11 @@ def tree_warnings(phylogenies: Sequence[Phylogeny]) -> list[str]:
         for message in _shape_warnings(phylogeny):
             trees.setdefault(message, []).append(number)
         # Trees of one file mostly share their tips: names are looked at once.
-        joined = "\n".join(sorted(phylogeny.tip_names.tolist()) if len(phylogenies) > 1 else phylogeny.tip_names)
+        names = Texts(sorted(phylogeny.tip_names)) if len(phylogenies) > 1 else phylogeny.tip_names
+        joined = names.lines()
         key = joined.encode()
         if key not in checked:
-            checked[key] = list(_name_warnings(joined))
+            checked[key] = list(_name_warnings(names, joined))
         for message in checked[key]:
             trees.setdefault(message, []).append(number)
     return [_prefixed(message, numbers, len(phylogenies)) for message, numbers in trees.items()]
@@ -55,8 +57,18 @@ def _has_odd_space(joined: str) -> bool:
     return any(odd in joined for odd in ("\t", "\v", "\f", "\r", " \n", "\n "))
 
 
-def _name_warnings(joined: str) -> Iterator[str]:
-    """Warnings on tip names, given one a line."""
+def _folded(names: Texts, joined: str) -> Texts:
+    """The names, with a space for every underscore, as they are compared without regard to case and Unicode form."""
+    if names.is_column and joined.isascii():
+        return Texts(names.column.str.replace_all("_", " ", literal=True).str.to_lowercase())
+    folded = joined.replace("_", " ").casefold()
+    if not folded.isascii():
+        folded = unicodedata.normalize("NFC", folded)
+    return Texts(folded.split("\n"))
+
+
+def _name_warnings(names: Texts, joined: str) -> Iterator[str]:
+    """Warnings on tip names, also given one a line."""
     odd = _ODD_SPACE.search(joined) if _has_odd_space(joined) else None
     if odd:
         start, end = joined.rfind("\n", 0, max(odd.start(), 0)) + 1, joined.find("\n", odd.end())
@@ -65,13 +77,9 @@ def _name_warnings(joined: str) -> Iterator[str]:
         yield f"a tip name {what}: {name!r}"
     if '"' in joined:
         yield "double quotes in tip names are kept as part of the names; only single quotes quote"
-    folded = joined.replace("_", " ").casefold()
-    if not folded.isascii():
-        folded = unicodedata.normalize("NFC", folded)
-    keys = folded.split("\n")
+    keys = _folded(names, joined)
     if all_distinct(keys):
         return
-    names = joined.split("\n")
     first: dict[str, str] = {}
     for name, key in zip(names, keys, strict=True):
         other = first.setdefault(key, name)

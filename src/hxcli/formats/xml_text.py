@@ -16,6 +16,7 @@ from hxcli.formats.numerals import is_number, is_support
 from hxcli.formats.source import Source
 from hxcli.formats.walk import from_preorder
 from hxcli.phylogeny import Phylogeny
+from hxcli.texts import Texts
 
 _ENCODING = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([^"']+)["']""")
 # White space as XML means it: a no-break space is none.
@@ -90,7 +91,7 @@ def phylogeny_from_nodes(source: Source, nodes: list[XmlNode], name: str, rooted
     def refuse(i: int, found: str, advice: str) -> InputError:
         return source.error(f"{tree}: {found}", advice)
 
-    refuse_bad_names(labels[tips].tolist(), refuse)
+    refuse_bad_names(Texts(labels[tips]), refuse)
     inner = place[~topology.is_leaf[place]]
     values = {number: node.support for node, number in zip(nodes, place.tolist(), strict=True) if node.support}
     annotations: dict[int, tuple[str, ...]] = {}
@@ -103,7 +104,7 @@ def phylogeny_from_nodes(source: Source, nodes: list[XmlNode], name: str, rooted
         else:
             shown = found[0] if len(found) == 1 else "{" + ",".join(found) + "}"
             annotations[number] = (f"&confidence={shown}",)
-    return Phylogeny(topology, lengths, labels, support, annotations, rooted, name)
+    return Phylogeny(topology, lengths, Texts(labels), Texts(support), annotations, rooted, name)
 
 
 def _length(source: Source, node: XmlNode, tree: str) -> float:

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from hxcli.phylogeny import FloatArray, TextArray
+from hxcli.phylogeny import FloatArray
 from hxcli.pictures.choices import PictureChoices
 from hxcli.pictures.labels import MOST_LABELLED, label_note, shown
 from hxcli.pictures.layout import Layout, lay_out
 from hxcli.pictures.strokes import IntArray, Scale, scale_of
 from hxcli.reconstruction import Reconstruction
+from hxcli.texts import TextArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +70,7 @@ def subject_of(reconstruction: Reconstruction, column: int = 0) -> Subject:
         upper=upper,
         measured=~np.isnan(reconstruction.observed[:, column]),
         interval=named if np.isfinite(lower).any() and np.isfinite(upper).any() else "",
-        support=phylogeny.support,
+        support=phylogeny.support.array,
     )
 
 
@@ -78,7 +79,7 @@ def small_print(reconstruction: Reconstruction, choices: PictureChoices) -> list
     phylogeny = reconstruction.phylogeny
     tips = len(phylogeny.tips)
     said = [label_note(tips)] if tips > MOST_LABELLED else []
-    if choices.support and not any(phylogeny.support):
+    if choices.support and not phylogeny.support.any():
         said.append("the tree has no support values")
     elif choices.support and tips > MOST_LABELLED:
         said.append("support values are left out with the names")

@@ -1,0 +1,132 @@
+"""Texts as strings and as a polars column: the same either way."""
+
+from __future__ import annotations
+
+import numpy as np
+import polars as pl
+import pytest
+
+from hxcli.formats import blanking, naming
+from hxcli.formats.naming import all_distinct, all_support
+from hxcli.formats.source import checked_source
+from hxcli.formats.trees import read_trees
+from hxcli.phylogeny import Phylogeny
+from hxcli.texts import Texts
+
+SOME = ["b", "", "Ærø's", "a b", "b"]
+
+
+def forms() -> list[Texts]:
+    array = np.empty(len(SOME), object)
+    array[:] = SOME
+    return [Texts(SOME), Texts(tuple(SOME)), Texts(array), Texts(pl.Series(SOME))]
+
+
+@pytest.mark.parametrize("texts", forms())
+def test_both_forms_hold_the_same_texts(texts: Texts) -> None:
+    assert (len(texts), list(texts), texts.tolist(), texts.array.tolist()) == (5, SOME, SOME, SOME)
+    assert texts.column.to_list() == SOME
+    assert texts == Texts(SOME)
+    assert texts != Texts([*SOME[:-1], "c"])
+    assert texts != Texts(SOME[:-1])
+
+
+@pytest.mark.parametrize("texts", forms())
+def test_places_slices_and_searches(texts: Texts) -> None:
+    was_column = texts.is_column
+    assert (texts[2], texts[np.int32(0)], texts[-1]) == ("Ærø's", "b", "b")
+    assert texts[1:3].tolist() == ["", "Ærø's"]
+    assert texts[np.array([3, 0, 0])].tolist() == ["a b", "b", "b"]
+    assert "a b" in texts
+    assert "a" not in texts
+    assert texts.any()
+    assert not texts[1:2].any()
+    assert texts.lines() == "\n".join(SOME)
+    assert repr(texts[:1]) == "Texts(['b'])"
+    # Nothing of this has made a million strings of a column.
+    assert texts.is_column == was_column
+
+
+def test_texts_do_not_change() -> None:
+    texts = Texts(SOME)
+    with pytest.raises(ValueError, match="read-only"):
+        texts.array[0] = "c"
+    assert texts.column is texts.column
+
+
+@pytest.mark.parametrize("count", [0, 3])
+def test_blank_texts(count: int) -> None:
+    assert not Texts.blank(count).any()
+    assert Texts.blank(count).array.tolist() == Texts.blank(count).column.to_list() == [""] * count
+    assert Texts.blank(count) == Texts([""] * count)
+    assert "" not in Texts.blank(0)
+
+
+def test_joined_texts() -> None:
+    strings, column = Texts(["a"]), Texts(pl.Series("of a name", ["b", "c"]))
+    assert Texts.joined(strings, strings).tolist() == ["a", "a"]
+    assert Texts.joined(column, strings, Texts([])).tolist() == ["b", "c", "a"]
+
+
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["95", "", "100/0.99", "1e-3", ".5", "5.", "+1"], True),
+        ([], True),
+        (["95", "x"], False),
+        (["95/"], False),
+        (["1.2.3"], False),
+        (["٣"], False),
+        (["inf"], False),
+        (["95 "], False),
+    ],
+)
+def test_support_values_are_told_apart_in_both_forms(labels: list[str], expected: bool) -> None:
+    assert all_support(Texts(labels)) is expected
+    assert all_support(Texts(pl.Series(labels, dtype=pl.String))) is expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "((a,b)95:1,(c_1:2,Ærø:.5)100/0.9:1e-3)r:7;",
+        "((a,b)95:1,(c:2,d:.5)[66]:1)98;",
+        "((a,b)x,(c,d)):1;",
+        "((a,b):1[95],(c,d):2[&r=1][80]);",
+        "((a,b),(c,(d,e)));",
+        "(a[95],(b,c)[80]);",
+        '((a"b,"c"),(-,NA));',
+        "((a#1,b),(#c,d)x);",
+        "(('a b','it''s'),(c,''));(a,(b,c)f);",
+        "[&R] ((A_b:1,A_B:1):1,[x]b_c:2);",
+    ],
+)
+def test_trees_are_the_same_with_columns_and_with_strings(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> tuple[list[Phylogeny], tuple[str, ...]] | str:
+        try:
+            found = read_trees(checked_source("tree", text.encode()))
+        except Exception as error:
+            return str(error)
+        return list(found.phylogenies), found.warnings
+
+    before = read()
+    monkeypatch.setattr(blanking, "MANY", 0)
+    monkeypatch.setattr(naming, "MANY", 0)
+    # Biopython takes the strings.
+    monkeypatch.setattr("hxcli.formats.newick.BIOPYTHON_LIMIT", 0)
+    assert read() == before
+
+
+def test_large_trees_have_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(blanking, "MANY", 3)
+    monkeypatch.setattr("hxcli.formats.newick.BIOPYTHON_LIMIT", 0)
+    plain, quoted = (read_trees(checked_source("t", text)).phylogenies[0] for text in (b"(a,b,c);", b"(a,b,'c');"))
+    assert plain.labels.is_column
+    assert not quoted.labels.is_column
+    assert plain == quoted
+
+
+def test_all_distinct_in_both_forms(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(naming, "MANY", 0)
+    assert all_distinct(Texts(SOME[:-1]))
+    assert not all_distinct(Texts(SOME))
