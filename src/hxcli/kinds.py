@@ -32,6 +32,8 @@ class Kind:
         option: The option that names the product's path.
         writers: Extension -> `module:function`, imported on use. It is called with a binary stream and `parts`.
         parts: What of a result the writers of this kind are given.
+        ahead: Extension -> `module:function` that finds what its writer needs of the phylogeny alone, while the model
+            computes.
         default: End of the path behind the prefix; None for a product that is written only where it is named.
         streamed: Extension that `-` stands for; "" for a product that is not streamed.
         exclusive: Whether naming it leaves out the products that are not named.
@@ -41,6 +43,7 @@ class Kind:
     option: str
     writers: dict[str, str]
     parts: Callable[[Result], tuple[Any, ...]]
+    ahead: Mapping[str, str] = field(default_factory=dict)
     default: str | None = None
     streamed: str = ""
     exclusive: bool = True
@@ -56,6 +59,7 @@ KINDS: dict[str, Kind] = {
             ".parquet": "hxcli.formats.table_writer:write_parquet",
         },
         lambda result: (result.reconstruction, result.choices.get("table") == "wide"),
+        ahead=dict.fromkeys((".csv", ".tsv", ".parquet"), "hxcli.formats.table_writer:prepare_table"),
         default=".csv",
         streamed=".csv",
     ),
@@ -71,6 +75,10 @@ KINDS: dict[str, Kind] = {
             ".xml": "hxcli.formats.phyloxml:write_phyloxml",
         },
         lambda result: (result.reconstruction.phylogeny, result.reconstruction),
+        ahead={
+            **dict.fromkeys((".nex", ".nexus"), "hxcli.formats.nexus:prepare_nexus"),
+            **dict.fromkeys((".nwk", ".newick", ".tree", ".nhx"), "hxcli.formats.tree_text:prepare_nested"),
+        },
         default=".nex",
         streamed=".nex",
     ),

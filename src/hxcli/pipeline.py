@@ -21,7 +21,7 @@ from hxcli.inputs import InputOptions, read_inputs
 from hxcli.kinds import Result
 from hxcli.phylogeny import Phylogeny
 from hxcli.pictures.subject import picture_notes
-from hxcli.products import writer_for, writes_annotations
+from hxcli.products import prepare_products, writer_for, writes_annotations
 from hxcli.reconstruction import Reconstruction
 from hxcli.run_record import Stage, run_record
 from hxcli.runtime import Runtime, RuntimeOptions, keep_freed_memory, prepare, started, versions
@@ -101,8 +101,10 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
             thread.submit(importlib.import_module, "jax")
         inputs = read_inputs(job.inputs, clock.begin)
     clock.begin("starting JAX")
-    with started(job.runtime) as runtime:
+    with started(job.runtime) as runtime, ThreadPoolExecutor(1) as thread:
         clock.begin("computing")
+        # What goes wrong here goes wrong again when it is needed.
+        thread.submit(prepare_products, job.products, inputs.phylogenies[0])
         pairs = zip(inputs.phylogenies, inputs.observations, strict=True)
         reconstructions = tuple(_reconstruct(job, phylogeny, seen, runtime, clock) for phylogeny, seen in pairs)
         device, notes = runtime.device_name, (*inputs.notes, *runtime.notes)

@@ -6,10 +6,11 @@ import gzip
 import importlib
 import os
 from collections.abc import Callable, Collection, Mapping
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from hxcli.errors import OptionError
 from hxcli.kinds import KINDS, Result
+from hxcli.phylogeny import Phylogeny
 
 Writer = Callable[[Result, BinaryIO], None]
 
@@ -71,8 +72,7 @@ def writer_for(path: str, kind: str) -> Writer:
     Raises:
         OptionError: An extension that no writer of this kind has.
     """
-    module, function = KINDS[kind].writers[extension_of(path, kind)].split(":")
-    write, parts = getattr(importlib.import_module(module), function), KINDS[kind].parts
+    write, parts = _named(KINDS[kind].writers[extension_of(path, kind)]), KINDS[kind].parts
     if not path.lower().endswith(".gz"):
         return lambda result, stream: write(stream, *parts(result))
 
@@ -82,6 +82,25 @@ def writer_for(path: str, kind: str) -> Writer:
             write(cast(BinaryIO, zipped), *parts(result))
 
     return write_zipped
+
+
+def prepare_products(products: Mapping[str, str], phylogeny: Phylogeny) -> None:
+    """Finds what the writers of the products need of the phylogeny alone, which they then have at hand.
+
+    Args:
+        products: Kind -> path.
+        phylogeny: The tree that will be written.
+    """
+    for kind, path in products.items():
+        place = KINDS[kind].ahead.get(extension_of(path, kind))
+        if place is not None:
+            _named(place)(phylogeny)
+
+
+def _named(place: str) -> Callable[..., Any]:
+    module, function = place.split(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), function)
+    return found
 
 
 def extension_of(path: str, kind: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,9 @@ from numpy.typing import NDArray
 # id of an array -> the array, weakly, and the same with room behind it. Arrays do not change, so that a tree which is
 # swept again, or a result which is swept on, is not padded again.
 _WIDE: dict[int, tuple[weakref.ref[Any], Any]] = {}
+
+# Bytes at whose multiples XLA wants arrays to begin.
+_ALIGNMENT = 64
 
 
 def pad(value: Any, size: int) -> Any:
@@ -64,9 +68,18 @@ def on_host(value: Any) -> bool:
 
 
 def _wide_rows(value: Any, size: int) -> NDArray[Any]:
-    rows = np.zeros((size, *value.shape[1:]), value.dtype)
+    rows = _aligned((size, *value.shape[1:]), value.dtype)
     rows[: value.shape[0]] = value
+    rows[value.shape[0] :] = 0
     return rows
+
+
+def _aligned(shape: tuple[int, ...], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """An array that holds anything, where JAX takes the memory of numpy for its own and copies nothing."""
+    size = math.prod(shape) * dtype.itemsize
+    memory = np.empty(size + _ALIGNMENT, np.uint8)
+    start = -memory.ctypes.data % _ALIGNMENT
+    return memory[start : start + size].view(dtype).reshape(shape)
 
 
 def _with_zeros(value: Any, size: int) -> Any:

@@ -9,12 +9,14 @@ import polars as pl
 
 from hxcli.engine.topology import IntArray
 from hxcli.formats.annotations import beast_texts
+from hxcli.formats.kept import kept
 from hxcli.formats.tree_text import (
     NEXUS_QUOTED,
     Parts,
     length_texts,
     pieces,
     plain_texts,
+    prepare_nested,
     quoted,
     write_nested,
     write_texts,
@@ -36,8 +38,7 @@ def write_nexus(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstr
         phylogeny: The tree; its own annotations are written beside those of the reconstruction.
         reconstruction: The numbers; None writes the tree as it came.
     """
-    plain, tips = plain_texts(phylogeny), phylogeny.tips
-    labels = quoted(plain, NEXUS_QUOTED, _ambiguous(plain, plain.gather(tips)))
+    labels, tips = _labels(phylogeny), phylogeny.tips
     notes = beast_texts(phylogeny, reconstruction)
     rooting = {True: "[&R] ", False: "[&U] ", None: ""}[phylogeny.rooted]
     # ape and treeio look for these without regard to quotation marks.
@@ -54,6 +55,19 @@ def write_nexus(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstr
 
     write_nested(stream, phylogeny.topology, texts, traits)
     stream.write(b"\nEND;\n")
+
+
+def prepare_nexus(phylogeny: Phylogeny) -> None:
+    """Finds what `write_nexus` needs of the tree alone."""
+    prepare_nested(phylogeny)
+    _labels(phylogeny)
+
+
+@kept
+def _labels(phylogeny: Phylogeny) -> pl.Series:
+    """(N,) the label or support value of every node, in quotes where NEXUS needs them."""
+    plain = plain_texts(phylogeny)
+    return quoted(plain, NEXUS_QUOTED, _ambiguous(plain, plain.gather(phylogeny.tips)))
 
 
 def _ambiguous(texts: pl.Series, tips: pl.Series) -> pl.Series | bool:

@@ -7,10 +7,12 @@ import polars as pl
 from numpy.typing import NDArray
 
 from hxcli.engine.topology import IntArray, Topology
+from hxcli.formats.kept import kept
 from hxcli.names import listed
 from hxcli.phylogeny import Phylogeny, fold_below
 
 
+@kept
 def node_names(phylogeny: Phylogeny) -> pl.Series:
     """(N,) a name for every node, no two equal.
 
@@ -49,6 +51,7 @@ def made_names_notes(phylogeny: Phylogeny) -> tuple[str, ...]:
     )
 
 
+@kept
 def mrca_tips(phylogeny: Phylogeny) -> tuple[IntArray, IntArray]:
     """(N,) and (N,) the tips (node numbers) that name every node as their most recent common ancestor.
 
@@ -73,7 +76,12 @@ def mrca_tips(phylogeny: Phylogeny) -> tuple[IntArray, IntArray]:
         inner = np.flatnonzero(~topology.is_leaf)
         second[inner] = np.minimum.reduceat(below, topology.first_child[inner])
     second = _from_only_child(topology, second)
-    return node_of[first], node_of[second]
+    return _frozen(node_of[first]), _frozen(node_of[second])
+
+
+def _frozen(nodes: IntArray) -> IntArray:
+    nodes.setflags(write=False)
+    return nodes
 
 
 def _from_only_child(topology: Topology, second: IntArray) -> IntArray:

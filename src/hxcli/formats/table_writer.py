@@ -98,6 +98,11 @@ def _about_nodes(phylogeny: Phylogeny) -> Callable[[IntArray], dict[str, Any]]:
     return about
 
 
+def prepare_table(phylogeny: Phylogeny) -> None:
+    """Finds what the tables need of the tree alone."""
+    _about_nodes(phylogeny)(np.zeros(1, np.int32))
+
+
 def table_frame(reconstruction: Reconstruction) -> pl.DataFrame:
     """The whole table of `table_frames`."""
     return pl.concat(list(table_frames(reconstruction)))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import BinaryIO
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from hxcli.engine.topology import IntArray, Topology
 from hxcli.formats.below import is_last_child, postorder
+from hxcli.formats.kept import kept
 from hxcli.phylogeny import Phylogeny
 
 # Characters that end or change an unquoted Newick label; `#` would make some labels hybrid nodes of a network.
@@ -85,6 +87,46 @@ def joined(*parts: str | pl.Series) -> pl.Series:
     return pl.DataFrame(columns).select(pl.concat_str(pieces).fill_null("").alias("text")).to_series()
 
 
+@dataclass(frozen=True, eq=False)
+class Nesting:
+    """What stands around the nodes of a tree in brackets.
+
+    Attributes:
+        order: (N,) the nodes as they are written, each after its children.
+        brackets: (K,) the texts that stand before a node.
+        before: (N,) for every node in that order, which of these.
+        behind: (N,) likewise, which of `_BEHIND`.
+    """
+
+    order: IntArray
+    brackets: pl.Series
+    before: IntArray
+    behind: NDArray[np.int8]
+
+
+_BEHIND = ("", ",", ";")
+
+
+@kept
+def nesting(topology: Topology) -> Nesting:
+    """The order in which one tree is written, and its brackets and commas."""
+    order, opens = postorder(topology)
+    # Brackets open before tips only and close before all others.
+    opens[~topology.is_leaf[order]] = -1
+    counts = np.flatnonzero(np.bincount(opens + 1)) - 1
+    which = np.zeros(counts[-1] + 2, np.int32)
+    which[counts + 1] = np.arange(len(counts))
+    brackets = pl.Series(["(" * count if count >= 0 else ")" for count in counts.tolist()], dtype=pl.String)
+    behind = (~is_last_child(topology)[order]).astype(np.int8)
+    behind[-1] = 2
+    return Nesting(order, brackets, which[opens + 1], behind)
+
+
+def prepare_nested(phylogeny: Phylogeny) -> None:
+    """Finds what `write_nested` needs of the tree alone."""
+    nesting(phylogeny.topology)
+
+
 def write_nested(stream: BinaryIO, topology: Topology, texts: Texts, traits: int = 0) -> None:
     """A whole tree: the texts of its nodes, every node after its children in brackets, and `;`.
 
@@ -94,16 +136,10 @@ def write_nested(stream: BinaryIO, topology: Topology, texts: Texts, traits: int
         texts: Gives what is written for each of some nodes.
         traits: How many traits stand in the texts: the more, the fewer nodes are in a piece.
     """
-    order, opens = postorder(topology)
-    # Brackets open before tips only and close before all others.
-    opens[~topology.is_leaf[order]] = -1
-    depths, which = np.unique(opens, return_inverse=True)
-    brackets = pl.Series(["(" * count if count >= 0 else ")" for count in depths.tolist()], dtype=pl.String)
-    ends = (~is_last_child(topology)[order]).astype(np.int8)
-    ends[-1] = 2
-    ending = pl.Series(["", ",", ";"])
+    around, behind = nesting(topology), pl.Series(_BEHIND)
     for piece in pieces(topology.size, traits):
-        write_texts(stream, brackets.gather(which[piece]), *texts(order[piece]), ending.gather(ends[piece]))
+        before = around.brackets.gather(around.before[piece])
+        write_texts(stream, before, *texts(around.order[piece]), behind.gather(around.behind[piece]))
 
 
 def pieces(nodes: int, traits: int = 0, figures: int = _PIECE) -> Iterator[slice]:
