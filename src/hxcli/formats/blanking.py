@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +50,6 @@ class Blanked:
         comment_starts: Offsets of the outermost `[`, ascending.
         comment_ends: Offsets just behind the matching `]`.
         quote_starts: Offsets of the quotes that open labels, ascending.
-        text: The text as str where it is ASCII, so that offsets hold; None otherwise.
     """
 
     source: Source
@@ -57,7 +57,11 @@ class Blanked:
     comment_starts: Offsets
     comment_ends: Offsets
     quote_starts: Offsets
-    text: str | None
+
+    @cached_property
+    def text(self) -> str | None:
+        """The text as str where it is ASCII, so that offsets hold; None otherwise."""
+        return self.source.text if self.source.is_ascii else None
 
     def slice(self, start: int, end: int) -> str:
         """The text between two offsets, as it stands in the file."""
@@ -184,12 +188,11 @@ def blank_out(source: Source, label_breaks: bytes = b"") -> Blanked:
         InputError: A comment or a quoted label that is never closed, a `]` without `[`.
     """
     data = np.frombuffer(source.data, np.uint8)
-    text = source.text if source.is_ascii else None
     events = (
         positions(data, _OPEN, _CLOSE, _QUOTE) if any(c in source.data for c in (b"[", b"]", b"'")) else _none(data)
     )
     if not len(events):
-        return Blanked(source, data, events, events, events, text)
+        return Blanked(source, data, events, events, events)
     if b"'" in source.data:
         comments, quotes = _walk(source, data, events, label_breaks)
     else:
@@ -198,7 +201,7 @@ def blank_out(source: Source, label_breaks: bytes = b"") -> Blanked:
     _fill(blank, *comments, ord(" "))
     if len(quotes[0]):
         blank[_covered(len(blank), *quotes)] = QUOTED
-    return Blanked(source, blank, *comments, quotes[0], text)
+    return Blanked(source, blank, *comments, quotes[0])
 
 
 def _none(data: Bytes) -> Offsets:

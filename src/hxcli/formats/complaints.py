@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hxcli.engine.topology import IntArray
 from hxcli.errors import InputError
 from hxcli.formats.blanking import QUOTED, Blanked, Offsets, shorten
 
@@ -18,26 +18,49 @@ _SIGNS = {OPEN: "(", CLOSE: ")", COMMA: ",", COLON: ":"}
 
 
 @dataclass(frozen=True, eq=False)
+class Tokens:
+    """The tokens of a text, in its order.
+
+    Attributes:
+        kinds: (T,) what they are.
+        offsets: (T,) their first byte.
+        word_ends: (W,) the byte behind each that is a word or a number.
+    """
+
+    kinds: NDArray[np.uint8]
+    offsets: Offsets
+    word_ends: Offsets
+
+    @cached_property
+    def ends(self) -> Offsets:
+        """(T,) the byte behind each."""
+        ends = self.offsets + self.offsets.dtype.type(1)
+        ends[self.kinds >= WORD] = self.word_ends
+        return ends
+
+
+@dataclass(frozen=True, eq=False)
 class Complaints:
     """The tokens of one tree, to say what is wrong with them.
 
     Attributes:
         blanked: The text.
-        kinds: (T,) kinds of tokens.
-        offsets: (T,) their first byte.
-        ends: (T,) the byte behind them.
+        tokens: What stands in it.
         end: Where the tree ends in the text.
         terminated: Whether a `;` stands there.
         tree: What messages call the tree; empty for none.
     """
 
     blanked: Blanked
-    kinds: NDArray[np.uint8]
-    offsets: Offsets
-    ends: Offsets
+    tokens: Tokens
     end: int
     terminated: bool
     tree: str
+
+    @property
+    def kinds(self) -> NDArray[np.uint8]:
+        """(T,) kinds of tokens."""
+        return self.tokens.kinds
 
     def at_start(self) -> InputError:
         """The first token is neither `(` nor a name."""
@@ -52,15 +75,17 @@ class Complaints:
         assert pair is not None
         return self._pair(pair)
 
-    def unfinished(self, depth: IntArray) -> InputError:
-        """The text ends inside the tree, or a `;` comes too early."""
-        last, unclosed = int(self.kinds[-1]), int(depth[-1])
+    def unfinished(self, unclosed: int) -> InputError:
+        """The text ends inside the tree, or a `;` comes too early, with so many groups open."""
+        last = int(self.kinds[-1])
         if unclosed == 0:
             if last == COLON:
                 return self._error(-1, "':' without an edge length", "write the length, or remove the colon")
             return self._error(-1, f"unexpected '{_SIGNS[last]}' at the end", "complete the tree")
         # The innermost open bracket is the last place where the depth rose to what it is at the end.
-        opener = int(np.flatnonzero((self.kinds == OPEN) & (depth == unclosed))[-1])
+        opens = self.kinds == OPEN
+        depth = np.cumsum(opens.view(np.int8) - (self.kinds == CLOSE).view(np.int8), dtype=np.int32)
+        opener = int(np.flatnonzero(opens & (depth == unclosed))[-1])
         if self.terminated:
             found = f"unbalanced parentheses: {unclosed} '(' never closed"
             return self._error(opener, found, "the last one that is open is here; add the missing ')'")
@@ -101,7 +126,7 @@ class Complaints:
         if i == 0:
             return self._before_tree(i)
         first, second = self._text(i), self._text(i + 1)
-        gap = self.blanked.source.data[self.ends[i] : self.offsets[i + 1]]
+        gap = self.blanked.source.data[self.tokens.ends[i] : self.tokens.offsets[i + 1]]
         if gap[:1] == b"[" and gap[-1:] == b"]":
             advice = "move the comment behind the label"
             return self._error(i, f"comment inside label {first[:-1]}{second[1:]}", advice)
@@ -113,14 +138,14 @@ class Complaints:
             advice = "typographic quotes are not quotes: write 'Homo sapiens'"
         elif first.startswith("'\""):
             advice = "names are quoted with ', not with \""
-        elif self.blanked.blank[self.offsets[i]] == QUOTED:
+        elif self.blanked.blank[self.tokens.offsets[i]] == QUOTED:
             advice = "put the whole name into one pair of quotes"
         return self._error(i + 1, f"unexpected text {second} after label {first}", advice)
 
     def _before_tree(self, i: int) -> InputError:
         opening = np.flatnonzero(self.kinds == OPEN)
-        stop = int(self.offsets[opening[0]]) if len(opening) else self.end
-        start = int(self.offsets[i])
+        stop = int(self.tokens.offsets[opening[0]]) if len(opening) else self.end
+        start = int(self.tokens.offsets[i])
         text = " ".join(self.blanked.slice(start, min(stop, start + 200)).split())
         advice = "remove it, or quote it if it is a name"
         if re.fullmatch(r"\d+ \d+.*", text):
@@ -132,7 +157,7 @@ class Complaints:
         return self._error(i, f"unexpected text {shorten(text)} {where}", advice)
 
     def _text(self, i: int) -> str:
-        start, end = int(self.offsets[i]), int(self.ends[i])
+        start, end = int(self.tokens.offsets[i]), int(self.tokens.ends[i])
         if self.blanked.blank[start] == QUOTED:
             start, end = start + 1, end - 1
         # At most four bytes a character.
@@ -140,4 +165,4 @@ class Complaints:
 
     def _error(self, token: int, found: str, advice: str) -> InputError:
         prefix = f"{self.tree}: " if self.tree else ""
-        return self.blanked.source.error(prefix + found, advice, int(self.offsets[token]))
+        return self.blanked.source.error(prefix + found, advice, int(self.tokens.offsets[token]))

@@ -11,7 +11,7 @@ import numpy as np
 
 from hxcli.engine.topology import IntArray
 from hxcli.errors import InputError
-from hxcli.formats.blanking import Blanked, shorten
+from hxcli.formats.blanking import Blanked, Offsets, shorten
 from hxcli.formats.complaints import CLOSE, COLON, NUMBER, WORD
 from hxcli.formats.numerals import SUPPORT, is_support
 from hxcli.formats.scan import ScannedTree
@@ -57,17 +57,18 @@ def phylogeny_of(blanked: Blanked, scanned: ScannedTree, header: Header, rename:
     """
     topology = scanned.topology
     # In the file's order, so that messages name the first place and reading is sequential.
-    labelled = scanned.place[scanned.label_starts[scanned.place] >= 0]
-    found = blanked.texts(scanned.label_starts[labelled], scanned.label_ends[labelled])
-    of_tip = topology.is_leaf[labelled]
-    tips, inner = labelled[of_tip], labelled[~of_tip]
-    tip_names, inner_names = found[np.flatnonzero(of_tip)], found[np.flatnonzero(~of_tip)]
+    names = blanked.texts(scanned.label_starts, scanned.label_ends)
+    of_tip = topology.is_leaf[scanned.labelled]
+    tips, inner = scanned.labelled[of_tip], scanned.labelled[~of_tip]
+    tip_names = names if not len(inner) else names[np.flatnonzero(of_tip)]
+    inner_names = names[np.flatnonzero(~of_tip)]
+    tip_starts = scanned.label_starts[of_tip]
 
     def refuse(i: int, found: str, advice: str) -> InputError:
         prefix = f"{header.tree}: " if header.tree else ""
-        return blanked.source.error(prefix + found, advice, int(scanned.label_starts[tips[i]]))
+        return blanked.source.error(prefix + found, advice, int(tip_starts[i]))
 
-    _refuse_networks(tip_names, inner_names, refuse, blanked, scanned, tips)
+    _refuse_networks(tip_names, inner_names, refuse, blanked, tip_starts)
     if rename is not None:
         tip_names, inner_names = map(Texts, rename(tip_names.tolist(), inner_names.tolist(), refuse))
     refuse_bad_names(tip_names, refuse)
@@ -136,8 +137,7 @@ def _refuse_networks(
     inner: Texts,
     refuse: Callable[[int, str, str], InputError],
     blanked: Blanked,
-    scanned: ScannedTree,
-    tip_nodes: np.ndarray,
+    tip_starts: Offsets,
 ) -> None:
     if b"#" not in blanked.source.data:
         return
@@ -146,7 +146,7 @@ def _refuse_networks(
     for i, name in [(i, name) for i, name in enumerate(tips) if "#" in name]:
         if not _HYBRID.search(name):
             continue
-        start = int(scanned.label_starts[tip_nodes[i]])
+        start = int(tip_starts[i])
         unquoted = blanked.source.data[start : start + 1] == b"#"
         if name in hybrids or name in seen or (unquoted and _SURE_HYBRID.fullmatch(name)):
             found = f"hybrid node {shorten(name)}: this is a phylogenetic network"

@@ -35,7 +35,8 @@ def read_taxlabels(blanked: Blanked, start: int, end: int) -> list[str]:
     Raises:
         InputError: A comment inside a label, text glued to a quoted label.
     """
-    _, starts, ends = tokens(blanked, start, end, _LABEL_CLASSES)
+    found = tokens(blanked, start, end, _LABEL_CLASSES)
+    starts, ends = found.offsets, found.ends
     data = blanked.source.data
     first, last = np.searchsorted(blanked.comment_starts, (start, end))
     comments, behind = blanked.comment_starts[first:last], blanked.comment_ends[first:last]
@@ -51,7 +52,8 @@ def read_translate(blanked: Blanked, start: int, end: int) -> dict[str, str]:
     Raises:
         InputError: Not `key name, key name, ...`, or a repeated key.
     """
-    kinds, starts, ends = tokens(blanked, start, end, _TRANSLATE_CLASSES)
+    found_tokens = tokens(blanked, start, end, _TRANSLATE_CLASSES)
+    kinds, starts, ends = found_tokens.kinds, found_tokens.offsets, found_tokens.ends
     if len(kinds) and kinds[-1] == COMMA:
         kinds, starts, ends = kinds[:-1], starts[:-1], ends[:-1]
     wanted = np.where(np.arange(len(kinds)) % 3 == 2, COMMA, WORD)

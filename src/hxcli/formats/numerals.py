@@ -60,7 +60,7 @@ def _parse_many(lines: bytes) -> FloatArray:
     except pl.exceptions.PolarsError:
         raise ValueError from None
     # A line that polars cannot read is null, hence nan.
-    return np.array(frame["number"].to_numpy(), dtype=np.float64)
+    return frame["number"].to_numpy()
 
 
 def _first_bad(blanked: Blanked, starts: Offsets, ends: Offsets) -> InputError:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from hxcli.engine.topology import BoolArray, IntArray, Topology
 from hxcli.formats import complaints
 from hxcli.formats.blanking import Blanked, Bytes, Offsets, offset_type
-from hxcli.formats.complaints import CLOSE, COLON, COMMA, NUMBER, OPEN, SPACE, WORD
+from hxcli.formats.complaints import CLOSE, COLON, COMMA, NUMBER, OPEN, SPACE, WORD, Tokens
 from hxcli.formats.numerals import read_numbers
 from hxcli.phylogeny import FloatArray
 
@@ -22,12 +22,15 @@ from hxcli.phylogeny import FloatArray
 MAX_NODES = 2**29
 # Bytes looked at together: what is made of them stays in the processor's cache.
 _PIECE = 1 << 18
+# Tokens looked at together: likewise.
+_TOKENS = 1 << 16
 _CLASSES = np.full(256, WORD, np.uint8)
 _CLASSES[list(b" \t\n\v\f\r")] = SPACE
 for _character, _class in zip(b"(),:", (OPEN, CLOSE, COMMA, COLON), strict=True):
     _CLASSES[_character] = _class
 
-_FOLLOWS = np.zeros((8, 8), bool)
+# By eight times the kind of a token plus that of the next one: whether they may stand so.
+_FOLLOWS = np.zeros(64, bool)
 for _first, _allowed in {
     OPEN: (OPEN, WORD),
     COMMA: (OPEN, WORD),
@@ -36,7 +39,10 @@ for _first, _allowed in {
     COLON: (NUMBER,),
     NUMBER: (COMMA, CLOSE),
 }.items():
-    _FOLLOWS[_first, list(_allowed)] = True
+    _FOLLOWS[[8 * _first + _next for _next in _allowed]] = True
+# How much deeper a token of a kind leads.
+_STEPS = np.zeros(8, np.int8)
+_STEPS[[OPEN, CLOSE]] = 1, -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,8 +52,9 @@ class ScannedTree:
     Attributes:
         topology: The shape, N nodes.
         edge_lengths: (N,) nan where the text has none.
-        label_starts: (N,) offset of the node's label, -1 where it has none.
-        label_ends: (N,) offset behind it.
+        labelled: (K,) the nodes that have a label, in the order of the file.
+        label_starts: (K,) offsets of the labels.
+        label_ends: (K,) offsets behind them.
         kinds: (T,) the tokens, in the order of the file.
         offsets: (T,) where they begin.
         close_tokens: (N,) per node in closing order, the token that is or ends it: a tip's label, or a `)`.
@@ -56,6 +63,7 @@ class ScannedTree:
 
     topology: Topology
     edge_lengths: FloatArray
+    labelled: IntArray
     label_starts: Offsets
     label_ends: Offsets
     kinds: NDArray[np.uint8]
@@ -80,41 +88,36 @@ def scan_tree(blanked: Blanked, start: int, end: int, *, terminated: bool = True
     Raises:
         InputError: Anything that is not one Newick tree with named tips; line and column say where.
     """
-    kinds, offsets, ends = tokens(blanked, start, end)
-    if not len(kinds):
+    found = tokens(blanked, start, end)
+    if not len(found.kinds):
         return None
-    refusal = complaints.Complaints(blanked, kinds, offsets, ends, end, terminated, tree)
-    if kinds[0] not in (OPEN, WORD):
+    refusal = complaints.Complaints(blanked, found, end, terminated, tree)
+    if found.kinds[0] not in (OPEN, WORD):
         raise refusal.at_start()
-    followed = _FOLLOWS[kinds[:-1], kinds[1:]]
-    depth = np.cumsum((kinds == OPEN).view(np.int8) - (kinds == CLOSE).view(np.int8), dtype=np.int32)
-    # At depth 0 there is the root's own label and length, and nothing beside it.
-    outside = (depth < 0) | ((depth == 0) & (kinds == COMMA))
-    if not followed.all() or outside.any():
-        after = np.append(~followed, False)
-        raise refusal.first(
-            int(after.argmax()) if after.any() else None, int(outside.argmax()) if outside.any() else None
-        )
-    if depth[-1] or kinds[-1] in (COLON, COMMA, OPEN):
-        raise refusal.unfinished(depth)
-    return _assemble(blanked, kinds, offsets, ends, depth)
+    close, depths, unclosed = _closing_order(found.kinds, refusal)
+    if unclosed or found.kinds[-1] in (COLON, COMMA, OPEN):
+        raise refusal.unfinished(unclosed)
+    if len(close) > MAX_NODES:
+        raise blanked.source.error(f"a tree of {len(close)} nodes is too large: nodes are numbered with 32 bits")
+    return _assemble(blanked, found, close, depths)
 
 
-def tokens(
-    blanked: Blanked, start: int, end: int, table: NDArray[np.uint8] = _CLASSES
-) -> tuple[NDArray[np.uint8], Offsets, Offsets]:
-    """Kind, begin and end of every token, by a (256,) table of the bytes' kinds."""
+def tokens(blanked: Blanked, start: int, end: int, table: NDArray[np.uint8] = _CLASSES) -> Tokens:
+    """The tokens of a text, by a (256,) table of the bytes' kinds."""
     kind = offset_type(len(blanked.blank))
-    pieces = [
-        _piece(blanked.blank, first, min(first + _PIECE, end), start, end, table) for first in range(start, end, _PIECE)
-    ]
-    kinds = np.concatenate([piece[0] for piece in pieces] or [np.zeros(0, np.uint8)])
-    offsets = np.concatenate([piece[1] for piece in pieces] or [np.zeros(0, kind)])
-    ends = offsets + kind(1)
-    ends[kinds == WORD] = np.concatenate([piece[2] for piece in pieces] or [np.zeros(0, kind)])
-    if len(kinds):
-        kinds[1:][(kinds[:-1] == COLON) & (kinds[1:] == WORD)] = NUMBER
-    return kinds, offsets, ends
+    # There are no more tokens than bytes, and memory behind the last one is never touched.
+    kinds, offsets, word_ends = (np.empty(end - start, dtype) for dtype in (np.uint8, kind, kind))
+    count = words = 0
+    for first in range(start, end, _PIECE):
+        some, begins, ends = _piece(blanked.blank, first, min(first + _PIECE, end), start, end, table)
+        kinds[count : count + len(some)] = some
+        # With the last token of the piece before, which may be a colon.
+        both = kinds[max(count - 1, 0) : count + len(some)]
+        both[1:][(both[:-1] == COLON) & (both[1:] == WORD)] = NUMBER
+        offsets[count : count + len(some)] = begins
+        word_ends[words : words + len(ends)] = ends
+        count, words = count + len(some), words + len(ends)
+    return Tokens(kinds[:count], offsets[:count], word_ends[:words])
 
 
 def _piece(
@@ -136,38 +139,65 @@ def _piece(
     return classes[found], found.astype(kind) + shift, np.flatnonzero(word).astype(kind) + (shift + kind(1))
 
 
-def _assemble(
-    blanked: Blanked, kinds: NDArray[np.uint8], offsets: Offsets, ends: Offsets, depth: IntArray
-) -> ScannedTree:
-    # Every token that passed the table is followed as it may be, so that looking one or two ahead is safe.
-    ahead = np.append(kinds, np.zeros(4, np.uint8))
-    is_tip_label = kinds == WORD
-    is_tip_label[1:] &= kinds[:-1] != CLOSE
-    close = np.flatnonzero(is_tip_label | (kinds == CLOSE)).astype(offsets.dtype)
-    if len(close) > MAX_NODES:
-        raise blanked.source.error(f"a tree of {len(close)} nodes is too large: nodes are numbered with 32 bits")
-    is_tip = is_tip_label[close]
-    has_inner_label = ~is_tip & (ahead[close + 1] == WORD)
-    label_token = close + has_inner_label
-    has_length = ahead[label_token + 1] == COLON
-    is_last = ahead[label_token + 1 + 2 * has_length] == CLOSE
+def _closing_order(kinds: NDArray[np.uint8], refusal: complaints.Complaints) -> tuple[IntArray, IntArray, int]:
+    """(N,) the tokens that are tips or close groups, (N,) the depth of each node, and how many groups stay open."""
+    closing: list[NDArray[np.int32]] = []
+    depths: list[NDArray[np.int32]] = []
+    depth = 0
+    for first in range(0, len(kinds), _TOKENS):
+        some = kinds[first : first + _TOKENS]
+        behind = kinds[first + 1 : first + _TOKENS + 1]
+        followed = _FOLLOWS.take(some[: len(behind)] * np.uint8(8) + behind)
+        deep = np.cumsum(_STEPS.take(some), dtype=np.int32) + np.int32(depth)
+        # At depth 0 there is the root's own label and length, and nothing beside it.
+        outside = (deep < 0) | ((deep == 0) & (some == COMMA))
+        if not followed.all() or outside.any():
+            raise refusal.first(
+                None if followed.all() else first + int(followed.argmin()),
+                first + int(outside.argmax()) if outside.any() else None,
+            )
+        is_tip = some == WORD
+        is_tip[1:] &= some[:-1] != CLOSE
+        if first and kinds[first - 1] == CLOSE:
+            is_tip[0] = False
+        ends = np.flatnonzero(is_tip | (some == CLOSE))
+        closing.append((ends + first).astype(np.int32))
+        depths.append(deep[ends])
+        depth = int(deep[-1])
+    return np.concatenate(closing), np.concatenate(depths), depth
 
-    lengths = np.full(len(close), np.nan)
-    number = label_token[has_length] + 2
-    lengths[has_length] = read_numbers(blanked, offsets[number], ends[number])
-    has_label = is_tip | has_inner_label
-    label_starts = np.where(has_label, offsets[label_token], -1)
-    label_ends = np.where(has_label, ends[label_token], -1)
 
-    depths = depth[close]
+def _assemble(blanked: Blanked, found: Tokens, close: IntArray, depths: IntArray) -> ScannedTree:
+    # Every token that passed the table is followed as it may be, so that looking one or two ahead is safe; behind the
+    # last one only the root looks, which has no parent whose last child it could be.
+    kinds = found.kinds
+    is_tip = kinds[close] == WORD
+    has_inner_label = ~is_tip & (kinds.take(close + 1, mode="clip") == WORD)
+    has_inner_label[-1] &= close[-1] + 1 < len(kinds)
+    behind = close + has_inner_label + np.int32(1)
+    has_length = kinds.take(behind, mode="clip") == COLON
+    behind += has_length.view(np.int8) * np.int8(2)
+    is_last = kinds.take(behind, mode="clip") == CLOSE
+
+    # Labels and lengths stand in the order in which their nodes close.
+    words = kinds >= WORD
+    is_number = kinds[words] == NUMBER
+    starts = found.offsets[words]
+    numbers = read_numbers(blanked, starts[is_number], found.word_ends[is_number])
+    lengths = numbers
+    if len(numbers) < len(close):
+        lengths = np.full(len(close), np.nan)
+        lengths[has_length] = numbers
+    label_starts, label_ends = starts[~is_number], found.word_ends[~is_number]
+
     # Sixteen bits are sorted by radix, in a fraction of the time.
     narrow = depths.astype(np.int16) if depths.max() < 2**15 else depths
     order = np.argsort(narrow, kind="stable")
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     topology = _topology(depths[order], is_tip[order], is_last[order])
-    lengths, label_starts, label_ends = lengths[order], label_starts[order], label_ends[order]
-    return ScannedTree(topology, lengths, label_starts, label_ends, kinds, offsets, close, place)
+    labelled = place[is_tip | has_inner_label]
+    return ScannedTree(topology, lengths[order], labelled, label_starts, label_ends, kinds, found.offsets, close, place)
 
 
 def _topology(depths: IntArray, is_tip: BoolArray, is_last: BoolArray) -> Topology:
