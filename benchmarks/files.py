@@ -11,6 +11,7 @@ from trees import SHAPES, edge_lengths
 from hxcli.engine.topology import from_parents
 from hxcli.formats.newick import write_newick
 from hxcli.phylogeny import Phylogeny, relabel
+from hxcli.texts import Texts
 
 
 def tree_file(folder: Path, shape: str, tips: int, *, seed: int = 1) -> tuple[Path, Phylogeny]:
@@ -20,7 +21,7 @@ def tree_file(folder: Path, shape: str, tips: int, *, seed: int = 1) -> tuple[Pa
     labels = np.where(topology.is_leaf, np.char.add("t", np.arange(len(parents)).astype(str)), "").astype(object)
     lengths = edge_lengths(parents, seed).round(6)
     lengths[0] = np.nan
-    phylogeny = Phylogeny(topology, lengths, labels, np.full(len(parents), "", object))
+    phylogeny = Phylogeny(topology, lengths, Texts(labels), Texts.blank(len(parents)))
     path = folder / f"{shape}{tips}.nwk"
     with path.open("wb") as stream:
         write_newick(stream, phylogeny)
@@ -29,14 +30,14 @@ def tree_file(folder: Path, shape: str, tips: int, *, seed: int = 1) -> tuple[Pa
 
 def translated_file(folder: Path, phylogeny: Phylogeny) -> Path:
     """The tree as NEXUS whose tips are numbers that a TRANSLATE command names."""
-    numbers, labels = phylogeny.labels.copy(), phylogeny.tip_names.tolist()
+    numbers, labels = phylogeny.labels.array.copy(), phylogeny.tip_names.tolist()
     numbers[phylogeny.tips] = [str(number) for number in range(1, len(labels) + 1)]
     path = folder / f"translated{len(labels)}.nex"
     with path.open("wb") as stream:
         stream.write(b"#NEXUS\nBEGIN TREES;\nTRANSLATE\n")
         stream.write(",\n".join(f"{number} {label}" for number, label in enumerate(labels, 1)).encode())
         stream.write(b"\n;\nTREE one = [&R] ")
-        write_newick(stream, relabel(phylogeny, labels=numbers))
+        write_newick(stream, relabel(phylogeny, labels=Texts(numbers)))
         stream.write(b"END;\n")
     return path
 

@@ -77,8 +77,17 @@ class Inputs:
     notes: tuple[str, ...]
 
 
-def read_inputs(options: InputOptions, progress: Callable[[str], None] = lambda stage: None) -> Inputs:
+def read_inputs(
+    options: InputOptions,
+    progress: Callable[[str], None] = lambda stage: None,
+    use_tree: Callable[[Phylogeny], object] = lambda phylogeny: None,
+) -> Inputs:
     """Reads both files, picks the tree and matches its tips to the table's rows.
+
+    Args:
+        options: What to read, and how.
+        progress: Told the name of every stage when it begins.
+        use_tree: Given the tree as soon as it is read.
 
     Raises:
         InputError: Either file is refused, or they do not belong together.
@@ -91,6 +100,7 @@ def read_inputs(options: InputOptions, progress: Callable[[str], None] = lambda 
         tree_file = read_tree_file(options)
         picked = pick_tree(tree_file, options.tree_index)
         phylogeny = analysable_tree(picked, tree_file.file, options)
+        use_tree(phylogeny)
         progress("reading the table")
         table, table_notes, sha256 = begun.result() if begun else read_trait_table(options)
     progress("matching")

@@ -77,7 +77,7 @@ KINDS: dict[str, Kind] = {
         lambda result: (result.reconstruction.phylogeny, result.reconstruction),
         ahead={
             **dict.fromkeys((".nex", ".nexus"), "hxcli.formats.nexus:prepare_nexus"),
-            **dict.fromkeys((".nwk", ".newick", ".tree", ".nhx"), "hxcli.formats.tree_text:prepare_nested"),
+            **dict.fromkeys((".nwk", ".newick", ".tree", ".nhx"), "hxcli.formats.tree_text:newick_nesting"),
         },
         default=".nex",
         streamed=".nex",

@@ -92,19 +92,23 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
     """
     if job.model not in prebuilt.TRAIT_BY_TRAIT:
         _refuse_parts(job)
+    with ThreadPoolExecutor(1) as aside:
+        return _perform(job, progress, aside)
+
+
+def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome:
+    """`perform`, with a thread for what can be done before it is needed."""
     clock = _Clock(progress)
     writers = {path: writer_for(path, kind) for kind, path in job.products.items()}
     prepare(job.runtime)
-    with ThreadPoolExecutor(1) as thread:
-        if sum(map(os.path.getsize, filter(os.path.isfile, (job.inputs.tree, job.inputs.traits)))) > _LONG:
-            # Of the time that these take to read, importing JAX needs a part only.
-            thread.submit(importlib.import_module, "jax")
-        inputs = read_inputs(job.inputs, clock.begin)
+    if sum(map(os.path.getsize, filter(os.path.isfile, (job.inputs.tree, job.inputs.traits)))) > _LONG:
+        # Of the time that these take to read, importing JAX needs a part only.
+        aside.submit(importlib.import_module, "jax")
+    # What goes wrong aside goes wrong again when it is needed.
+    inputs = read_inputs(job.inputs, clock.begin, lambda tree: aside.submit(prepare_products, job.products, tree))
     clock.begin("starting JAX")
-    with started(job.runtime) as runtime, ThreadPoolExecutor(1) as thread:
+    with started(job.runtime) as runtime:
         clock.begin("computing")
-        # What goes wrong here goes wrong again when it is needed.
-        thread.submit(prepare_products, job.products, inputs.phylogenies[0])
         pairs = zip(inputs.phylogenies, inputs.observations, strict=True)
         reconstructions = tuple(_reconstruct(job, phylogeny, seen, runtime, clock) for phylogeny, seen in pairs)
         device, notes = runtime.device_name, (*inputs.notes, *runtime.notes)

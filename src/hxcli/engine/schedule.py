@@ -116,7 +116,9 @@ def build_schedule(topology: Topology, capacity: int, width: int) -> Schedule:
     # Deepest level first, then by class; families of one level and class keep their order.
     key = (topology.depth - 1 - topology.node_depths[families]).astype(np.int64) * max(len(classes), 1) + of_class
     order = np.argsort(key, kind="stable")
-    groups, group_starts, group_sizes = np.unique(key[order], return_index=True, return_counts=True)
+    sorted_key = key[order]
+    group_starts = np.flatnonzero(np.diff(sorted_key, prepend=-1))
+    groups, group_sizes = sorted_key[group_starts], np.diff(group_starts, append=len(order))
 
     if capacity > 1024 and len(order) < _DEEP * len(groups):
         width = _NARROW

@@ -13,7 +13,7 @@ import polars as pl
 from hxcli.errors import OptionError
 from hxcli.formats.annotations import safe_keys, trait_texts
 from hxcli.formats.node_names import node_names
-from hxcli.formats.tree_text import joined, length_texts, write_nested
+from hxcli.formats.tree_text import joined, nesting, write_nested
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
@@ -57,11 +57,7 @@ def write_itol(stream: BinaryIO, reconstruction: Reconstruction) -> None:
     texts = pl.Series(identifiers, dtype=pl.String)
     support = pl.Series([text or None for text in phylogeny.support.tolist()], dtype=pl.String)
     tree, brackets = BytesIO(), joined("[", support, "]")
-    write_nested(
-        tree,
-        phylogeny.topology,
-        lambda nodes: (texts.gather(nodes), *length_texts(phylogeny, nodes), brackets.gather(nodes)),
-    )
+    write_nested(tree, nesting(phylogeny, texts, notes_last=True), lambda nodes: (brackets.gather(nodes),))
     files = {"tree.tree": tree.getvalue().decode() + "\n"}
     shown = [(key, name) for key, name in zip(identifiers, names, strict=True) if key != name]
     if shown:

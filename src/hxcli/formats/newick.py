@@ -12,7 +12,7 @@ from hxcli.formats.naming import Header, Rename, phylogeny_of
 from hxcli.formats.node_names import node_names
 from hxcli.formats.scan import scan_tree
 from hxcli.formats.source import Source
-from hxcli.formats.tree_text import NEWICK_QUOTED, label_texts, length_texts, write_nested
+from hxcli.formats.tree_text import newick_nesting, write_nested
 from hxcli.phylogeny import Phylogeny, relabel
 from hxcli.reconstruction import Reconstruction
 from hxcli.texts import Texts
@@ -98,10 +98,9 @@ def write_newick(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconst
         phylogeny: The tree.
         reconstruction: Not used: the table has the numbers, and its rows join by label.
     """
-    labels = label_texts(phylogeny, NEWICK_QUOTED)
     rooting = {True: "[&R] ", False: "[&U] ", None: ""}[phylogeny.rooted]
     stream.write(rooting.encode())
-    write_nested(stream, phylogeny.topology, lambda nodes: (labels.gather(nodes), *length_texts(phylogeny, nodes)))
+    write_nested(stream, newick_nesting(phylogeny))
     stream.write(b"\n")
 
 

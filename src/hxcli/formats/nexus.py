@@ -7,16 +7,14 @@ from typing import BinaryIO
 
 import polars as pl
 
-from hxcli.engine.topology import IntArray
 from hxcli.formats.annotations import beast_texts
 from hxcli.formats.kept import kept
 from hxcli.formats.tree_text import (
     NEXUS_QUOTED,
-    Parts,
-    length_texts,
+    Nesting,
+    nesting,
     pieces,
     plain_texts,
-    prepare_nested,
     quoted,
     write_nested,
     write_texts,
@@ -50,17 +48,13 @@ def write_nexus(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstr
     stream.write(f"  ;\nEND;\nBEGIN TREES;\n  TREE {name} = {rooting}".encode())
     traits = 0 if reconstruction is None else len(reconstruction.traits)
 
-    def texts(nodes: IntArray) -> Parts:
-        return (labels.gather(nodes), *notes(nodes), *length_texts(phylogeny, nodes))
-
-    write_nested(stream, phylogeny.topology, texts, traits)
+    write_nested(stream, _nesting(phylogeny), notes, traits)
     stream.write(b"\nEND;\n")
 
 
 def prepare_nexus(phylogeny: Phylogeny) -> None:
     """Finds what `write_nexus` needs of the tree alone."""
-    prepare_nested(phylogeny)
-    _labels(phylogeny)
+    _nesting(phylogeny)
 
 
 @kept
@@ -68,6 +62,11 @@ def _labels(phylogeny: Phylogeny) -> pl.Series:
     """(N,) the label or support value of every node, in quotes where NEXUS needs them."""
     plain = plain_texts(phylogeny)
     return quoted(plain, NEXUS_QUOTED, _ambiguous(plain, plain.gather(phylogeny.tips)))
+
+
+@kept
+def _nesting(phylogeny: Phylogeny) -> Nesting:
+    return nesting(phylogeny, _labels(phylogeny), notes_last=False)
 
 
 def _ambiguous(texts: pl.Series, tips: pl.Series) -> pl.Series | bool:

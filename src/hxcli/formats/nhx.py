@@ -17,7 +17,7 @@ from hxcli.formats.annotations import (
     node_texts,
     replaced_traits,
 )
-from hxcli.formats.tree_text import NEWICK_QUOTED, Parts, label_texts, length_texts, write_nested
+from hxcli.formats.tree_text import Parts, newick_nesting, write_nested
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
@@ -38,14 +38,13 @@ def write_nhx(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruc
     inside = node_texts(phylogeny, lambda texts: "".join(_nhx_entries(texts, owner)))
     beside = node_texts(phylogeny, lambda texts: "".join(_other_notes(texts, owner)))
     figures = None if reconstruction is None else figure_texts(reconstruction, _entries(reconstruction), FORBIDDEN)
-    labels = label_texts(phylogeny, NEWICK_QUOTED)
 
-    def texts(nodes: IntArray) -> Parts:
+    def notes(nodes: IntArray) -> Parts:
         body = (*(() if figures is None else figures(nodes)), *gathered(inside, nodes))
         bracket = in_brackets(f"[{_MARK}", body) if body else ()
-        return (labels.gather(nodes), *length_texts(phylogeny, nodes), *gathered(beside, nodes), *bracket)
+        return (*gathered(beside, nodes), *bracket)
 
-    write_nested(stream, phylogeny.topology, texts, 0 if reconstruction is None else len(reconstruction.traits))
+    write_nested(stream, newick_nesting(phylogeny), notes, 0 if reconstruction is None else len(reconstruction.traits))
     stream.write(b"\n")
 
 

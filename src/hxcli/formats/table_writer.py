@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import polars as pl
@@ -13,11 +14,14 @@ from polars.io.plugins import register_io_source
 
 from hxcli.engine.topology import IntArray
 from hxcli.errors import OptionError
+from hxcli.formats.kept import kept
 from hxcli.formats.node_names import mrca_tips, node_names
 from hxcli.formats.tree_text import pieces
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.reconstruction import Reconstruction
 
+# What makes a cell of some table need quotation marks.
+_MARKS = re.compile(r'[",\t\n\r]')
 _ABOUT = ("node", "parent", "tip_a", "tip_b", "n_tips")
 # Rows of the long table that are made at a time: as text, and in Parquet, whose groups of rows they are.
 _ROWS, _ROW_GROUP = 1 << 16, 1 << 18
@@ -101,6 +105,7 @@ def _about_nodes(phylogeny: Phylogeny) -> Callable[[IntArray], dict[str, Any]]:
 def prepare_table(phylogeny: Phylogeny) -> None:
     """Finds what the tables need of the tree alone."""
     _about_nodes(phylogeny)(np.zeros(1, np.int32))
+    _has_marks(phylogeny)
 
 
 def table_frame(reconstruction: Reconstruction) -> pl.DataFrame:
@@ -140,8 +145,17 @@ def write_parquet(stream: BinaryIO, reconstruction: Reconstruction, wide: bool =
 
 def _write_delimited(stream: BinaryIO, reconstruction: Reconstruction, wide: bool, separator: str) -> None:
     frames = (wide_frames if wide else table_frames)(reconstruction)
+    # To look at every cell takes as long as to write it.
+    marked = _has_marks(reconstruction.phylogeny) or any(map(_MARKS.search, reconstruction.traits))
     for number, frame in enumerate(frames):
-        frame.write_csv(stream, separator=separator, include_header=number == 0)
+        style: Literal["necessary", "never"] = "necessary" if marked else "never"
+        frame.write_csv(stream, separator=separator, include_header=number == 0, quote_style=style)
+
+
+@kept
+def _has_marks(phylogeny: Phylogeny) -> bool:
+    """Whether a name has to be quoted in some table."""
+    return bool(phylogeny.labels.column.str.contains(_MARKS.pattern).any())
 
 
 def _numbers(values: FloatArray) -> pl.Series:

@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import ArrayLike, NDArray
 
-from hxcli.engine.topology import IntArray, Topology
+from hxcli.engine.topology import IntArray
 from hxcli.formats.below import is_last_child, postorder
 from hxcli.formats.kept import kept
 from hxcli.phylogeny import Phylogeny
@@ -82,34 +82,42 @@ def write_texts(stream: BinaryIO, *parts: str | pl.Series) -> None:
 
 def joined(*parts: str | pl.Series) -> pl.Series:
     """(n,) the parts one after the other; "" where one of them is null."""
-    columns = {str(i): part for i, part in enumerate(parts) if isinstance(part, pl.Series)}
-    pieces = [pl.col(str(i)) if isinstance(part, pl.Series) else pl.lit(part) for i, part in enumerate(parts)]
+    # Constants that meet are one.
+    few: list[str | pl.Series] = []
+    for part in parts:
+        if few and isinstance(part, str) and isinstance(few[-1], str):
+            few[-1] += part
+        else:
+            few.append(part)
+    columns = {str(i): part for i, part in enumerate(few) if isinstance(part, pl.Series)}
+    pieces = [pl.col(str(i)) if isinstance(part, pl.Series) else pl.lit(part) for i, part in enumerate(few)]
     return pl.DataFrame(columns).select(pl.concat_str(pieces).fill_null("").alias("text")).to_series()
 
 
 @dataclass(frozen=True, eq=False)
 class Nesting:
-    """What stands around the nodes of a tree in brackets.
+    """A tree as text, but for what is noted at its nodes.
 
     Attributes:
         order: (N,) the nodes as they are written, each after its children.
-        brackets: (K,) the texts that stand before a node.
-        before: (N,) for every node in that order, which of these.
-        behind: (N,) likewise, which of `_BEHIND`.
+        before: (N,) what stands before the notes of every node in that order.
+        behind: (N,) what stands behind them.
     """
 
     order: IntArray
-    brackets: pl.Series
-    before: IntArray
-    behind: NDArray[np.int8]
+    before: pl.Series
+    behind: pl.Series
 
 
-_BEHIND = ("", ",", ";")
+def nesting(phylogeny: Phylogeny, labels: pl.Series, *, notes_last: bool) -> Nesting:
+    """A tree in brackets and commas, with its labels and edge lengths, and `;`.
 
-
-@kept
-def nesting(topology: Topology) -> Nesting:
-    """The order in which one tree is written, and its brackets and commas."""
+    Args:
+        phylogeny: The tree.
+        labels: (N,) its labels.
+        notes_last: Whether notes stand behind a node's edge length, not between that and its label.
+    """
+    topology = phylogeny.topology
     order, opens = postorder(topology)
     # Brackets open before tips only and close before all others.
     opens[~topology.is_leaf[order]] = -1
@@ -117,29 +125,35 @@ def nesting(topology: Topology) -> Nesting:
     which = np.zeros(counts[-1] + 2, np.int32)
     which[counts + 1] = np.arange(len(counts))
     brackets = pl.Series(["(" * count if count >= 0 else ")" for count in counts.tolist()], dtype=pl.String)
-    behind = (~is_last_child(topology)[order]).astype(np.int8)
-    behind[-1] = 2
-    return Nesting(order, brackets, which[opens + 1], behind)
+    signs, sign = pl.Series(["", ",", ";"]), (~is_last_child(topology)[order]).astype(np.int8)
+    sign[-1] = 2
+    before, behind = [], []
+    for piece in pieces(topology.size):
+        nodes = order[piece]
+        name = brackets.gather(which[opens[piece] + 1]), labels.gather(nodes)
+        lengths, last = length_texts(phylogeny, nodes), signs.gather(sign[piece])
+        before.append(joined(*name, *lengths) if notes_last else joined(*name))
+        behind.append(last if notes_last else joined(*lengths, last))
+    return Nesting(order, pl.concat(before), pl.concat(behind))
 
 
-def prepare_nested(phylogeny: Phylogeny) -> None:
-    """Finds what `write_nested` needs of the tree alone."""
-    nesting(phylogeny.topology)
+@kept
+def newick_nesting(phylogeny: Phylogeny) -> Nesting:
+    """The tree as Newick."""
+    return nesting(phylogeny, label_texts(phylogeny, NEWICK_QUOTED), notes_last=True)
 
 
-def write_nested(stream: BinaryIO, topology: Topology, texts: Texts, traits: int = 0) -> None:
-    """A whole tree: the texts of its nodes, every node after its children in brackets, and `;`.
+def write_nested(stream: BinaryIO, nested: Nesting, notes: Texts = lambda nodes: (), traits: int = 0) -> None:
+    """A whole tree.
 
     Args:
         stream: Takes the text, piece by piece, so that the whole is never in memory.
-        topology: The tree.
-        texts: Gives what is written for each of some nodes.
-        traits: How many traits stand in the texts: the more, the fewer nodes are in a piece.
+        nested: The tree.
+        notes: Gives what is noted at each of some nodes.
+        traits: How many traits stand in the notes: the more, the fewer nodes are in a piece.
     """
-    around, behind = nesting(topology), pl.Series(_BEHIND)
-    for piece in pieces(topology.size, traits):
-        before = around.brackets.gather(around.before[piece])
-        write_texts(stream, before, *texts(around.order[piece]), behind.gather(around.behind[piece]))
+    for piece in pieces(len(nested.order), traits):
+        write_texts(stream, nested.before[piece], *notes(nested.order[piece]), nested.behind[piece])
 
 
 def pieces(nodes: int, traits: int = 0, figures: int = _PIECE) -> Iterator[slice]:

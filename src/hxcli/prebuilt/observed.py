@@ -38,10 +38,13 @@ def tip_likelihoods(phylogeny: Phylogeny, observations: Observations, tau2: Any 
     number_exact = total(exact)
     known = number_exact > 0
     if np.array_equal(exact, there):
-        mean = total(np.where(exact, observations.values, 0.0)) / np.maximum(number_exact, 1)
+        mean = total(np.where(exact, observations.values, 0.0))
+        if not once:
+            mean /= np.maximum(number_exact, 1)
+            number_exact = known.astype(float)
         # One array, so that it is handed to JAX once.
         nothing = dict.fromkeys(("count", "log_det", "precision", "quadratic"), np.zeros(shape))
-        return {"known": known.astype(float), "mean": mean, **nothing}
+        return {"known": number_exact, "mean": mean, **nothing}
     values = np.where(there, observations.values, 0.0)
     variance = np.where(there, observations.standard_errors**2 + tau2, 1.0)
     weight = np.where(there & ~exact, 1 / np.where(variance > 0, variance, 1.0), 0.0)
