@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from hxcli import texts as texts_module
 from hxcli.formats import blanking, naming
 from hxcli.formats.naming import all_distinct, all_support
 from hxcli.formats.source import checked_source
@@ -115,6 +116,53 @@ def test_trees_are_the_same_with_columns_and_with_strings(text: str, monkeypatch
     # Biopython takes the strings.
     monkeypatch.setattr("hxcli.formats.newick.BIOPYTHON_LIMIT", 0)
     assert read() == before
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "BEGIN TREES; TRANSLATE 1 a, 2 b_c, 3 d; TREE t = ((1,2),3); END;",
+        "BEGIN TREES; TRANSLATE 1 a, 2 b, 1 d; TREE t = ((1,2),3); END;",
+        "BEGIN TREES; TRANSLATE 1 a, 2 b 3 d; TREE t = ((1,2),3); END;",
+        "BEGIN TREES; TRANSLATE 1 a, 2 b, 3; TREE t = ((1,2),3); END;",
+        "BEGIN TREES; TRANSLATE 1 a, 2 b, 3 c, 4 r; TREE t = ((1,2)4,3); END;",
+        "BEGIN TREES; TRANSLATE 1 a, 2 b, 3 c; TREE t = ((1,2)95,3)100; END;",
+        "BEGIN TREES; TRANSLATE 1 a, 2 b, 3 c; TREE t = ((1,2),4); END;",
+        "BEGIN TREES; TRANSLATE 1 a, 2 b, 3 c; TREE t = ((1,2),x); TREE u = ((3,2),1); END;",
+        "BEGIN TAXA; TAXLABELS a b c; END; BEGIN TREES; TRANSLATE 1 a, 2 b, 3 d; TREE t = ((1,2),3); END;",
+        "BEGIN TAXA; TAXLABELS a b c; END; BEGIN TREES; TREE t = ((1,2),3); TREE u = ((A,b),d); END;",
+        "BEGIN TAXA; TAXLABELS a b c; END; BEGIN TREES; TREE t = ((1,2),4); END;",
+        "BEGIN TAXA; TAXLABELS a 3 2; END; BEGIN TREES; TREE t = ((1,2),3); END;",
+        "BEGIN TAXA; TAXLABELS a b; END; BEGIN TAXA; TAXLABELS a c; END; BEGIN TREES; TREE t = (1,2); END;",
+        "BEGIN TAXA; TAXLABELS 'a b' c; END; BEGIN TREES; TREE t = ('a b',c); TREE u = (a_b,c); END;",
+    ],
+)
+def test_nexus_names_are_the_same_with_columns_and_with_strings(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def read() -> tuple[list[Phylogeny], tuple[str, ...]] | str:
+        try:
+            found = read_trees(checked_source("tree", b"#NEXUS\n" + text.encode()))
+        except Exception as error:
+            return str(error)
+        return list(found.phylogenies), found.warnings
+
+    before = read()
+    for module in (blanking, naming, texts_module):
+        monkeypatch.setattr(module, "MANY", 0)
+    monkeypatch.setattr("hxcli.formats.newick.BIOPYTHON_LIMIT", 0)
+    assert read() == before
+
+
+@pytest.mark.parametrize("texts", forms())
+def test_places_among_others(texts: Texts, monkeypatch: pytest.MonkeyPatch) -> None:
+    others = Texts(["x", "a b", "", "b"])
+    expected = [3, 2, -1, 1, 3]
+    assert texts.places_among(others).tolist() == expected
+    assert texts[:0].places_among(others).tolist() == []
+    assert texts.places_among(Texts(())).tolist() == [-1] * 5
+    assert texts.containing("b").tolist() == [0, 3, 4]
+    monkeypatch.setattr(texts_module, "MANY", 0)
+    assert texts.places_among(others).tolist() == expected
+    assert texts.places_among(Texts(())).tolist() == [-1] * 5
 
 
 def test_large_trees_have_columns(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from hxcli.errors import InputError
@@ -39,7 +38,7 @@ def match(
             no row, or `strict` was not met.
     """
     tip_names = phylogeny.tip_names
-    placed = _places(table.names.column, tip_names.column)
+    placed = table.names.places_among(tip_names)
     exact = int(np.count_nonzero(np.bincount(placed[placed >= 0], minlength=len(tip_names))))
 
     by_underscore, by_unicode = _loose_pairs(tip_names, table.names, placed)
@@ -79,13 +78,6 @@ def match(
 
 
 Pairs = tuple[tuple[str, str], ...]
-
-
-def _places(names: pl.Series, among: pl.Series) -> NDArray[np.intp]:
-    """(R,) where each of the names stands among others, which differ from each other; -1 where it does not."""
-    places = pl.DataFrame({"name": among, "place": np.arange(len(among))})
-    found = pl.DataFrame({"name": names}).join(places, on="name", how="left", maintain_order="left")
-    return found["place"].fill_null(-1).to_numpy().astype(np.intp)
 
 
 def _loose_pairs(tips: Texts, rows: Texts, placed: NDArray[np.intp]) -> tuple[Pairs, Pairs]:

@@ -83,6 +83,27 @@ class Texts:
             return bool((self.column != "").any())
         return "array" in self.__dict__ and bool(self.array.any())
 
+    def containing(self, part: str) -> NDArray[np.intp]:
+        """Places of the texts in which another stands."""
+        if self.is_column:
+            return np.flatnonzero(self.column.str.contains(part, literal=True).to_numpy())
+        return np.array([place for place, text in enumerate(self.array.tolist()) if part in text], np.intp)
+
+    def places_among(self, others: Texts) -> NDArray[np.intp]:
+        """(n,) where each of the texts stands among others, which differ from each other; -1 where it does not."""
+        if len(self) < MANY:
+            place = others._index if len(self) else {}
+            return np.array([place.get(text, -1) for text in self], np.intp)
+        import polars as pl
+
+        places = pl.DataFrame({"text": others.column, "place": np.arange(len(others))})
+        found = pl.DataFrame({"text": self.column}).join(places, on="text", how="left", maintain_order="left")
+        return found["place"].fill_null(-1).to_numpy().astype(np.intp)
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {text: place for place, text in enumerate(self)}
+
     def lines(self) -> str:
         """The texts, one a line."""
         return str(self.column.str.join("\n").item()) if self.is_column else "\n".join(self.array.tolist())

@@ -20,7 +20,7 @@ from hxcli.texts import MANY, Texts
 
 # Takes the labels of tips, and of internal nodes, to the names they stand for; `refuse(i, found, advice)` makes
 # the error about the i-th tip.
-Rename = Callable[[list[str], list[str], Callable[[int, str, str], InputError]], tuple[list[str], list[str]]]
+Rename = Callable[[Texts, Texts, Callable[[int, str, str], InputError]], tuple[Texts, Texts]]
 
 _HYBRID = re.compile(r"#(?:H|LGT|R)?[0-9]+$")
 # Where it stands alone, `#12` may be a name, `#H12` hardly.
@@ -70,7 +70,7 @@ def phylogeny_of(blanked: Blanked, scanned: ScannedTree, header: Header, rename:
 
     _refuse_networks(tip_names, inner_names, refuse, blanked, tip_starts)
     if rename is not None:
-        tip_names, inner_names = map(Texts, rename(tip_names.tolist(), inner_names.tolist(), refuse))
+        tip_names, inner_names = rename(tip_names, inner_names, refuse)
     refuse_bad_names(tip_names, refuse)
     annotations, bracketed, rooted = _comments(blanked, scanned, header)
     size = topology.size
@@ -141,9 +141,10 @@ def _refuse_networks(
 ) -> None:
     if b"#" not in blanked.source.data:
         return
-    hybrids = {name for name in inner if "#" in name and _HYBRID.search(name)}
+    hybrids = {name for name in inner[inner.containing("#")] if _HYBRID.search(name)}
     seen: set[str] = set()
-    for i, name in [(i, name) for i, name in enumerate(tips) if "#" in name]:
+    marked = tips.containing("#")
+    for i, name in zip(marked.tolist(), tips[marked], strict=True):
         if not _HYBRID.search(name):
             continue
         start = int(tip_starts[i])

@@ -142,11 +142,11 @@ def _trees_block(reader: _Reader, commands: Iterator[_Command], begin: _Command)
         if command.word in (b"TREE", b"UTREE"):
             reader.trees.append(_tree(reader, command, translation))
         elif command.word == b"TRANSLATE":
-            if translation.names:
+            if len(translation.keys):
                 raise reader.error("a second TRANSLATE in one TREES block", "join the two", command.start)
-            translation.names = read_translate(reader.blanked, command.rest, command.end)
+            translation.keys, translation.names = read_translate(reader.blanked, command.rest, command.end)
         elif command.word == b"LINK":
-            translation = Translation(_linked(reader, _words(reader, command)), translation.names)
+            translation = Translation(_linked(reader, _words(reader, command)), translation.keys, translation.names)
         elif command.word != b"TITLE":
             shown = _cut(reader, command)
             # A misspelt TREE or TRANSLATE must not go missing.

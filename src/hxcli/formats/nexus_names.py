@@ -12,8 +12,9 @@ import numpy as np
 from hxcli.errors import InputError
 from hxcli.formats.blanking import Blanked, shorten
 from hxcli.formats.complaints import COMMA, SPACE, WORD
-from hxcli.formats.numerals import is_support
+from hxcli.formats.naming import all_distinct, all_support
 from hxcli.formats.scan import tokens
+from hxcli.texts import Texts
 
 _TRANSLATE_CLASSES = np.full(256, WORD, np.uint8)
 _TRANSLATE_CLASSES[list(b" \t\n\v\f\r")] = SPACE
@@ -26,10 +27,10 @@ class Taxa:
     """The TAXLABELS of one block, in order, and the block's TITLE."""
 
     title: str
-    labels: list[str]
+    labels: Texts
 
 
-def read_taxlabels(blanked: Blanked, start: int, end: int) -> list[str]:
+def read_taxlabels(blanked: Blanked, start: int, end: int) -> Texts:
     """The labels between two offsets.
 
     Raises:
@@ -43,11 +44,11 @@ def read_taxlabels(blanked: Blanked, start: int, end: int) -> list[str]:
     for i in np.flatnonzero(np.isin(ends[:-1], comments) & np.isin(starts[1:], behind)):
         if data[ends[i] : starts[i + 1]].count(b"]") == data[ends[i] : starts[i + 1]].count(b"["):
             raise blanked.source.error("comment inside a label", "move the comment behind the label", int(ends[i]))
-    return blanked.labels(starts, ends)
+    return blanked.texts(starts, ends)
 
 
-def read_translate(blanked: Blanked, start: int, end: int) -> dict[str, str]:
-    """The names by key of a TRANSLATE command between two offsets.
+def read_translate(blanked: Blanked, start: int, end: int) -> tuple[Texts, Texts]:
+    """The keys of a TRANSLATE command between two offsets, which differ from each other, and the name for each.
 
     Raises:
         InputError: Not `key name, key name, ...`, or a repeated key.
@@ -56,10 +57,11 @@ def read_translate(blanked: Blanked, start: int, end: int) -> dict[str, str]:
     kinds, starts, ends = found_tokens.kinds, found_tokens.offsets, found_tokens.ends
     if len(kinds) and kinds[-1] == COMMA:
         kinds, starts, ends = kinds[:-1], starts[:-1], ends[:-1]
-    wanted = np.where(np.arange(len(kinds)) % 3 == 2, COMMA, WORD)
-    wrong = np.flatnonzero(kinds != wanted)
-    if len(wrong) or len(kinds) % 3 == 1:
-        i = int(wrong[0]) if len(wrong) else len(kinds) - 1
+    wrong = np.ones(len(kinds), bool)
+    for part, wanted in enumerate((WORD, WORD, COMMA)):
+        wrong[part::3] = kinds[part::3] != wanted
+    if wrong.any() or len(kinds) % 3 == 1:
+        i = int(wrong.argmax()) if wrong.any() else len(kinds) - 1
         text = shorten(blanked.slice(int(starts[i]), int(ends[i])))
         if i % 3 == 2:
             found, advice = (
@@ -71,14 +73,14 @@ def read_translate(blanked: Blanked, start: int, end: int) -> dict[str, str]:
         else:
             found, advice = f"TRANSLATE: key {text} without a name", "write: key name, key name;"
         raise blanked.source.error(found, advice, int(starts[i]))
-    keys, names = (blanked.labels(starts[part::3], ends[part::3]) for part in (0, 1))
-    table = dict(zip(keys, names, strict=True))
-    if len(table) < len(keys):
-        key = next(key for key, count in Counter(keys).items() if count > 1)
-        again = keys.index(key, keys.index(key) + 1)
+    keys, names = (blanked.texts(starts[part::3], ends[part::3]) for part in (0, 1))
+    if not all_distinct(keys):
+        listed = keys.tolist()
+        key = next(key for key, count in Counter(listed).items() if count > 1)
+        again = listed.index(key, listed.index(key) + 1)
         offset = int(starts[0::3][again])
         raise blanked.source.error(f"TRANSLATE: key {shorten(key)} is given twice", "keys are unique", offset)
-    return table
+    return keys, names
 
 
 @dataclass(eq=False)
@@ -87,22 +89,21 @@ class Translation:
 
     Attributes:
         taxa: The blocks with TAXLABELS that may be meant.
-        names: TRANSLATE: key -> name.
+        keys, names: Of TRANSLATE; none without it.
     """
 
     taxa: list[Taxa]
-    names: dict[str, str] = field(default_factory=dict)
+    keys: Texts = field(default_factory=lambda: Texts(()))
+    names: Texts = field(default_factory=lambda: Texts(()))
     _strangers: dict[str, None] = field(default_factory=dict)
 
-    def rename(
-        self, tips: list[str], inner: list[str], refuse: Callable[[int, str, str], InputError]
-    ) -> tuple[list[str], list[str]]:
+    def rename(self, tips: Texts, inner: Texts, refuse: Callable[[int, str, str], InputError]) -> tuple[Texts, Texts]:
         """The names of tips and of internal nodes.
 
         Raises:
             InputError: A tip that is no TRANSLATE key but looks like one, or a number beyond TAXLABELS.
         """
-        if self.names:
+        if len(self.keys):
             return self._translate(tips, refuse), self._translate_inner(tips, inner)
         if self.taxa:
             return self._by_taxlabels(tips, refuse), inner
@@ -117,44 +118,47 @@ class Translation:
         where = "TAXLABELS" if self.taxa else "TRANSLATE"
         return [f"{len(names)} tip name{'s are' if len(names) > 1 else ' is'} not in {where}: {listed}"]
 
-    def _translate(self, tips: list[str], refuse: Callable[[int, str, str], InputError]) -> list[str]:
-        names = self.names
-        try:
-            found, others = list(map(names.__getitem__, tips)), []
-        except KeyError:
-            found = [names.get(tip, tip) for tip in tips]
-            others = [i for i, tip in enumerate(tips) if tip not in names]
-        for i in others:
-            if tips[i].isdigit() and tips[i] not in self._listed:
-                raise refuse(i, f"tip {shorten(tips[i])} is not in TRANSLATE", "add it there")
-        self._note_strangers(found if self.taxa else [tips[i] for i in others])
+    def _translate(self, tips: Texts, refuse: Callable[[int, str, str], InputError]) -> Texts:
+        place = tips.places_among(self.keys)
+        others = np.flatnonzero(place < 0)
+        for i, tip in zip(others.tolist(), tips[others], strict=True):
+            if tip.isdigit() and tip not in self._listed:
+                raise refuse(i, f"tip {shorten(tip)} is not in TRANSLATE", "add it there")
+        found = self.names[place]
+        if len(others):
+            named = found.array.copy()
+            named[others] = tips[others].array
+            found = Texts(named)
+        self._note_strangers(found if self.taxa else tips[others])
         return found
 
-    def _translate_inner(self, tips: list[str], inner: list[str]) -> list[str]:
+    def _translate_inner(self, tips: Texts, inner: Texts) -> Texts:
         """Keys that no tip and no other node uses are names of internal nodes; anything else may be support values."""
-        keys = [label for label in inner if label in self.names]
+        place = inner.places_among(self.keys)
+        keys = inner[np.flatnonzero(place >= 0)].tolist()
         if not keys or len(set(keys)) < len(keys) or not set(keys).isdisjoint(tips):
             return inner
-        if len(keys) < len(inner) and all(is_support(label) for label in inner if label):
+        if len(keys) < len(inner) and all_support(inner):
             return inner
-        return [self.names.get(label, label) for label in inner]
+        return Texts([self.names[i] if i >= 0 else label for i, label in zip(place.tolist(), inner, strict=True)])
 
-    def _by_taxlabels(self, tips: list[str], refuse: Callable[[int, str, str], InputError]) -> list[str]:
+    def _by_taxlabels(self, tips: Texts, refuse: Callable[[int, str, str], InputError]) -> Texts:
         labels = self.taxa[0].labels
-        known = self._listed
         # A number is a name where TAXLABELS has it, or where numbers are names at all.
-        numbered = [i for i, tip in enumerate(tips) if tip.isascii() and tip.isdigit() and tip not in known]
-        found = list(tips)
-        if numbered and not self._has_numbers:
+        numbers = [i for i in _numbers(tips) if tips[i] not in self._listed]
+        found = tips
+        if numbers and not self._has_numbers:
             if any(taxa.labels != labels for taxa in self.taxa[1:]):
                 advice = "use names, or LINK the trees to one TAXA block"
-                raise refuse(numbered[0], f"tip {shorten(tips[numbered[0]])} could be of several TAXA blocks", advice)
-            for i in numbered:
+                raise refuse(numbers[0], f"tip {shorten(tips[numbers[0]])} could be of several TAXA blocks", advice)
+            named = tips.array.copy()
+            for i in numbers:
                 number = int(tips[i]) if len(tips[i]) < 12 else 0
                 if not 1 <= number <= len(labels):
                     advice = "number tips from 1, or add the name to TAXLABELS"
                     raise refuse(i, f"tip {shorten(tips[i])}: TAXLABELS has {len(labels)} names", advice)
-                found[i] = labels[number - 1]
+                named[i] = labels[number - 1]
+            found = Texts(named)
         self._note_strangers(found)
         return found
 
@@ -164,19 +168,34 @@ class Translation:
         return any(label.isdigit() for label in self._listed)
 
     @cached_property
-    def _listed(self) -> set[str]:
+    def _named(self) -> Texts:
         """All names of TAXLABELS; without any, those of TRANSLATE."""
-        labels = (label for taxa in self.taxa for label in taxa.labels)
-        return set(labels if self.taxa else self.names.values())
+        return Texts.joined(*(taxa.labels for taxa in self.taxa)) if self.taxa else self.names
+
+    @cached_property
+    def _listed(self) -> set[str]:
+        return set(self._named)
 
     @cached_property
     def _folded_names(self) -> set[str]:
         return {_folded(name) for name in self._listed}
 
-    def _note_strangers(self, names: list[str]) -> None:
-        strangers = [name for name in names if name not in self._listed]
+    def _note_strangers(self, names: Texts) -> None:
+        if not len(names):
+            return
+        if names.is_column and self._named.is_column:
+            strangers = names.column.filter(~names.column.is_in(self._named.column.implode())).to_list()
+        else:
+            strangers = [name for name in names if name not in self._listed]
         if strangers:
             self._strangers.update((name, None) for name in strangers if _folded(name) not in self._folded_names)
+
+
+def _numbers(texts: Texts) -> list[int]:
+    """Places of the texts that are plain digits."""
+    if texts.is_column:
+        return texts.column.str.contains("^[0-9]+$").arg_true().to_list()
+    return [i for i, text in enumerate(texts) if text.isascii() and text.isdigit()]
 
 
 def _folded(name: str) -> str:
