@@ -68,10 +68,13 @@ def match(
     rows = np.flatnonzero(with_tip)
     # Stable, so that replicates keep the order of the file.
     rows = rows[np.argsort(placed[rows], kind="stable")]
+    values = table.values[rows]
     observations = Observations(
         nodes=phylogeny.tips[placed[rows]],
-        values=table.values[rows],
-        standard_errors=table.standard_errors[rows],
+        values=values,
+        standard_errors=table.standard_errors[rows]
+        if table.standard_errors.any()
+        else np.broadcast_to(0.0, values.shape),
         traits=table.traits,
     )
     return observations, report, notes

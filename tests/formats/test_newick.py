@@ -286,13 +286,15 @@ def test_one_bad_number_among_many(bad, monkeypatch):
 
 
 def test_pieces_of_a_long_text_fit_together():
-    from hxcli.formats import blanking, scan
+    from hxcli.formats import blanking, offsets, scan
 
     text = "((Alpha:12.5,'B b':.5)95:1,(Gamma_3[&x=1],D:4):1e-3):0;"
     whole = one(text)
     with pytest.MonkeyPatch.context() as patch:
         for size in range(1, 20):
             patch.setattr(scan, "_PIECE", size)
+            patch.setattr(scan, "_TOKENS", size)
+            patch.setattr(offsets, "_PIECE", size)
             patch.setattr(blanking, "_TEXTS", size)
             patch.setattr(blanking, "_FEW", size % 3)
             assert one(text) == whole

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hxcli.errors import InputError
-from hxcli.formats import cells
+from hxcli.formats import cells, offsets
 from hxcli.formats.numbers import MISSING, NUMBER
 from hxcli.formats.source import Source, checked_source, read_source
 from hxcli.formats.tables import read_table
@@ -339,7 +339,8 @@ def test_a_few_cells_at_a_time_give_the_same_table(data: bytes, monkeypatch: pyt
     if data is HAIRY:
         assert whole[:2] == (("D", "A", "B;1", "C"), ("x", 'y" z'))
     monkeypatch.setattr(cells, "_BLOCK", 3)
-    monkeypatch.setattr(cells, "_PIECE", 32)
+    monkeypatch.setattr(cells, "_CUT", 2)
+    monkeypatch.setattr(offsets, "_PIECE", 32)
     assert outcome() == whole
 
 

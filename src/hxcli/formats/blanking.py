@@ -15,15 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.errors import InputError
+from hxcli.formats.offsets import Bytes, Offsets, offset_type, positions
 from hxcli.formats.source import Source
 from hxcli.texts import MANY, Texts
 
 if TYPE_CHECKING:
     import polars as pl
-
-Bytes = NDArray[np.uint8]
-# Byte offsets: 32-bit where the text allows it.
-Offsets = NDArray[np.signedinteger]
 
 QUOTED = 1
 # Bytes. Longer than any name: what follows a quote or a comma that is missing.
@@ -32,9 +29,7 @@ _OPEN, _CLOSE, _QUOTE = ord("["), ord("]"), ord("'")
 _NORMAL, _COMMENT, _LABEL = range(3)
 # Events handled as Python integers at a time: bounds the memory of a text made of brackets.
 _EVENTS = 1 << 18
-# Bytes looked at together: what is made of them stays in the processor's cache.
-_PIECE = 1 << 18
-# Texts cut out together: likewise. A few are cut out one by one.
+# Texts cut out together: what is made of them stays in the processor's cache. A few are cut out one by one.
 _TEXTS, _FEW = 1 << 13, 1000
 # Not a character of any checked text, so that polars finds one cell on every line.
 _NO_SEPARATOR = "\x1f"
@@ -158,24 +153,6 @@ def _lines(blank: Bytes, starts: Offsets, ends: Offsets) -> bytes:
 def shorten(text: str, limit: int = 40) -> str:
     """A piece of the file for a message: in quotes, cut to a readable length."""
     return f"'{text}'" if len(text) <= limit else f"'{text[:limit]}...'"
-
-
-def offset_type(size: int) -> type[np.signedinteger]:
-    """The integer type that offsets into a text of this size are kept in."""
-    return np.int32 if size < 2**31 - 1 else np.int64
-
-
-def positions(data: Bytes, *characters: int) -> Offsets:
-    """Ascending offsets of the bytes that are one of the characters."""
-    kind = offset_type(len(data))
-    found = [np.zeros(0, kind)]
-    for begin in range(0, len(data), _PIECE):
-        piece = data[begin : begin + _PIECE]
-        mask = piece == characters[0]
-        for character in characters[1:]:
-            mask |= piece == character
-        found.append(np.flatnonzero(mask).astype(kind) + kind(begin))
-    return np.concatenate(found)
 
 
 def blank_out(source: Source, label_breaks: bytes = b"") -> Blanked:

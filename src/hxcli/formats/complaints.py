@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.errors import InputError
-from hxcli.formats.blanking import QUOTED, Blanked, Offsets, shorten
+from hxcli.formats.blanking import QUOTED, Blanked, shorten
+from hxcli.formats.offsets import Offsets
 
 # Kinds of tokens. A number is the word behind a colon.
 SPACE, OPEN, CLOSE, COMMA, COLON, WORD, NUMBER = range(7)

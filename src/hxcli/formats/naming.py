@@ -11,9 +11,10 @@ import numpy as np
 
 from hxcli.engine.topology import IntArray
 from hxcli.errors import InputError
-from hxcli.formats.blanking import Blanked, Offsets, shorten
+from hxcli.formats.blanking import Blanked, shorten
 from hxcli.formats.complaints import CLOSE, COLON, NUMBER, WORD
 from hxcli.formats.numerals import SUPPORT, is_support
+from hxcli.formats.offsets import Offsets
 from hxcli.formats.scan import ScannedTree
 from hxcli.phylogeny import Phylogeny
 from hxcli.texts import MANY, Texts

@@ -7,9 +7,10 @@ from typing import BinaryIO
 import numpy as np
 
 from hxcli.formats.biopython import BIOPYTHON_LIMIT, parse_again
-from hxcli.formats.blanking import Blanked, blank_out, positions, shorten
+from hxcli.formats.blanking import Blanked, blank_out, shorten
 from hxcli.formats.naming import Header, Rename, phylogeny_of
 from hxcli.formats.node_names import node_names
+from hxcli.formats.offsets import positions
 from hxcli.formats.scan import scan_tree
 from hxcli.formats.source import Source
 from hxcli.formats.tree_text import newick_nesting, write_nested

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from hxcli.errors import InputError
-from hxcli.formats.blanking import Blanked, blank_out, positions, shorten
+from hxcli.formats.blanking import Blanked, blank_out, shorten
 from hxcli.formats.naming import Header
 from hxcli.formats.newick import read_tree
 from hxcli.formats.nexus_names import Taxa, Translation, read_taxlabels, read_translate
+from hxcli.formats.offsets import positions
 from hxcli.formats.source import Source
 from hxcli.phylogeny import Phylogeny
 

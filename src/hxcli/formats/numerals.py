@@ -7,7 +7,8 @@ import re
 import numpy as np
 
 from hxcli.errors import InputError
-from hxcli.formats.blanking import Blanked, Offsets, shorten
+from hxcli.formats.blanking import Blanked, shorten
+from hxcli.formats.offsets import Offsets
 from hxcli.phylogeny import FloatArray
 
 # A dot before the optional digits, so that a million digits with a letter behind are refused in one pass.

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from hxcli.engine.topology import BoolArray, IntArray, Topology
 from hxcli.formats import complaints
-from hxcli.formats.blanking import Blanked, Bytes, Offsets, offset_type
+from hxcli.formats.blanking import Blanked
 from hxcli.formats.complaints import CLOSE, COLON, COMMA, NUMBER, OPEN, SPACE, WORD, Tokens
 from hxcli.formats.numerals import read_numbers
+from hxcli.formats.offsets import Bytes, Offsets, offset_type
 from hxcli.phylogeny import FloatArray
 
 # Nodes are numbered with 32 bits, and the engine wants room for padding.

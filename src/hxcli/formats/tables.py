@@ -62,7 +62,9 @@ def read_table(
     traits = [index for index in given if columns or index not in taken]
     if not traits and not text_only:
         raise _no_traits(cells, id_index)
-    standard_errors = np.zeros((len(cells.lines), len(traits)))
+    shape = len(cells.lines), len(traits)
+    # Where there are none, one zero stands for all, which takes no memory.
+    standard_errors = np.zeros(shape) if errors else np.broadcast_to(0.0, shape)
     for position, trait in enumerate(traits):
         if trait in errors:
             standard_errors[:, position] = _standard_errors(cells, trait, errors[trait])
