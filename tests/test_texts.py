@@ -7,12 +7,13 @@ import polars as pl
 import pytest
 
 from hxcli import texts as texts_module
+from hxcli.errors import InputError
 from hxcli.formats import blanking, naming
 from hxcli.formats.naming import all_distinct, all_support
 from hxcli.formats.source import checked_source
-from hxcli.formats.trees import read_trees
-from hxcli.phylogeny import Phylogeny
+from hxcli.formats.trees import TreeFile, read_trees
 from hxcli.texts import Texts
+from tests.formats.agreement import as_large
 
 SOME = ["b", "", "Ærø's", "a b", "b"]
 
@@ -87,6 +88,20 @@ def test_support_values_are_told_apart_in_both_forms(labels: list[str], expected
     assert all_support(Texts(pl.Series(labels, dtype=pl.String))) is expected
 
 
+def assert_same_as_large(text: str) -> None:
+    """A text is read, or refused, as it is as a large one."""
+
+    def read() -> TreeFile | str:
+        try:
+            return read_trees(checked_source("tree", text.encode()))
+        except InputError as error:
+            return str(error)
+
+    before = read()
+    with as_large():
+        assert read() == before
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -97,25 +112,14 @@ def test_support_values_are_told_apart_in_both_forms(labels: list[str], expected
         "((a,b),(c,(d,e)));",
         "(a[95],(b,c)[80]);",
         '((a"b,"c"),(-,NA));',
+        "(\ufeffa,\ufeff:1);",
         "((a#1,b),(#c,d)x);",
         "(('a b','it''s'),(c,''));(a,(b,c)f);",
         "[&R] ((A_b:1,A_B:1):1,[x]b_c:2);",
     ],
 )
-def test_trees_are_the_same_with_columns_and_with_strings(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read() -> tuple[list[Phylogeny], tuple[str, ...]] | str:
-        try:
-            found = read_trees(checked_source("tree", text.encode()))
-        except Exception as error:
-            return str(error)
-        return list(found.phylogenies), found.warnings
-
-    before = read()
-    monkeypatch.setattr(blanking, "MANY", 0)
-    monkeypatch.setattr(naming, "MANY", 0)
-    # Biopython takes the strings.
-    monkeypatch.setattr("hxcli.formats.newick.BIOPYTHON_LIMIT", 0)
-    assert read() == before
+def test_trees_are_the_same_with_columns_and_with_strings(text: str) -> None:
+    assert_same_as_large(text)
 
 
 @pytest.mark.parametrize(
@@ -137,19 +141,8 @@ def test_trees_are_the_same_with_columns_and_with_strings(text: str, monkeypatch
         "BEGIN TAXA; TAXLABELS 'a b' c; END; BEGIN TREES; TREE t = ('a b',c); TREE u = (a_b,c); END;",
     ],
 )
-def test_nexus_names_are_the_same_with_columns_and_with_strings(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    def read() -> tuple[list[Phylogeny], tuple[str, ...]] | str:
-        try:
-            found = read_trees(checked_source("tree", b"#NEXUS\n" + text.encode()))
-        except Exception as error:
-            return str(error)
-        return list(found.phylogenies), found.warnings
-
-    before = read()
-    for module in (blanking, naming, texts_module):
-        monkeypatch.setattr(module, "MANY", 0)
-    monkeypatch.setattr("hxcli.formats.newick.BIOPYTHON_LIMIT", 0)
-    assert read() == before
+def test_nexus_names_are_the_same_with_columns_and_with_strings(text: str) -> None:
+    assert_same_as_large(f"#NEXUS\n{text}")
 
 
 @pytest.mark.parametrize("texts", forms())

@@ -3,9 +3,36 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
+import pytest
+
+from hxcli import texts
+from hxcli.formats import blanking, naming, newick, numerals, offsets, scan
 from hxcli.phylogeny import Phylogeny
 from tests.formats import oracle
+
+# What tells a large text from a small one, and how much is looked at together: so every text is a large one.
+_SIZES = [
+    *((module, "MANY", 1) for module in (blanking, naming, texts)),
+    (numerals, "_MANY", 0),
+    (newick, "BIOPYTHON_LIMIT", 0),
+    (blanking, "_FEW", 0),
+    (blanking, "_TEXTS", 3),
+    (scan, "_PIECE", 5),
+    (scan, "_TOKENS", 4),
+    (offsets, "_PIECE", 7),
+]
+
+
+@contextmanager
+def as_large() -> Iterator[None]:
+    """Within it every tree file is read as one of a million tips is."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name, size in _SIZES:
+            patch.setattr(module, name, size)
+        yield
 
 
 def differences(phylogenies: tuple[Phylogeny, ...], trees: list[oracle.Tree]) -> list[str]:

@@ -20,7 +20,7 @@ from hxcli.errors import InputError
 from hxcli.formats.source import Source, checked_source
 from hxcli.formats.trees import read_trees
 from tests.formats import oracle
-from tests.formats.agreement import differences
+from tests.formats.agreement import as_large, differences
 
 ROOT = Path(__file__).resolve().parents[2]
 # Seconds that one small input may take before it counts as hanging.
@@ -107,16 +107,35 @@ def outcome(data: bytes) -> str:
     """
     try:
         source: Source = checked_source("fuzz", data)
+    except InputError as error:
+        return _refused(error)
+    refusal = found = None
+    try:
         found = read_trees(source)
     except InputError as error:
-        if "\n" in str(error) or not error.found:
-            return f"a refusal that is not one line: {error!s}"
-        return "refused"
+        refusal = error
+    try:
+        with as_large():
+            again = read_trees(source)
+        if again != found:
+            return f"read otherwise as a large text: {again}, not {found or refusal}"
+    except InputError as error:
+        if refusal is None or str(error) != str(refusal):
+            return f"refused otherwise as a large text: {error!s}, not {refusal!s}"
+    if found is None:
+        return _refused(refusal)
     if found.format in ("newick", "nexus"):
         problems = differences(found.phylogenies, oracle.read(source.text))
         if problems:
             return f"misread: {problems[0]}"
     return "accepted"
+
+
+def _refused(error: InputError | None) -> str:
+    assert error is not None
+    if "\n" in str(error) or not error.found:
+        return f"a refusal that is not one line: {error!s}"
+    return "refused"
 
 
 def _hang(_signal: int, _frame: FrameType | None) -> None:

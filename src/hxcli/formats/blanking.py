@@ -135,8 +135,9 @@ def text_column(lines: bytes) -> pl.Series:
     """(n,) the texts that stand one a line, as UTF-8."""
     import polars as pl
 
-    table = pl.read_csv(lines, has_header=False, infer_schema=False, separator=_NO_SEPARATOR, quote_char=None)
-    return table.to_series()
+    # A line in front, because polars would drop a byte order mark from the beginning.
+    table = pl.read_csv(b"-\n" + lines, has_header=False, infer_schema=False, separator=_NO_SEPARATOR, quote_char=None)
+    return table.to_series().slice(1)
 
 
 def _lines(blank: Bytes, starts: Offsets, ends: Offsets) -> bytes:
