@@ -55,18 +55,21 @@ class Grid:
     notes: tuple[str, ...]
 
     def header(self) -> tuple[pl.Series, bool]:
-        """The column names, as a block of `blocks`."""
+        """The column names, as `block` gives cells."""
         return self._cells(0, self.width)
 
-    def blocks(self) -> Iterator[tuple[pl.Series, bool]]:
-        """The cells of some rows at a time, "" where one is empty, and whether white space was stripped off any.
+    def blocks(self) -> Iterator[slice]:
+        """The rows, so many at a time that their cells are best split together."""
+        step = max(1, _BLOCK // self.width)
+        return (slice(row, min(row + step, len(self.lines))) for row in range(0, len(self.lines), step))
+
+    def block(self, rows: slice) -> tuple[pl.Series, bool]:
+        """The cells of consecutive rows, "" where one is empty, and whether white space was stripped off any.
 
         Raises:
             InputError: Cells that polars tells apart in another way.
         """
-        step = max(1, _BLOCK // self.width) * self.width
-        for first in range(self.width, len(self.ends), step):
-            yield self._cells(first, min(first + step, len(self.ends)))
+        return self._cells((1 + rows.start) * self.width, (1 + rows.stop) * self.width)
 
     def column(self, index: int) -> Texts:
         """(R,) the cells of one column, white space stripped."""

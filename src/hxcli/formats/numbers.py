@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -107,14 +108,20 @@ def columns_of_grid(grid: Grid, na: Sequence[str]) -> Columns:
     values, missing, wrong = np.empty(shape), np.empty(shape, bool), np.empty(shape, bool)
     marked = np.zeros((len(na), grid.width), bool)
     header, stripped = grid.header()
-    row = 0
-    for cells, bared in grid.blocks():
-        count = len(cells) // grid.width
+
+    def fill(rows: slice) -> tuple[NDArray[np.bool_], bool]:
+        cells, bared = grid.block(rows)
         *found, marks = numbers_of(cells, na)
         for whole, part in zip((values, missing, wrong), found, strict=True):
-            whole[row : row + count] = part.reshape(count, grid.width)
-        marked |= marks.reshape(len(na), count, grid.width).any(axis=1)
-        row, stripped = row + count, stripped or bared
+            whole[rows] = part.reshape(-1, grid.width)
+        count = rows.stop - rows.start
+        return np.asarray(marks.reshape(len(na), count, grid.width).any(axis=1)), bared
+
+    # Two at once: little of what each does is done by several threads.
+    with ThreadPoolExecutor(2) as threads:
+        for marks, bared in threads.map(fill, grid.blocks()):
+            marked |= marks
+            stripped |= bared
     return Columns(
         header=tuple(header.to_list()),
         values=values,
