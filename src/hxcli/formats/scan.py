@@ -140,10 +140,11 @@ def _piece(
     return classes[found], found.astype(kind) + shift, np.flatnonzero(word).astype(kind) + (shift + kind(1))
 
 
-def _closing_order(kinds: NDArray[np.uint8], refusal: complaints.Complaints) -> tuple[IntArray, IntArray, int]:
+def _closing_order(kinds: NDArray[np.uint8], refusal: complaints.Complaints) -> tuple[Offsets, IntArray, int]:
     """(N,) the tokens that are tips or close groups, (N,) the depth of each node, and how many groups stay open."""
-    closing: list[NDArray[np.int32]] = []
-    depths: list[NDArray[np.int32]] = []
+    kind = offset_type(len(kinds))
+    closing: list[Offsets] = []
+    depths: list[IntArray] = []
     depth = 0
     for first in range(0, len(kinds), _TOKENS):
         some = kinds[first : first + _TOKENS]
@@ -162,20 +163,19 @@ def _closing_order(kinds: NDArray[np.uint8], refusal: complaints.Complaints) -> 
         if first and kinds[first - 1] == CLOSE:
             is_tip[0] = False
         ends = np.flatnonzero(is_tip | (some == CLOSE))
-        closing.append((ends + first).astype(np.int32))
+        closing.append((ends + first).astype(kind))
         depths.append(deep[ends])
         depth = int(deep[-1])
     return np.concatenate(closing), np.concatenate(depths), depth
 
 
-def _assemble(blanked: Blanked, found: Tokens, close: IntArray, depths: IntArray) -> ScannedTree:
+def _assemble(blanked: Blanked, found: Tokens, close: Offsets, depths: IntArray) -> ScannedTree:
     # Every token that passed the table is followed as it may be, so that looking one or two ahead is safe; behind the
     # last one only the root looks, which has no parent whose last child it could be.
     kinds = found.kinds
     is_tip = kinds[close] == WORD
     has_inner_label = ~is_tip & (kinds.take(close + 1, mode="clip") == WORD)
-    has_inner_label[-1] &= close[-1] + 1 < len(kinds)
-    behind = close + has_inner_label + np.int32(1)
+    behind = close + has_inner_label + close.dtype.type(1)
     has_length = kinds.take(behind, mode="clip") == COLON
     behind += has_length.view(np.int8) * np.int8(2)
     is_last = kinds.take(behind, mode="clip") == CLOSE
