@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from hxcli.engine.topology import IntArray
-from hxcli.formats.tree_text import Parts, Texts, joined, number_texts, unless_null
+from hxcli.formats.tree_text import Notes, Parts, joined, number_texts, unless_null
 from hxcli.names import listed
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
@@ -37,7 +37,7 @@ class Entry:
     after: str = ""
 
 
-def figure_texts(reconstruction: Reconstruction, entries_of: Callable[[str], Sequence[Entry]], forbidden: str) -> Texts:
+def figure_texts(reconstruction: Reconstruction, entries_of: Callable[[str], Sequence[Entry]], forbidden: str) -> Notes:
     """The figures of all traits of a node, one entry after the other; a constant comes first where none is missing.
 
     Args:
@@ -162,7 +162,7 @@ def _any_entries(text: str) -> Iterator[str]:
     return entries(text[1:], ",") if text.startswith("&") else iter(())
 
 
-def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> Texts:
+def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> Notes:
     """`[&mass=1.05,mass_se=0.21,mass_95%_CI={0.64,1.46}]` and what the tree came with; "" for nothing."""
     if reconstruction is None:
         given = node_texts(phylogeny, lambda texts: "".join(f"[{text}]" for text in texts))

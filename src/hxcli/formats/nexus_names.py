@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hxcli.errors import InputError
 from hxcli.formats.blanking import Blanked, shorten
@@ -140,24 +141,27 @@ class Translation:
             return inner
         if len(keys) < len(inner) and all_support(inner):
             return inner
-        return Texts([self.names[i] if i >= 0 else label for i, label in zip(place.tolist(), inner, strict=True)])
+        names = self.names.array
+        return Texts([names[i] if i >= 0 else label for i, label in zip(place.tolist(), inner, strict=True)])
 
     def _by_taxlabels(self, tips: Texts, refuse: Callable[[int, str, str], InputError]) -> Texts:
         labels = self.taxa[0].labels
         # A number is a name where TAXLABELS has it, or where numbers are names at all.
-        numbers = [i for i in _numbers(tips) if tips[i] not in self._listed]
+        places = _numbers(tips)
+        numbers = [(i, tip) for i, tip in zip(places.tolist(), tips[places], strict=True) if tip not in self._listed]
         found = tips
         if numbers and not self._has_numbers:
             if any(taxa.labels != labels for taxa in self.taxa[1:]):
+                i, tip = numbers[0]
                 advice = "use names, or LINK the trees to one TAXA block"
-                raise refuse(numbers[0], f"tip {shorten(tips[numbers[0]])} could be of several TAXA blocks", advice)
-            named = tips.array.copy()
-            for i in numbers:
-                number = int(tips[i]) if len(tips[i]) < 12 else 0
-                if not 1 <= number <= len(labels):
+                raise refuse(i, f"tip {shorten(tip)} could be of several TAXA blocks", advice)
+            named, names = tips.tolist(), labels.tolist()
+            for i, tip in numbers:
+                number = int(tip) if len(tip) < 12 else 0
+                if not 1 <= number <= len(names):
                     advice = "number tips from 1, or add the name to TAXLABELS"
-                    raise refuse(i, f"tip {shorten(tips[i])}: TAXLABELS has {len(labels)} names", advice)
-                named[i] = labels[number - 1]
+                    raise refuse(i, f"tip {shorten(tip)}: TAXLABELS has {len(names)} names", advice)
+                named[i] = names[number - 1]
             found = Texts(named)
         self._note_strangers(found)
         return found
@@ -191,11 +195,11 @@ class Translation:
             self._strangers.update((name, None) for name in strangers if _folded(name) not in self._folded_names)
 
 
-def _numbers(texts: Texts) -> list[int]:
+def _numbers(texts: Texts) -> NDArray[np.intp]:
     """Places of the texts that are plain digits."""
     if texts.is_column:
-        return texts.column.str.contains("^[0-9]+$").arg_true().to_list()
-    return [i for i, text in enumerate(texts) if text.isascii() and text.isdigit()]
+        return np.flatnonzero(texts.column.str.contains("^[0-9]+$").to_numpy())
+    return np.array([i for i, text in enumerate(texts) if text.isascii() and text.isdigit()], np.intp)
 
 
 def _folded(name: str) -> str:

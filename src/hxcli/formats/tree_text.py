@@ -25,7 +25,7 @@ _PIECE = 1 << 16
 # What is written for each of n nodes, one part behind the other: constants and (n,) texts, none of them null.
 Parts = tuple[str | pl.Series, ...]
 # Takes (n,) node numbers to what is written for each of the nodes.
-Texts = Callable[[IntArray], Parts]
+Notes = Callable[[IntArray], Parts]
 
 
 def number_texts(values: ArrayLike) -> pl.Series:
@@ -143,7 +143,7 @@ def newick_nesting(phylogeny: Phylogeny) -> Nesting:
     return nesting(phylogeny, label_texts(phylogeny, NEWICK_QUOTED), notes_last=True)
 
 
-def write_nested(stream: BinaryIO, nested: Nesting, notes: Texts = lambda nodes: (), traits: int = 0) -> None:
+def write_nested(stream: BinaryIO, nested: Nesting, notes: Notes = lambda nodes: (), traits: int = 0) -> None:
     """A whole tree.
 
     Args:
