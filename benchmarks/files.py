@@ -9,9 +9,9 @@ import polars as pl
 from trees import SHAPES, edge_lengths
 
 from hxcli.engine.topology import from_parents
-from hxcli.formats.newick import write_newick
+from hxcli.formats.trees.newick import write_newick
 from hxcli.phylogeny import Phylogeny, relabel
-from hxcli.texts import Texts
+from hxcli.text_columns import Texts
 
 
 def tree_file(folder: Path, shape: str, tips: int, *, seed: int = 1) -> tuple[Path, Phylogeny]:

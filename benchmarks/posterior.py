@@ -36,8 +36,8 @@ def drawing(files: list[str], draws: int, rounds: int) -> float:
     """Median seconds of so many joint draws, beyond a posterior without any, in one process, warm."""
     code = (
         "import sys, time, jax; jax.config.update('jax_enable_x64', True)\n"
-        "from hxcli.inputs import InputOptions, read_inputs\n"
-        "from hxcli.prebuilt.posterior import posterior\n"
+        "from hxcli.run.inputs import InputOptions, read_inputs\n"
+        "from hxcli.analyses.posterior.posterior import posterior\n"
         "read = read_inputs(InputOptions(tree=sys.argv[1], traits=sys.argv[2]), lambda stage: None)\n"
         "def once(draws):\n"
         "    start = time.perf_counter(); posterior(read.phylogenies[0], read.observations[0], draws=draws)\n"

@@ -11,14 +11,14 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 
-from hxcli import prebuilt
-from hxcli.inputs import InputOptions
-from hxcli.kinds import KINDS
+from hxcli import analyses
+from hxcli.analyses.assemble import reconstruction
 from hxcli.phylogeny import Phylogeny
-from hxcli.pipeline import Job, perform
 from hxcli.prebuilt.local_mean import local_means
-from hxcli.prebuilt.report import reconstruction
 from hxcli.reconstruction import Reconstruction
+from hxcli.run.inputs import InputOptions
+from hxcli.run.perform import Job, perform
+from hxcli.run.product_kinds import KINDS
 from hxcli.traits import Observations
 
 
@@ -48,7 +48,7 @@ def test_a_model_and_a_format_take_one_line_each(tmp_path: Path, monkeypatch: py
     module = types.ModuleType("contributed")
     module.plain_mean, module.write_depths = plain_mean, write_depths  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "contributed", module)
-    monkeypatch.setitem(prebuilt.MODELS, "plain", "contributed:plain_mean")
+    monkeypatch.setitem(analyses.ANALYSES, "plain", "contributed:plain_mean")
     monkeypatch.setitem(KINDS["tree"].writers, ".depths", "contributed:write_depths")
     (tmp_path / "tree.nwk").write_text("(A:1,B:1)R;")
     (tmp_path / "traits.csv").write_text("name,x\nA,1\nB,3\n")

@@ -10,8 +10,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from hxcli.inputs import InputOptions
-from hxcli.pipeline import Job, perform
+from hxcli.run.inputs import InputOptions
+from hxcli.run.perform import Job, perform
 from tests.reference import brownian, children_of, gaussian, random_binary
 
 

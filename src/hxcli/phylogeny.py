@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.engine.topology import Topology
-from hxcli.texts import Texts
+from hxcli.text_columns import Texts
 
 FloatArray = NDArray[np.float64]
 Integers = TypeVar("Integers", NDArray[np.int32], NDArray[np.int64])

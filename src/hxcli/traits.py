@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.phylogeny import FloatArray
-from hxcli.texts import Texts
+from hxcli.text_columns import Texts
 
 
 @dataclass(frozen=True, eq=False)

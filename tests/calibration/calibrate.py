@@ -53,10 +53,10 @@ class Calibrated:
 
 def calibrate(simulations: int, seed: int) -> list[Calibrated]:
     """Ranks of sigma2, tau2, the root and three inner nodes in so many simulations, each a trait of its own."""
+    from hxcli.analyses.posterior.posterior import posterior
     from hxcli.engine.topology import from_parents
     from hxcli.phylogeny import Phylogeny
-    from hxcli.prebuilt.posterior import posterior
-    from hxcli.texts import Texts
+    from hxcli.text_columns import Texts
     from hxcli.traits import Observations
     from tests.examples import random_binary
 

@@ -100,9 +100,9 @@ def test_the_report_may_not_replace_an_input(hx, here):
 def test_figures_of_the_corpus():
     if not CORPUS.is_dir():
         pytest.skip(f"{CORPUS} is not there")
-    from hxcli.checking import check
     from hxcli.errors import HxError
-    from hxcli.inputs import InputOptions
+    from hxcli.run.checking import check
+    from hxcli.run.inputs import InputOptions
 
     wrong = []
     lines = (CORPUS / "expected.tsv").read_text(encoding="utf-8").splitlines()

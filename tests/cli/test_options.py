@@ -103,12 +103,12 @@ def test_debug_shows_where(hx):
 
 
 def test_what_hx_did_not_foresee_is_one_line(hx, monkeypatch):
-    import hxcli.checking
+    import hxcli.run.checking
 
     def fail(options):
         raise ZeroDivisionError("nobody\nthought of it")
 
-    monkeypatch.setattr(hxcli.checking, "check", fail)
+    monkeypatch.setattr(hxcli.run.checking, "check", fail)
     done = hx("check", "tree.nwk")
     assert done.code == 1
     assert done.err == (

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hxcli.prebuilt.ancestral import ancestral
-from hxcli.prebuilt.mean import mean
-from tests.prebuilt.cases import PRIMARY, agree, column, load, rows, scalars
+from hxcli.analyses.ancestral import ancestral
+from hxcli.analyses.mean import mean
+from tests.analyses.cases import PRIMARY, agree, column, load, rows, scalars
 
 ALL = ["vertebrate", "geospiza", "anole", "shorebird", "sim_fossil200", "sim_ladder300", "dino"]
 SMALL = ["vertebrate", "geospiza", "anole"]

@@ -8,21 +8,22 @@ from contextlib import contextmanager
 
 import pytest
 
-from hxcli import texts
-from hxcli.formats import blanking, naming, newick, numerals, offsets, scan
+from hxcli import text_columns
+from hxcli.formats.trees import newick
+from hxcli.formats.trees.scanner import byte_positions, labels, masking, newick_scanner, parse_floats
 from hxcli.phylogeny import Phylogeny
 from tests.formats import oracle
 
 # What tells a large text from a small one, and how much is looked at together: so every text is a large one.
 _SIZES = [
-    *((module, "MANY", 1) for module in (blanking, naming, texts)),
-    (numerals, "_MANY", 0),
+    *((module, "MANY", 1) for module in (masking, labels, text_columns)),
+    (parse_floats, "_MANY", 0),
     (newick, "BIOPYTHON_LIMIT", 0),
-    (blanking, "_FEW", 0),
-    (blanking, "_TEXTS", 3),
-    (scan, "_PIECE", 5),
-    (scan, "_TOKENS", 4),
-    (offsets, "_PIECE", 7),
+    (masking, "_FEW", 0),
+    (masking, "_TEXTS", 3),
+    (newick_scanner, "_PIECE", 5),
+    (newick_scanner, "_TOKENS", 4),
+    (byte_positions, "_PIECE", 7),
 ]
 
 

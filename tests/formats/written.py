@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hxcli.engine.topology import from_parents
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
-from hxcli.texts import Texts
+from hxcli.text_columns import Texts
 from hxcli.traits import Observations
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from hxcli.errors import HxError
 from hxcli.formats.source import checked_source
-from hxcli.formats.tables import read_table
+from hxcli.formats.tables.read import read_table
 from hxcli.traits import TraitTable
 
 ROOT = Path(__file__).parents[1]

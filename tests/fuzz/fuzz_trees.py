@@ -18,7 +18,7 @@ from types import FrameType
 
 from hxcli.errors import InputError
 from hxcli.formats.source import Source, checked_source
-from hxcli.formats.trees import read_trees
+from hxcli.formats.trees.read import read_trees
 from tests.formats import oracle
 from tests.formats.agreement import as_large, differences
 

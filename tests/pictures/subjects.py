@@ -8,7 +8,7 @@ import numpy as np
 
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
-from hxcli.texts import Texts
+from hxcli.text_columns import Texts
 from hxcli.traits import Observations
 from tests.examples import Example, example
 

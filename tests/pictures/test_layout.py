@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hxcli.pictures.frames import Round, Straight
 from hxcli.pictures.layout import lay_out
+from hxcli.pictures.projections import Round, Straight
 from tests.examples import NAMES, Example, caterpillar, example, make
 from tests.pictures.subjects import found_on
 

@@ -19,12 +19,12 @@ from PIL import Image
 
 from hxcli.errors import OptionError
 from hxcli.pictures import writers
-from hxcli.pictures.canvas import drawing_style, missing_glyphs
-from hxcli.pictures.choices import PictureChoices, PictureKind, PictureLayout
+from hxcli.pictures.figure import drawing_style, missing_glyphs
 from hxcli.pictures.labels import shown
-from hxcli.pictures.strokes import scale_of
+from hxcli.pictures.line_segments import scale_of
+from hxcli.pictures.options import PictureChoices, PictureKind, PictureLayout
 from hxcli.reconstruction import Reconstruction
-from hxcli.texts import Texts
+from hxcli.text_columns import Texts
 from tests.examples import example, make, star
 from tests.pictures.subjects import HOSTILE, found_on, hostile
 

@@ -6,10 +6,10 @@ import html.parser
 from pathlib import Path
 from typing import Any
 
-from hxcli.inputs import InputOptions
-from hxcli.pipeline import Job, perform
 from hxcli.reconstruction import Reconstruction
 from hxcli.report.page import report_page
+from hxcli.run.inputs import InputOptions
+from hxcli.run.perform import Job, perform
 
 
 def written(folder: Path, tree: str, traits: str, **more: Any) -> tuple[str, str]:

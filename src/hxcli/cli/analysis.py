@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hxcli.cli.options import LengthChoices, MachineChoices, OutputChoices, TableChoices, TalkChoices
 
 if TYPE_CHECKING:
-    from hxcli.pipeline import Job
+    from hxcli.run.perform import Job
 
 
 def analyse(
@@ -34,8 +34,8 @@ def analyse(
     asked for; `seed` is handed to the model where random numbers are drawn.
     """
     # Here and not above, because `hx --help` needs none of it.
-    from hxcli.pipeline import Job
-    from hxcli.products import choose_products
+    from hxcli.run.perform import Job
+    from hxcli.run.products import choose_products
 
     job = Job(
         model=model,
@@ -57,7 +57,7 @@ def perform_and_tell(job: Job, talk: TalkChoices) -> None:
     """Performs the job and says on standard error what came out."""
     from hxcli.cli.progress import Progress
     from hxcli.cli.summary import show_outcome
-    from hxcli.pipeline import perform
+    from hxcli.run.perform import perform
 
     with Progress(wanted=not talk.quiet) as progress:
         outcome = perform(job, progress)

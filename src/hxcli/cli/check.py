@@ -9,10 +9,10 @@ import typer
 
 from hxcli.cli.groups import with_groups
 from hxcli.cli.options import LengthChoices, OptionalTraitsArgument, TableChoices, TalkChoices, TreeArgument
-from hxcli.names import counted
+from hxcli.close_names import counted
 
 if TYPE_CHECKING:
-    from hxcli.checking import Checkup
+    from hxcli.run.checking import Checkup
 
 
 @with_groups
@@ -35,13 +35,13 @@ def check(
     Example:
       hx check data/primates.nwk data/primates.csv
     """
-    from hxcli.checking import check as check_files
+    from hxcli.run.checking import check as check_files
 
     found = check_files(reading.input_options(tree, traits, lengths.missing_lengths, lengths.negative_lengths))
     if json is not None:
-        from hxcli.formats.outputs import write_whole
-        from hxcli.formats.record import write_record
-        from hxcli.products import choose_products
+        from hxcli.formats.atomic_write import write_whole
+        from hxcli.formats.json_record import write_record
+        from hxcli.run.products import choose_products
 
         choose_products("check", (tree, traits) if traits else (tree,), named={"record": json})
         write_whole(json, lambda stream: write_record(stream, found.as_json()))

@@ -12,7 +12,7 @@ def devices() -> None:
     Example:
       hx devices
     """
-    from hxcli.runtime import devices as list_devices
+    from hxcli.run.runtime import devices as list_devices
 
     found = list_devices()
     for name, model in found.devices:

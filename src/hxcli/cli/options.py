@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from hxcli.inputs import InputOptions
-    from hxcli.runtime import RuntimeOptions
+    from hxcli.run.inputs import InputOptions
+    from hxcli.run.runtime import RuntimeOptions
 
 
 class Estimator(StrEnum):
@@ -133,7 +133,7 @@ class TableChoices:
     ) -> InputOptions:
         """The same choices as the library takes them."""
         from hxcli.formats.source import DEFAULT_MAX_SIZE
-        from hxcli.inputs import InputOptions
+        from hxcli.run.inputs import InputOptions
 
         return InputOptions(
             tree=tree,
@@ -265,7 +265,7 @@ class MachineChoices:
 
     def runtime_options(self) -> RuntimeOptions:
         """The same choices as the library takes them."""
-        from hxcli.runtime import RuntimeOptions
+        from hxcli.run.runtime import RuntimeOptions
 
         return RuntimeOptions(self.device, int(self.precision), self.threads, not self.no_cache)
 

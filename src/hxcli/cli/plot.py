@@ -21,7 +21,7 @@ from hxcli.cli.options import (
     TraitsArgument,
     TreeArgument,
 )
-from hxcli.pictures.choices import DEFAULT_COLORMAP, PictureChoices, PictureKind, PictureLayout
+from hxcli.pictures.options import DEFAULT_COLORMAP, PictureChoices, PictureKind, PictureLayout
 
 
 @with_groups
@@ -62,8 +62,8 @@ def plot(
       hx plot data/primates.nwk data/primates.csv --column ln_body_mass -o primates.svg
     """
     # Here and not above, because `hx --help` needs none of it.
-    from hxcli.pipeline import Job
-    from hxcli.products import choose_products
+    from hxcli.run.perform import Job
+    from hxcli.run.products import choose_products
 
     choices = PictureChoices(kind, layout, colormap, support)
     products = choose_products("plot", (tree, traits), named={"picture": out}, only_named=True)

@@ -55,7 +55,7 @@ def parse_root(text: str | RootPrior) -> RootPrior:
 
 def parse_prior_text(text: str) -> str:
     """A prior of a variance, checked and left as it is."""
-    from hxcli.prebuilt.priors import parse_prior
+    from hxcli.inference.priors import parse_prior
 
     parse_prior(text)
     return text

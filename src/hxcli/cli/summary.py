@@ -6,12 +6,12 @@ import sys
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from hxcli.names import counted
+from hxcli.close_names import counted
 
 if TYPE_CHECKING:
-    from hxcli.pipeline import Outcome
     from hxcli.reconstruction import Parameter, Reconstruction
-    from hxcli.run_record import Stage
+    from hxcli.run.perform import Outcome
+    from hxcli.run.record import Stage
 
 _MOST_TRAITS = 20
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from hxcli.pictures.choices import PictureChoices, PictureLayout
-from hxcli.pictures.sheet import foot, round_sheet, straight_sheet
-from hxcli.pictures.subject import Subject
-from hxcli.pictures.trunk import draw_coloured, lead_to_names, name_tips, write_support
+from hxcli.pictures.options import PictureChoices, PictureLayout
+from hxcli.pictures.page import foot, round_sheet, straight_sheet
+from hxcli.pictures.picture_data import Subject
+from hxcli.pictures.tree_drawing import draw_coloured, lead_to_names, name_tips, write_support
 
 
 def contmap(subject: Subject, choices: PictureChoices, colours: Colormap, small_print: list[str]) -> Figure:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from hxcli.engine.topology import Topology
-from hxcli.formats.below import preorder_ranks
+from hxcli.formats.trees.preorder import preorder_ranks
 from hxcli.phylogeny import FloatArray, Phylogeny
 
 # Tips at unlike distances from the root, relative to the largest, that are still called ultrametric.

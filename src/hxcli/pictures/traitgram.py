@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from hxcli.phylogeny import FloatArray
-from hxcli.pictures.canvas import (
+from hxcli.pictures.figure import (
     INK,
     SMALL,
     SOFT,
@@ -21,12 +21,12 @@ from hxcli.pictures.canvas import (
     text_width,
     write,
 )
-from hxcli.pictures.choices import PictureChoices
-from hxcli.pictures.furniture import AXIS_HEIGHT, NOTE_HEIGHT, STEPS, notes
 from hxcli.pictures.labels import MOST_LABELLED, shown, spread, tip_spacing
-from hxcli.pictures.strokes import IntArray, by_class, edge_pieces, node_classes
-from hxcli.pictures.subject import Subject
-from hxcli.pictures.trunk import COLOURS, palette_of
+from hxcli.pictures.legends import AXIS_HEIGHT, NOTE_HEIGHT, STEPS, notes
+from hxcli.pictures.line_segments import IntArray, by_class, edge_pieces, node_classes
+from hxcli.pictures.options import PictureChoices
+from hxcli.pictures.picture_data import Subject
+from hxcli.pictures.tree_drawing import COLOURS, palette_of
 
 _WIDE, _HIGH, _HIGHER_FOR_NAMES = 330.0, 300.0, 560.0
 _WIDE_WITHOUT_NAMES, _HIGH_WITHOUT_NAMES = 520.0, 420.0

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from hxcli.phylogeny import FloatArray
-from hxcli.pictures.canvas import (
+from hxcli.pictures.figure import (
     FAINT,
     INK,
     SOFT,
@@ -24,14 +24,21 @@ from hxcli.pictures.canvas import (
     text_width,
     write,
 )
-from hxcli.pictures.choices import PictureChoices, PictureLayout
-from hxcli.pictures.frames import Round, Straight
-from hxcli.pictures.furniture import AXIS_HEIGHT, STEPS
 from hxcli.pictures.labels import shown, value_texts
-from hxcli.pictures.sheet import Sheet, foot, name_ends, round_sheet, straight_sheet, straight_spacing
-from hxcli.pictures.strokes import scale_of
-from hxcli.pictures.subject import Subject
-from hxcli.pictures.trunk import draw_coloured, draw_plain, lead_to_names, name_tips, write_at_nodes, write_support
+from hxcli.pictures.legends import AXIS_HEIGHT, STEPS
+from hxcli.pictures.line_segments import scale_of
+from hxcli.pictures.options import PictureChoices, PictureLayout
+from hxcli.pictures.page import Sheet, foot, name_ends, round_sheet, straight_sheet, straight_spacing
+from hxcli.pictures.picture_data import Subject
+from hxcli.pictures.projections import Round, Straight
+from hxcli.pictures.tree_drawing import (
+    draw_coloured,
+    draw_plain,
+    lead_to_names,
+    name_tips,
+    write_at_nodes,
+    write_support,
+)
 
 # Points of the chart beside a straight tree, of the ring around a round one, and between things.
 _CHART, _RING, _GAP = 120.0, 64.0, 12.0

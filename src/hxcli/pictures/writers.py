@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import BinaryIO
 
+from hxcli.close_names import did_you_mean
 from hxcli.errors import OptionError
-from hxcli.names import did_you_mean
 
 try:
     import matplotlib
@@ -16,10 +16,10 @@ except ImportError as error:
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
-from hxcli.pictures.canvas import drawing_style, missing_glyphs, save
-from hxcli.pictures.choices import PictureChoices, PictureKind
 from hxcli.pictures.contmap import contmap
-from hxcli.pictures.subject import Subject, small_print, subject_of
+from hxcli.pictures.figure import drawing_style, missing_glyphs, save
+from hxcli.pictures.options import PictureChoices, PictureKind
+from hxcli.pictures.picture_data import Subject, small_print, subject_of
 from hxcli.pictures.traitgram import traitgram
 from hxcli.pictures.tree_chart import tree_chart
 from hxcli.reconstruction import Reconstruction

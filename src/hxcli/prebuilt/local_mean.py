@@ -10,7 +10,7 @@ import numpy as np
 from hxcli.engine.sweep import up
 from hxcli.engine.tree import Tree
 from hxcli.phylogeny import FloatArray, Phylogeny
-from hxcli.prebuilt.report import on_host
+from hxcli.prebuilt.device_placement import on_host
 
 
 @up(reads=(), reads_children=("length", "there", "value"), writes=("there", "value"))

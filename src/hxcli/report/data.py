@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hxcli.formats.node_names import mrca_tips, node_names
+from hxcli.formats.trees.node_identifiers import mrca_tips, node_names
 from hxcli.phylogeny import FloatArray
 from hxcli.pictures.labels import printable
 from hxcli.reconstruction import Reconstruction

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from hxcli.phylogeny import FloatArray
-from hxcli.pictures.frames import Straight
 from hxcli.pictures.labels import MOST_LABELLED, shown
 from hxcli.pictures.layout import Layout, nice_length
-from hxcli.pictures.strokes import Scale, scale_of, strokes
+from hxcli.pictures.line_segments import Scale, scale_of, strokes
+from hxcli.pictures.projections import Straight
 from hxcli.report.markup import number, text
 
 COLOURS = 48

@@ -1,0 +1,1 @@
+"""The Bayesian posterior of all nodes and of the parameters, trait by trait."""

@@ -1,0 +1,161 @@
+"""The record of a posterior: estimates and intervals of all nodes, figures of the parameters, how sure they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hxcli.analyses.assemble import reconstruction
+from hxcli.analyses.posterior.question import Asked, Options
+from hxcli.analyses.posterior.solution import PROBABILITIES, Solved
+from hxcli.analyses.posterior.tables import further_tables
+from hxcli.inference.normal_mixture import NodeFigures
+from hxcli.phylogeny import Phylogeny
+from hxcli.prebuilt.units import Units
+from hxcli.reconstruction import Reconstruction
+from hxcli.traits import Observations
+
+
+def report(
+    phylogeny: Phylogeny,
+    observations: Observations,
+    units: Units,
+    solved: Sequence[Solved | None],
+    options: Options,
+    level: float,
+) -> Reconstruction:
+    """Assembles what was found for all traits, in their own units.
+
+    Args:
+        phylogeny: N nodes.
+        observations: As given.
+        units: Of the computation.
+        solved: One for every trait; None for one of which nothing is known.
+        options: What was asked.
+        level: Probability of the intervals.
+    """
+    shape = (phylogeny.topology.size, len(solved))
+    columns = {name: np.full(shape, np.nan) for name in NodeFigures._fields}
+    for trait, one in enumerate(solved):
+        if one is not None:
+            for name in NodeFigures._fields:
+                columns[name][:, trait] = getattr(one.nodes, name)
+            if not one.moments:
+                columns["deviation"][:, trait] = np.nan
+    means, deviations = units.states(columns["mean"], columns["deviation"])
+    ends = {
+        name: columns[name] * units.scale + units.location
+        for name in ("lower", "upper", "shortest_lower", "shortest_upper")
+    }
+    names, warnings = observations.traits, []
+    further = further_tables(phylogeny, names, units, solved)
+    for name, one in zip(names, solved, strict=True):
+        warnings += [f"trait {name!r}: {said}" for said in one.warnings] if one is not None else []
+    return reconstruction(
+        phylogeny,
+        observations,
+        means,
+        deviations,
+        level=level,
+        interval="HPD",
+        ends=(ends["lower"], ends["upper"]),
+        parameters=_parameters(units, solved, options),
+        root_how=("posterior mean", "posterior standard deviation"),
+        method=_method(options),
+        shortest=(ends["shortest_lower"], ends["shortest_upper"]),
+        tables={"parameter table": _parameter_table(names, units, solved), **further.tables},
+        details={
+            name: _details(one, units, i, further.details.get(name, {}))
+            for i, (name, one) in enumerate(zip(names, solved, strict=True))
+        },
+        warnings=(*warnings, *further.warnings),
+        rates_from_data=False,
+    )
+
+
+def _method(options: Options) -> str:
+    if options.sigma2 is not None and options.tau2 is not None:
+        return f"Brownian motion, posterior of all nodes for given variances, {options.root}"
+    how = {"quadrature": "by quadrature", "nuts": "by the no-U-turn sampler"}[options.method]
+    return f"Brownian motion, posterior of all nodes and parameters {how}, {options.root}"
+
+
+def _factors(units: Units, trait: int) -> dict[str, tuple[float, float]]:
+    """Parameter -> what its figures are multiplied by, and what is then added."""
+    scale, location = float(units.scale[trait]), float(units.location[trait])
+    with np.errstate(over="ignore", under="ignore"):
+        return {"sigma2": (scale / units.length * scale, 0.0), "tau2": (scale * scale, 0.0), "root": (scale, location)}
+
+
+def _parameters(units: Units, solved: Sequence[Solved | None], options: Options) -> dict[str, tuple[Any, Any]]:
+    parameters: dict[str, tuple[Any, Any]] = {}
+    for name, given in (("sigma2", options.sigma2), ("tau2", options.tau2)):
+        if given is not None:
+            parameters[name] = (given, "given")
+            continue
+        values, hows = [], []
+        for trait, one in enumerate(solved):
+            factor, _ = _factors(units, trait)[name]
+            prior = getattr(one.asked, f"prior_{name}") if one is not None else None
+            values.append(one.figures[name].mean * factor if one is not None else np.nan)
+            hows.append(f"posterior mean, prior {prior}" if prior is not None else "posterior mean")
+        parameters[name] = (np.array(values), hows)
+    if options.sigma2 is not None and options.tau2 is not None:
+        evidence, how = "log_likelihood", f"log marginal likelihood, {options.root}"
+    else:
+        evidence, how = "log_evidence", "log evidence"
+    if options.method == "quadrature":
+        parameters[evidence] = (np.array([_evidence(one, units, i) for i, one in enumerate(solved)]), how)
+    return parameters
+
+
+def _evidence(one: Solved | None, units: Units, trait: int) -> float:
+    if one is None:
+        return float("nan")
+    return float(one.log_evidence - one.densities * np.log(units.scale[trait]))
+
+
+def _parameter_table(names: Sequence[str], units: Units, solved: Sequence[Solved | None]) -> dict[str, list[Any]]:
+    """One row for every trait and parameter; None where there is no figure."""
+    rows = []
+    for trait, (name, one) in enumerate(zip(names, solved, strict=True)):
+        for parameter, (factor, plus) in _factors(units, trait).items():
+            figures = one.figures[parameter].times(factor, plus) if one is not None else None
+            prior = getattr(one.asked, f"prior_{parameter}", None) if one is not None else None
+            row: dict[str, Any] = {"trait": name, "parameter": parameter, "prior": str(prior) if prior else None}
+            row["mean"] = figures.mean if figures else np.nan
+            row["sd"] = figures.deviation if figures else np.nan
+            for number, probability in enumerate(PROBABILITIES):
+                row[f"q{probability:g}"] = float(figures.quantiles[number]) if figures else np.nan
+            for diagnostic in ("rhat", "ess_bulk", "ess_tail"):
+                row[diagnostic] = figures.diagnostics.get(diagnostic, np.nan) if figures else np.nan
+            rows.append(row)
+    return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def _details(one: Solved | None, units: Units, trait: int, more: Mapping[str, Any]) -> dict[str, Any]:
+    if one is None:
+        return {}
+    asked = one.asked
+    priors = {"sigma2": asked.prior_sigma2, "tau2": asked.prior_tau2}
+    return {
+        "posterior": {
+            "priors": {name: str(prior) for name, prior in priors.items() if prior is not None},
+            "priors_scaled_to_the_data": list(asked.scaled_to_data),
+            "log_evidence": _evidence(one, units, trait) if np.isfinite(one.log_evidence) else None,
+            "log_evidence_of": _evidence_of(asked),
+            **one.details,
+            **more,
+        }
+    }
+
+
+def _evidence_of(asked: Asked) -> str:
+    if asked.question.root is None:
+        return (
+            "the observations' contrasts, because the root is flat: compare it with other models of the same "
+            "observations with a flat root only"
+        )
+    return "the observations: compare it with any other model of the same observations"

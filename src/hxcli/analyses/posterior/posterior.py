@@ -1,0 +1,74 @@
+"""Bayesian posterior of all nodes, of the rate and of the observation variance, by quadrature or sampling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from hxcli.analyses.posterior.assemble import report
+from hxcli.analyses.posterior.methods import integrated_posterior, sampled_posterior
+from hxcli.analyses.posterior.question import Options, ask
+from hxcli.analyses.posterior.solution import Solved
+from hxcli.errors import OptionError
+from hxcli.phylogeny import Phylogeny
+from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_contradictions
+from hxcli.prebuilt.units import Units, units_of
+from hxcli.reconstruction import Reconstruction
+from hxcli.traits import Observations
+
+# Tails thinner than this have no digits left.
+_THINNEST_TAIL = 1e-9
+# What all draws together may take.
+_MOST_BYTES = 2**33
+
+
+def posterior(
+    phylogeny: Phylogeny,
+    observations: Observations,
+    *,
+    level: float = 0.95,
+    **options: Any,
+) -> Reconstruction:
+    """Posterior of all nodes and of the parameters, and the log evidence.
+
+    With both variances given the posterior is normal and exact; else they are integrated out. Every trait is
+    analysed on its own.
+
+    Args:
+        phylogeny: Tree with N nodes and edge lengths that are neither missing nor negative.
+        observations: M observations of D traits.
+        level: Probability of the intervals: equal-tailed (`lower`, `upper`) and of highest density.
+        options: Fields of `ask.Options`.
+
+    Raises:
+        OptionError: Options that contradict each other, or a prior that is none.
+        ModelError: Error-free observations that contradict each other or a given root, or priors with which the
+            posterior has no finite integral.
+    """
+    wanted = Options(**options)
+    wanted.refuse_nonsense()
+    if (1 - level) / 2 < _THINNEST_TAIL:
+        raise OptionError(f"the level {level!r} is too close to 1 (at most 0.99999999)")
+    if 8 * wanted.draws * phylogeny.topology.size * len(observations.traits) > _MOST_BYTES:
+        raise OptionError(f"{wanted.draws} draws of all nodes are too many to keep (fewer draws, or one --column)")
+    refuse_contradictions(
+        phylogeny, observations, exact_ones(observations, 1.0 if wanted.tau2 is None else wanted.tau2)
+    )
+    units = units_of(phylogeny, observations)
+    seen = units.observations(observations)
+    count = len(observations.traits)
+    solved = [_solve(phylogeny, seen, units, trait, wanted, level) for trait in range(count)]
+    return report(phylogeny, observations, units, solved, wanted, level)
+
+
+def _solve(
+    phylogeny: Phylogeny, seen: Observations, units: Units, trait: int, options: Options, level: float
+) -> Solved | None:
+    """One trait; None where no tip has a value and the root is flat, so that there is no posterior."""
+    name = seen.traits[trait]
+    if np.isnan(seen.values[:, trait]).all() and options.root == "flat root":
+        return None
+    asked = ask(phylogeny, seen, units, trait, options)
+    by_method = sampled_posterior if options.method == "nuts" else integrated_posterior
+    return by_method(phylogeny, asked, units, name, options, level)

@@ -1,0 +1,62 @@
+"""The posterior of one trait, as every method hands it to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from hxcli.analyses.posterior.joint_draws import Draws
+from hxcli.analyses.posterior.leave_one_out import LeftOut
+from hxcli.analyses.posterior.question import Asked
+from hxcli.inference.normal_mixture import NodeFigures
+from hxcli.phylogeny import FloatArray
+
+PROBABILITIES = (0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975)
+
+
+class Figures(NamedTuple):
+    """Figures of one parameter.
+
+    Attributes:
+        mean, deviation: nan where the posterior has none.
+        quantiles: (P,) at `PROBABILITIES`.
+        diagnostics: Of its draws: `rhat`, `ess_bulk`, `ess_tail`; empty without draws.
+    """
+
+    mean: float
+    deviation: float
+    quantiles: FloatArray
+    diagnostics: Mapping[str, float] = {}
+
+    def times(self, factor: float, plus: float = 0.0) -> Figures:
+        """The same figures in another unit."""
+        moved = (self.mean * factor + plus, self.deviation * factor, self.quantiles * factor + plus)
+        return Figures(*moved, self.diagnostics)
+
+
+class Solved(NamedTuple):
+    """The posterior of one trait, in the unit of computation.
+
+    Attributes:
+        asked: The question.
+        nodes: (N,) figures of all nodes.
+        figures: Of `sigma2`, `tau2` and `root`.
+        log_evidence: Log density of the observations; nan where it was not computed.
+        densities: How many one-dimensional densities it is made of.
+        moments: Whether the variances have a mean and a variance themselves.
+        details: For the run record.
+        warnings: Sentences without the trait's name.
+        draws: Joint draws, if asked for.
+        left_out: What all other tips predict of every observed tip, if asked for.
+    """
+
+    asked: Asked
+    nodes: NodeFigures
+    figures: Mapping[str, Figures]
+    log_evidence: float
+    densities: float
+    moments: bool
+    details: Mapping[str, Any]
+    warnings: tuple[str, ...] = ()
+    draws: Draws | None = None
+    left_out: LeftOut | None = None

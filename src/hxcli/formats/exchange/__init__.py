@@ -1,0 +1,1 @@
+"""Formats of other programs that show trees: iTOL and Nextstrain."""

@@ -1,0 +1,158 @@
+"""Trees from any file: the format is told by the content, never by the name."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from hxcli.errors import InputError, OptionError
+from hxcli.formats.source import DEFAULT_MAX_SIZE, Source, looks_like, read_source
+from hxcli.formats.trees.reading_notes import tree_warnings
+from hxcli.phylogeny import Phylogeny, relabel
+
+Reader = Callable[[Source], tuple[list[Phylogeny], list[str]]]
+# Atomic, so that a hostile prolog is not tried in every possible way.
+_PROLOG = rb"\s*(?>(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE\b[^\[>]*(?:\[.*?\]\s*)?>\s*)*)<(?:[\w.-]+:)?"
+# Format -> what its text begins with, and its reader, imported on use; the first that fits is taken. Newick fits all
+# that is left.
+_FORMATS: dict[str, tuple[re.Pattern[bytes], str]] = {
+    "nexus": (re.compile(rb"\s*(?:\[[^\[\]]*\]\s*)*#nexus(?![^\s\[;])", re.IGNORECASE), "nexus_reader:read_nexus"),
+    "phyloxml": (re.compile(_PROLOG + rb"phyloxml\b", re.DOTALL), "phyloxml:read_phyloxml"),
+    "nexml": (re.compile(_PROLOG + rb"nexml\b", re.DOTALL), "nexml:read_nexml"),
+    "newick": (re.compile(rb""), "newick:read_newick"),
+}
+
+
+@dataclass(frozen=True)
+class TreeFile:
+    """The trees of one input.
+
+    Attributes:
+        file: Path as the user gave it, `-` for standard input.
+        format: `newick`, `nexus`, `phyloxml` or `nexml`.
+        phylogenies: All trees, in the file's order; at least one.
+        warnings: What a reader of the file should know, one sentence each.
+        sha256: Hex digest of the bytes as they lay on disk.
+    """
+
+    file: str
+    format: str
+    phylogenies: tuple[Phylogeny, ...]
+    warnings: tuple[str, ...]
+    sha256: str
+
+
+def read_trees(source: Source | str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE) -> TreeFile:
+    """Reads every tree of a file, `-` for standard input, or of a source that was read before.
+
+    Raises:
+        InputError: The file cannot be read, is no tree file, or is not sound; line and column say where.
+    """
+    if not isinstance(source, Source):
+        source = read_source(source, max_size=max_size)
+    if not source.data.strip():
+        raise source.error("the file contains no tree: it is empty", "give a Newick, NEXUS, phyloXML or NeXML file")
+    other = looks_like(source)
+    if other is not None:
+        raise source.error(f"not a tree file: this looks like {other}", "give a Newick, NEXUS, phyloXML or NeXML file")
+    head = source.data[:65536]
+    kind = next(name for name, (beginning, _) in _FORMATS.items() if beginning.match(head))
+    if kind == "newick" and re.match(rb"\s*<(\?xml|\w+[\s>:/])", head):
+        raise source.error("not a tree file: XML that is neither phyloXML nor NeXML", "export it as one of them")
+    phylogenies, warnings = _reader(_FORMATS[kind][1])(source)
+    warnings += tree_warnings(phylogenies)
+    return TreeFile(source.file, kind, tuple(phylogenies), tuple(warnings), source.sha256)
+
+
+def _reader(place: str) -> Reader:
+    module, name = place.split(":")
+    reader: Reader = getattr(importlib.import_module(f"hxcli.formats.trees.{module}"), name)
+    return reader
+
+
+def pick_tree(tree_file: TreeFile, index: int | None) -> Phylogeny:
+    """The tree of that 1-based index; with None the only one.
+
+    Raises:
+        InputError: Several trees and no index.
+        OptionError: No tree of that index.
+    """
+    count = len(tree_file.phylogenies)
+    if index is None:
+        if count > 1:
+            raise InputError(f"the file holds {count} trees", "pick one with --tree-index", file=tree_file.file)
+        return tree_file.phylogenies[0]
+    if not 1 <= index <= count:
+        trees = "1 tree" if count == 1 else f"{count} trees"
+        raise OptionError(f"--tree-index {index}: {tree_file.file} holds {trees}; indices begin at 1")
+    return tree_file.phylogenies[index - 1]
+
+
+def analysable(
+    phylogeny: Phylogeny,
+    *,
+    file: str,
+    missing_lengths: float | None = None,
+    negative_lengths: Literal["zero"] | None = None,
+) -> Phylogeny:
+    """The tree with an edge length of at least 0 for every node but the root, or a refusal.
+
+    Args:
+        phylogeny: The tree as its file tells it.
+        file: Its file, for messages.
+        missing_lengths: Length for the edges that have none; None refuses them.
+        negative_lengths: `zero` sets negative lengths to 0; None refuses them.
+
+    Raises:
+        InputError: Missing or negative lengths, where they are refused.
+        OptionError: `missing_lengths` is negative or not finite.
+    """
+    if missing_lengths is not None and not 0 <= missing_lengths < np.inf:
+        raise OptionError(f"--missing-lengths {missing_lengths}: a length is a finite number of at least 0")
+    lengths = phylogeny.edge_lengths.copy()
+    missing = np.isnan(lengths) & ~phylogeny.topology.is_root
+    if missing.any():
+        if missing_lengths is None:
+            found = _count(phylogeny, missing, "no edge length")
+            raise InputError(found, "give them, or set them with --missing-lengths X", file=file)
+        lengths[missing] = missing_lengths
+    negative = (lengths < 0) & ~phylogeny.topology.is_root
+    if negative.any():
+        if negative_lengths is None:
+            found = _count(phylogeny, negative, "a negative edge length")
+            raise InputError(found, "mend them, or set them to 0 with --negative-lengths zero", file=file)
+        lengths[negative] = 0.0
+    return phylogeny if not (missing.any() or negative.any()) else relabel(phylogeny, edge_lengths=lengths)
+
+
+def length_notes(
+    phylogeny: Phylogeny, *, missing_lengths: float | None = None, negative_lengths: Literal["zero"] | None = None
+) -> tuple[str, ...]:
+    """What `analysable` changes on a tree that it accepts, a sentence each."""
+    notes = []
+    if (missing := phylogeny.missing_lengths) and missing_lengths is not None:
+        notes.append(f"{_edges(missing, 'missing')} read as {missing_lengths:.15g}")
+    if (negative := phylogeny.negative_lengths) and negative_lengths is not None:
+        notes.append(f"{_edges(negative, 'negative')} read as 0")
+    return tuple(notes)
+
+
+def _edges(number: int, what: str) -> str:
+    return f"1 {what} edge length is" if number == 1 else f"{number} {what} edge lengths are"
+
+
+def _count(phylogeny: Phylogeny, which: np.ndarray, what: str) -> str:
+    nodes = np.flatnonzero(which)
+    tips = nodes[phylogeny.topology.is_leaf[nodes]]
+    first = tips[0] if len(tips) else nodes[0]
+    label = phylogeny.labels[first]
+    described = f"tip '{label}'" if len(tips) else f"node '{label}'" if label else f"node n{first}"
+    have = "has" if len(nodes) == 1 else "have"
+    total = phylogeny.topology.size - 1
+    return f"{len(nodes)} of {total} edges {have} {what}; the first is that of {described}"

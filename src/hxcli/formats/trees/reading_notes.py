@@ -1,0 +1,92 @@
+"""What a reader of a tree file should know although the file is sound."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+
+from hxcli.formats.trees.scanner.labels import all_distinct
+from hxcli.phylogeny import Phylogeny
+from hxcli.text_columns import Texts
+
+# Spaces of other kinds, and characters without width.
+_ODD_SPACE = re.compile(r"[^\S \n]|[\u200b-\u200f\u2060\ufeff]|(?:^ )|(?: $)", re.MULTILINE)
+
+
+def tree_warnings(phylogenies: Sequence[Phylogeny]) -> list[str]:
+    """One sentence for each thing that is worth knowing, with the trees that it concerns."""
+    trees: dict[str, list[int]] = {}
+    checked: dict[bytes, list[str]] = {}
+    for number, phylogeny in enumerate(phylogenies, 1):
+        for message in _shape_warnings(phylogeny):
+            trees.setdefault(message, []).append(number)
+        # Trees of one file mostly share their tips: names are looked at once.
+        names = Texts(sorted(phylogeny.tip_names)) if len(phylogenies) > 1 else phylogeny.tip_names
+        joined = names.lines()
+        key = joined.encode()
+        if key not in checked:
+            checked[key] = list(_name_warnings(names, joined))
+        for message in checked[key]:
+            trees.setdefault(message, []).append(number)
+    return [_prefixed(message, numbers, len(phylogenies)) for message, numbers in trees.items()]
+
+
+def _prefixed(message: str, numbers: list[int], total: int) -> str:
+    if len(numbers) == total:
+        return message
+    if len(numbers) == 1:
+        return f"tree {numbers[0]}: {message}"
+    return f"{len(numbers)} of {total} trees, first tree {numbers[0]}: {message}"
+
+
+def _shape_warnings(phylogeny: Phylogeny) -> Iterator[str]:
+    if phylogeny.edge_lengths[0] == phylogeny.edge_lengths[0] and phylogeny.edge_lengths[0] != 0:
+        yield "the length of the root's edge is kept but not used"
+    degree = int(phylogeny.topology.child_counts[0])
+    if phylogeny.rooted is False:
+        yield "the tree is marked as unrooted ([&U]); it is used with the root that it is written with"
+    elif degree > 2 and phylogeny.rooted is None and phylogeny.topology.depth > 1:
+        yield f"the root has {degree} branches, as unrooted trees have; it is used as the root"
+
+
+def _has_odd_space(joined: str) -> bool:
+    """Whether a search for odd spaces could find one: a cheap test, for the many names that have none."""
+    if not joined.isascii() or joined[:1] == " " or joined[-1:] == " ":
+        return True
+    return any(odd in joined for odd in ("\t", "\v", "\f", "\r", " \n", "\n "))
+
+
+def _folded(names: Texts, joined: str) -> Texts:
+    """The names, with a space for every underscore, as they are compared without regard to case and Unicode form."""
+    if names.is_column and joined.isascii():
+        return Texts(names.column.str.replace_all("_", " ", literal=True).str.to_lowercase())
+    folded = joined.replace("_", " ").casefold()
+    if not folded.isascii():
+        folded = unicodedata.normalize("NFC", folded)
+    return Texts(folded.split("\n"))
+
+
+def _name_warnings(names: Texts, joined: str) -> Iterator[str]:
+    """Warnings on tip names, also given one a line."""
+    odd = _ODD_SPACE.search(joined) if _has_odd_space(joined) else None
+    if odd:
+        start, end = joined.rfind("\n", 0, max(odd.start(), 0)) + 1, joined.find("\n", odd.end())
+        name = joined[start : end if end >= 0 else None]
+        what = "begins or ends with white space, or holds a tab, an unusual space or an invisible character"
+        yield f"a tip name {what}: {name!r}"
+    if '"' in joined:
+        yield "double quotes in tip names are kept as part of the names; only single quotes quote"
+    keys = _folded(names, joined)
+    if all_distinct(keys):
+        return
+    first: dict[str, str] = {}
+    for name, key in zip(names, keys, strict=True):
+        other = first.setdefault(key, name)
+        if other != name:
+            count = len(keys) - len(set(keys))
+            yield (
+                f"{count} tip name{'s differ' if count > 1 else ' differs'} from another only by underscore and space, "
+                f"case or Unicode form: '{other}' and '{name}'"
+            )
+            return

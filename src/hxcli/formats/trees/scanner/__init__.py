@@ -1,0 +1,1 @@
+"""The strict scan of Newick text: every byte accounted for, whatever the size."""

@@ -1,0 +1,1 @@
+"""How unknowns are found, whatever the model: maximum likelihood, quadrature, sampling, mixtures."""

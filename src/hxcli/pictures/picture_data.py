@@ -1,0 +1,97 @@
+"""The subject of a picture: one trait of a reconstruction, laid out, with what is said about it in small print."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.phylogeny import FloatArray
+from hxcli.pictures.labels import MOST_LABELLED, label_note, shown
+from hxcli.pictures.layout import Layout, lay_out
+from hxcli.pictures.line_segments import IntArray, Scale, scale_of
+from hxcli.pictures.options import PictureChoices
+from hxcli.reconstruction import Reconstruction
+from hxcli.text_columns import TextArray
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """One trait on one tree of N nodes and L tips.
+
+    Attributes:
+        layout: Where the nodes lie.
+        trait: The trait's name.
+        tips: (L,) nodes, in the order of their rows.
+        names: (L,) their names as they are drawn.
+        estimates, lower, upper: (N,) of the trait; nan where there is none.
+        measured: (N,) whether the tip has a value of its own.
+        interval: Such as `95% CI`; "" where no node has one.
+        support: (N,) support values as text.
+    """
+
+    layout: Layout
+    trait: str
+    tips: IntArray
+    names: list[str]
+    estimates: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    measured: NDArray[np.bool_]
+    interval: str
+    support: TextArray
+
+    @property
+    def scale(self) -> Scale:
+        """Colours for all estimates."""
+        return scale_of(self.estimates)
+
+    @property
+    def range(self) -> Scale:
+        """From the least to the largest end of an interval, or estimate."""
+        return scale_of(np.concatenate([self.estimates, self.lower, self.upper]))
+
+
+def subject_of(reconstruction: Reconstruction, column: int = 0) -> Subject:
+    """One trait of a reconstruction: the first, unless `column` says which."""
+    phylogeny = reconstruction.phylogeny
+    layout = lay_out(phylogeny)
+    tips = phylogeny.tips[np.argsort(layout.rows[phylogeny.tips])]
+    lower, upper = (end[:, column] for end in reconstruction.ends)
+    named = f"{100 * reconstruction.level:.10g}% {reconstruction.interval}"
+    return Subject(
+        layout=layout,
+        trait=reconstruction.traits[column],
+        tips=tips,
+        names=[shown(name) for name in phylogeny.labels[tips]],
+        estimates=reconstruction.estimates[:, column],
+        lower=lower,
+        upper=upper,
+        measured=~np.isnan(reconstruction.observed[:, column]),
+        interval=named if np.isfinite(lower).any() and np.isfinite(upper).any() else "",
+        support=phylogeny.support.array,
+    )
+
+
+def small_print(reconstruction: Reconstruction, choices: PictureChoices) -> list[str]:
+    """What the picture of a reconstruction leaves out, a sentence each: it stands in the picture."""
+    phylogeny = reconstruction.phylogeny
+    tips = len(phylogeny.tips)
+    said = [label_note(tips)] if tips > MOST_LABELLED else []
+    if choices.support and not phylogeny.support.any():
+        said.append("the tree has no support values")
+    elif choices.support and tips > MOST_LABELLED:
+        said.append("support values are left out with the names")
+    if np.isnan(reconstruction.estimates[:, 0]).any():
+        said.append("grey: not estimated")
+    return said
+
+
+def picture_notes(reconstruction: Reconstruction, choices: PictureChoices | None) -> tuple[str, ...]:
+    """What a person should know about the picture, a sentence each."""
+    said = [f"picture: {sentence}" for sentence in small_print(reconstruction, choices or PictureChoices())]
+    traits = reconstruction.traits
+    if len(traits) > 1:
+        said.append(f"picture: {traits[0]!r}, the first of {len(traits)} traits (hx plot --column draws another)")
+    return tuple(said)

@@ -1,0 +1,217 @@
+"""One run as data (`Job`) and the one function that performs it (`perform`)."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache, partial
+from typing import Any
+
+from hxcli import analyses
+from hxcli.errors import OptionError
+from hxcli.formats.atomic_write import write_all
+from hxcli.formats.trees.annotations import replaced_notes
+from hxcli.formats.trees.node_identifiers import made_names_notes
+from hxcli.phylogeny import Phylogeny
+from hxcli.pictures.picture_data import picture_notes
+from hxcli.reconstruction import Reconstruction
+from hxcli.run.inputs import InputOptions, read_inputs
+from hxcli.run.product_kinds import Result
+from hxcli.run.products import prepare_products, writer_for, writes_annotations
+from hxcli.run.record import Stage, run_record
+from hxcli.run.runtime import Runtime, RuntimeOptions, keep_freed_memory, prepare, started, versions
+from hxcli.run.trait_chunks import default_chunk, in_chunks
+from hxcli.traits import MatchReport, Observations
+
+Progress = Callable[[str], None]
+# Bytes of inputs that take longer to read than JAX to import.
+_LONG = 1 << 24
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run.
+
+    Attributes:
+        model: Name of a prebuilt model, such as `ancestral`.
+        inputs: What to read, and how.
+        products: What to write: kind -> path, as `choose_products` gives it.
+        model_options: The model's own options by name.
+        choices: How products are to look, by kind; see `Result`.
+        runtime: Where and how precisely to compute.
+        chunk_traits: Largest number of traits to compute at a time; None to go by the size of the tree.
+        seed: Seed of the random numbers; None where nothing is random.
+        command_line: The words that asked for the run, for its record.
+    """
+
+    model: str
+    inputs: InputOptions
+    products: Mapping[str, str]
+    model_options: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, Any] = field(default_factory=dict)
+    runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
+    chunk_traits: int | None = None
+    seed: int | None = None
+    command_line: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run found and did.
+
+    Attributes:
+        reconstructions: One for every phylogeny.
+        matches: For every phylogeny how its tips and the table's rows met.
+        notes: What the user should know, a sentence each.
+        stages: What took how long.
+        written: Paths of the files that were written, standard output left out.
+    """
+
+    reconstructions: tuple[Reconstruction, ...]
+    matches: tuple[MatchReport, ...]
+    notes: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    written: tuple[str, ...]
+
+
+def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
+    """Reads, computes and writes: all products or none.
+
+    Inputs of ordinary size are found sound before JAX is imported, so that a refusal comes at once.
+
+    Args:
+        job: What to do.
+        progress: Told the name of every stage when it begins.
+
+    Raises:
+        HxError: The inputs or options were refused, the model has no answer, or a product cannot be written.
+    """
+    if job.model not in analyses.TRAIT_BY_TRAIT:
+        _refuse_parts(job)
+    with ThreadPoolExecutor(1) as aside:
+        return _perform(job, progress, aside)
+
+
+def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome:
+    """`perform`, with a thread for what can be done before it is needed."""
+    clock = _Clock(progress)
+    writers = {path: writer_for(path, kind) for kind, path in job.products.items()}
+    prepare(job.runtime)
+    if sum(map(os.path.getsize, filter(os.path.isfile, (job.inputs.tree, job.inputs.traits)))) > _LONG:
+        # Of the time that these take to read, importing JAX needs a part only.
+        aside.submit(importlib.import_module, "jax")
+    # What goes wrong aside goes wrong again when it is needed.
+    inputs = read_inputs(job.inputs, clock.begin, lambda tree: aside.submit(prepare_products, job.products, tree))
+    clock.begin("starting JAX")
+    with started(job.runtime) as runtime:
+        clock.begin("computing")
+        pairs = zip(inputs.phylogenies, inputs.observations, strict=True)
+        reconstructions = tuple(_reconstruct(job, phylogeny, seen, runtime, clock) for phylogeny, seen in pairs)
+        device, notes = runtime.device_name, (*inputs.notes, *runtime.notes)
+    if "tree" in job.products and writes_annotations(job.products["tree"]):
+        notes = (*notes, *replaced_notes(reconstructions[0].phylogeny, reconstructions[0].traits))
+    if "node data" in job.products and "named tree" not in job.products:
+        notes = (*notes, *made_names_notes(reconstructions[0].phylogeny))
+    if "picture" in job.products:
+        notes = (*notes, *picture_notes(reconstructions[0], job.choices.get("picture")))
+    clock.begin("writing")
+
+    @cache
+    def record() -> dict[str, Any]:
+        return run_record(
+            command=job.model,
+            command_line=job.command_line,
+            options=job.inputs,
+            model_options=job.model_options,
+            inputs=inputs,
+            reconstructions=reconstructions,
+            device=device,
+            precision=job.runtime.precision,
+            threads=job.runtime.threads,
+            libraries=versions(),
+            seed=job.seed,
+            notes=notes,
+            stages=clock.so_far(),
+        )
+
+    result = Result(reconstructions[0], record, job.choices)
+    # These two take the longest, most of it where Python lets other threads run.
+    together = [job.products[kind] for kind in ("table", "tree") if kind in job.products]
+    write_all({path: partial(write, result) for path, write in writers.items()}, together)
+    clock.end()
+    warnings = tuple(warning for each in reconstructions for warning in each.warnings)
+    written = tuple(path for path in writers if path != "-")
+    return Outcome(reconstructions, inputs.matches, (*notes, *warnings), clock.so_far(), written)
+
+
+def _refuse_parts(job: Job) -> None:
+    for given, option in (
+        (job.chunk_traits is not None, "--chunk-traits"),
+        (job.runtime.device == "all", "--device all"),
+    ):
+        if given:
+            raise OptionError(f"{option}: hx {job.model} computes all traits together, on one device (leave it out)")
+
+
+def _reconstruct(
+    job: Job, phylogeny: Phylogeny, observations: Observations, runtime: Runtime, clock: _Clock
+) -> Reconstruction:
+    """Runs the model, on some traits at a time where it takes each by itself."""
+    # Imports JAX, which has to be set up first.
+    from hxcli.prebuilt.device_placement import spread_over
+
+    model, devices = analyses.load(job.model), len(runtime.devices)
+    if job.model not in analyses.TRAIT_BY_TRAIT:
+        return model(phylogeny, observations, **job.model_options)
+    chunk = job.chunk_traits or default_chunk(phylogeny.topology.size, devices)
+    if chunk < len(observations.traits):
+        keep_freed_memory()
+    with spread_over(runtime.devices):
+        return in_chunks(
+            model, phylogeny, observations, chunk, multiple=devices, progress=clock.count, **job.model_options
+        )
+
+
+class _Clock:
+    """Measures the stages of one run, one after the other."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._stages: list[Stage] = []
+        self._name, self._start = "", time.perf_counter()
+
+    def begin(self, name: str) -> None:
+        self.end()
+        self._name, self._start = name, time.perf_counter()
+        self._progress(name)
+
+    def count(self, done: int, total: int) -> None:
+        """Says how many traits of the running stage are done."""
+        seconds = max(time.perf_counter() - self._start, 1e-9)
+        self._progress(f"{self._name}: {done} of {total} traits, {done / seconds:.3g} a second")
+
+    def end(self) -> None:
+        self._stages = list(self.so_far())
+        self._name = ""
+
+    def so_far(self) -> tuple[Stage, ...]:
+        """The stages that have ended, and the one under way."""
+        if not self._name:
+            return tuple(self._stages)
+        return (*self._stages, Stage(self._name, time.perf_counter() - self._start, peak_memory()))
+
+
+def peak_memory() -> int:
+    """Largest memory that this process has held so far, in bytes; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,164 @@
+"""The kinds of products, one entry each: option, formats, and who writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from hxcli.reconstruction import Reconstruction
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What products are made of.
+
+    Attributes:
+        reconstruction: What was found.
+        record: Gives the run record as JSON values, with how long everything has taken so far.
+        choices: Kind of product -> how it is to look, for kinds that can look in several ways.
+    """
+
+    reconstruction: Reconstruction
+    record: Callable[[], Mapping[str, Any]]
+    choices: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of product. To add a format to a kind, give its writer a line in `writers`.
+
+    Attributes:
+        option: The option that names the product's path.
+        writers: Extension -> `module:function`, imported on use. It is called with a binary stream and `parts`.
+        parts: What of a result the writers of this kind are given.
+        ahead: Extension -> `module:function` that finds what its writer needs of the phylogeny alone, while the model
+            computes.
+        default: End of the path behind the prefix; None for a product that is written only where it is named.
+        streamed: Extension that `-` stands for; "" for a product that is not streamed.
+        exclusive: Whether naming it leaves out the products that are not named.
+        commands: Which have the product; empty for all.
+    """
+
+    option: str
+    writers: dict[str, str]
+    parts: Callable[[Result], tuple[Any, ...]]
+    ahead: Mapping[str, str] = field(default_factory=dict)
+    default: str | None = None
+    streamed: str = ""
+    exclusive: bool = True
+    commands: tuple[str, ...] = ()
+
+
+KINDS: dict[str, Kind] = {
+    "table": Kind(
+        "--out-table",
+        {
+            ".csv": "hxcli.formats.tables.node_table:write_csv",
+            ".tsv": "hxcli.formats.tables.node_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.node_table:write_parquet",
+        },
+        lambda result: (result.reconstruction, result.choices.get("table") == "wide"),
+        ahead=dict.fromkeys((".csv", ".tsv", ".parquet"), "hxcli.formats.tables.node_table:prepare_table"),
+        default=".csv",
+        streamed=".csv",
+    ),
+    "tree": Kind(
+        "--out-tree",
+        {
+            ".nex": "hxcli.formats.trees.nexus_writer:write_nexus",
+            ".nexus": "hxcli.formats.trees.nexus_writer:write_nexus",
+            ".nwk": "hxcli.formats.trees.newick:write_newick",
+            ".newick": "hxcli.formats.trees.newick:write_newick",
+            ".tree": "hxcli.formats.trees.newick:write_newick",
+            ".nhx": "hxcli.formats.trees.nhx:write_nhx",
+            ".xml": "hxcli.formats.trees.phyloxml:write_phyloxml",
+        },
+        lambda result: (result.reconstruction.phylogeny, result.reconstruction),
+        ahead={
+            **dict.fromkeys((".nex", ".nexus"), "hxcli.formats.trees.nexus_writer:prepare_nexus"),
+            **dict.fromkeys((".nwk", ".newick", ".tree", ".nhx"), "hxcli.formats.trees.newick_text:newick_nesting"),
+        },
+        default=".nex",
+        streamed=".nex",
+    ),
+    "parameter table": Kind(
+        "--out-params",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.reconstruction.tables["parameter table"],),
+        default=".params.csv",
+        streamed=".csv",
+        commands=("posterior",),
+    ),
+    "leave-one-out table": Kind(
+        "--out-loo",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.reconstruction.tables.get("leave-one-out table", {}),),
+        default=".loo.csv",
+        streamed=".csv",
+        commands=("posterior",),
+    ),
+    "draws": Kind(
+        "--draws-out",
+        {".parquet": "hxcli.formats.tables.draws:write_parquet", ".csv": "hxcli.formats.tables.draws:write_csv"},
+        lambda result: (result.reconstruction.phylogeny, result.reconstruction.tables.get("draws", {})),
+        default=".draws.parquet",
+        streamed=".csv",
+        commands=("posterior",),
+    ),
+    "named tree": Kind(
+        "--named-tree",
+        {".nwk": "hxcli.formats.trees.newick:write_named_newick"},
+        lambda result: (result.reconstruction.phylogeny,),
+        streamed=".nwk",
+    ),
+    "archive for iTOL": Kind(
+        "--itol", {".zip": "hxcli.formats.exchange.itol:write_itol"}, lambda result: (result.reconstruction,)
+    ),
+    "node data": Kind(
+        "--node-data",
+        {".json": "hxcli.formats.exchange.nextstrain:write_node_data"},
+        lambda result: (result.reconstruction,),
+        streamed=".json",
+    ),
+    "auspice dataset": Kind(
+        "--auspice",
+        {".json": "hxcli.formats.exchange.nextstrain:write_auspice"},
+        lambda result: (result.reconstruction,),
+        streamed=".json",
+    ),
+    "picture": Kind(
+        "--plot",
+        {
+            ".svg": "hxcli.pictures.writers:write_svg",
+            ".pdf": "hxcli.pictures.writers:write_pdf",
+            ".png": "hxcli.pictures.writers:write_png",
+        },
+        lambda result: (result.reconstruction, result.choices.get("picture")),
+        streamed=".svg",
+        exclusive=False,
+    ),
+    "report": Kind(
+        "--report",
+        {".html": "hxcli.report.page:write_report"},
+        lambda result: (result.reconstruction, result.record()),
+        streamed=".html",
+        exclusive=False,
+    ),
+    # Last, because it says how long the writing of the others took.
+    "record": Kind(
+        "--out-json",
+        {".json": "hxcli.formats.json_record:write_record"},
+        lambda result: (result.record(),),
+        default=".json",
+        streamed=".json",
+    ),
+}

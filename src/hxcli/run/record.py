@@ -1,0 +1,170 @@
+"""The run record: everything needed to say what a run did, and to do it again, as plain JSON values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hxcli import __version__
+from hxcli.phylogeny import Phylogeny
+from hxcli.reconstruction import Reconstruction
+from hxcli.run.inputs import InputOptions, Inputs
+from hxcli.traits import MatchReport, TraitTable
+
+
+@dataclass(frozen=True)
+class Stage:
+    """How long one part of a run took.
+
+    Attributes:
+        name: What was done, such as `reading the tree`.
+        seconds: Wall time.
+        peak_bytes: Largest memory of the process until the end of the stage; 0 where the system does not tell.
+    """
+
+    name: str
+    seconds: float
+    peak_bytes: int
+
+
+def run_record(
+    *,
+    command: str,
+    command_line: Sequence[str],
+    options: InputOptions,
+    model_options: Mapping[str, Any],
+    inputs: Inputs,
+    reconstructions: Sequence[Reconstruction],
+    device: str,
+    precision: int,
+    threads: int | None,
+    libraries: Mapping[str, str],
+    seed: int | None,
+    notes: Sequence[str],
+    stages: Sequence[Stage],
+) -> dict[str, Any]:
+    """Builds the record of one run.
+
+    Only the block `timings` differs between two runs with the same inputs, options and versions.
+    """
+    return {
+        "version": __version__,
+        "libraries": dict(libraries),
+        "command": command,
+        "command_line": list(command_line),
+        "inputs": _inputs(options, inputs),
+        "options": _plain(dict(model_options) | _reading_options(options)),
+        "device": device,
+        "precision": precision,
+        "threads": threads,
+        "seed": seed,
+        "results": [_result(inputs.table, *each) for each in zip(inputs.matches, reconstructions, strict=True)],
+        "notes": list(notes),
+        "timings": {
+            "stages": {stage.name: round(stage.seconds, 6) for stage in stages},
+            "peak_memory_bytes_so_far": {stage.name: stage.peak_bytes for stage in stages},
+            "peak_memory_bytes": max((stage.peak_bytes for stage in stages), default=0),
+        },
+    }
+
+
+def _inputs(options: InputOptions, inputs: Inputs) -> dict[str, Any]:
+    tree_file, table = inputs.tree_file, inputs.table
+    return {
+        "tree": {
+            "file": tree_file.file,
+            "sha256": tree_file.sha256,
+            "format": tree_file.format,
+            "trees": len(tree_file.phylogenies),
+            "tree_index": options.tree_index or 1,
+            **_counts(inputs.phylogenies[0]),
+        },
+        "traits": {
+            "file": table.file,
+            "sha256": inputs.table_sha256,
+            "rows": len(table.names),
+            "columns": list(table.traits),
+            "text_columns": list(table.text_columns),
+        },
+    }
+
+
+def _counts(phylogeny: Phylogeny) -> dict[str, int]:
+    return {"tips": len(phylogeny.tips), "nodes": phylogeny.topology.size}
+
+
+def _reading_options(options: InputOptions) -> dict[str, Any]:
+    """The reading options but for the paths, which stand under `inputs`."""
+    names = ("id_column", "columns", "se_columns", "na", "replicates", "strict", "missing_lengths", "negative_lengths")
+    return {name: getattr(options, name) for name in names}
+
+
+def _result(table: TraitTable, report: MatchReport, reconstruction: Reconstruction) -> dict[str, Any]:
+    """One phylogeny's part: how tips and rows met, and per trait the parameters and the root."""
+    tips = len(reconstruction.phylogeny.tips)
+    without_data = len(report.tips_without_data)
+    error_columns = dict(zip(table.traits, table.error_columns, strict=False))
+    root_ends = (end[0].tolist() for end in reconstruction.equal_tailed(slice(0, 1)))
+    return {
+        "tree_name": reconstruction.phylogeny.name,
+        "method": reconstruction.method,
+        "interval": {"kind": reconstruction.interval, "level": reconstruction.level},
+        "tips": {
+            "with_data": tips - without_data,
+            "without_data": without_data,
+            "matched_exactly": report.exact,
+            "matched_by_underscore": len(report.by_underscore),
+            "matched_by_unicode": len(report.by_unicode),
+            "rows_dropped": len(report.rows_without_tip),
+        },
+        "traits": [
+            _trait(reconstruction, i, error_columns.get(name), (lower, upper))
+            for i, (name, lower, upper) in enumerate(zip(reconstruction.traits, *root_ends, strict=True))
+        ],
+        "warnings": list(reconstruction.warnings),
+    }
+
+
+def _trait(
+    reconstruction: Reconstruction, column: int, error_column: str | None, root_ends: tuple[float, float]
+) -> dict[str, Any]:
+    name = reconstruction.traits[column]
+    used = reconstruction.tips_used[column]
+    lower, upper = root_ends
+    return {
+        "name": name,
+        "tips_used": used,
+        "tips_missing": len(reconstruction.phylogeny.tips) - used,
+        "standard_errors_from": error_column or None,
+        "root": {
+            "estimate": _number(reconstruction.estimates[0, column]),
+            "se": _number(reconstruction.standard_errors[0, column]),
+            "lower": _number(lower),
+            "upper": _number(upper),
+            **{
+                key: _number(reconstruction.columns[key][0, column])
+                for key in ("hpd_lower", "hpd_upper")
+                if key in reconstruction.columns
+            },
+        },
+        "parameters": {
+            key: {"value": _number(parameter.value), "how": parameter.how}
+            for key, parameter in reconstruction.parameters[name].items()
+        },
+        **_plain(dict(reconstruction.details.get(name, {}))),
+    }
+
+
+def _number(value: float) -> float | None:
+    """A JSON number; None for what JSON cannot say."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return _number(value) if isinstance(value, float) else value
