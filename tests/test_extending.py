@@ -54,10 +54,10 @@ def test_a_model_and_a_format_take_one_line_each(tmp_path: Path, monkeypatch: py
     (tmp_path / "traits.csv").write_text("name,x\nA,1\nB,3\n")
     tree, table, record = (str(tmp_path / f"out{end}") for end in (".depths", ".csv", ".json"))
     job = Job(
-        model="plain",
+        analysis="plain",
         inputs=InputOptions(str(tmp_path / "tree.nwk"), str(tmp_path / "traits.csv")),
         products={"table": table, "tree": tree, "record": record},
-        model_options={"level": 0.9},
+        analysis_options={"level": 0.9},
     )
     outcome = perform(job)
     assert Path(tree).read_text() == "R\t0\nA\t1\nB\t1\n"

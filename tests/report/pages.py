@@ -17,7 +17,7 @@ def written(folder: Path, tree: str, traits: str, **more: Any) -> tuple[str, str
     page, table = str(folder / "report.html"), str(folder / "table.csv")
     perform(
         Job(
-            model="ancestral",
+            analysis="ancestral",
             inputs=InputOptions(tree, traits),
             products={"table": table, "report": page},
             command_line=("hx", "ancestral", tree, traits, "--report", "a b.html"),

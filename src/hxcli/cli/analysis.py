@@ -1,4 +1,4 @@
-"""What the commands that run a model have in common: build the job, perform it, say what came out."""
+"""What the commands that run an analysis have in common: build the job, perform it, say what came out."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def analyse(
-    model: str,
+    analysis: str,
     tree: str,
     traits: str,
     reading: TableChoices,
@@ -26,24 +26,24 @@ def analyse(
     named: Mapping[str, str | None] = MappingProxyType({}),
     without: Collection[str] = (),
     seed: int | None = None,
-    **model_options: Any,
+    **analysis_options: Any,
 ) -> None:
-    """Runs the model `model` on two files.
+    """Runs the analysis `analysis` on two files.
 
     `named` holds the paths of the products that not all commands have, by kind; `without` the kinds that nobody
-    asked for; `seed` is handed to the model where random numbers are drawn.
+    asked for; `seed` is handed to the analysis where random numbers are drawn.
     """
     # Here and not above, because `hx --help` needs none of it.
     from hxcli.run.perform import Job
     from hxcli.run.products import choose_products
 
     job = Job(
-        model=model,
+        analysis=analysis,
         inputs=reading.input_options(tree, traits, lengths.missing_lengths, lengths.negative_lengths),
         products=choose_products(
-            model, (tree, traits), out=outputs.out, named={**outputs.named(), **named}, without=without
+            analysis, (tree, traits), out=outputs.out, named={**outputs.named(), **named}, without=without
         ),
-        model_options=model_options if seed is None else {**model_options, "seed": seed},
+        analysis_options=analysis_options if seed is None else {**analysis_options, "seed": seed},
         seed=seed,
         runtime=machine.runtime_options(),
         chunk_traits=machine.chunk_traits,

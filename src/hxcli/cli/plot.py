@@ -72,10 +72,10 @@ def plot(
 
     colour_map(colormap)
     job = Job(
-        model="ancestral",
+        analysis="ancestral",
         inputs=reading.input_options(tree, traits, lengths.missing_lengths, lengths.negative_lengths),
         products=products,
-        model_options={"level": level, "estimator": estimator.name, "tau2": tau2},
+        analysis_options={"level": level, "estimator": estimator.name, "tau2": tau2},
         choices={"picture": choices},
         runtime=machine.runtime_options(),
         command_line=("hx", *sys.argv[1:]),

@@ -37,10 +37,10 @@ class Job:
     """One run.
 
     Attributes:
-        model: Name of a prebuilt model, such as `ancestral`.
+        analysis: Name of an analysis, such as `ancestral`.
         inputs: What to read, and how.
         products: What to write: kind -> path, as `choose_products` gives it.
-        model_options: The model's own options by name.
+        analysis_options: The analysis's own options by name.
         choices: How products are to look, by kind; see `Result`.
         runtime: Where and how precisely to compute.
         chunk_traits: Largest number of traits to compute at a time; None to go by the size of the tree.
@@ -48,10 +48,10 @@ class Job:
         command_line: The words that asked for the run, for its record.
     """
 
-    model: str
+    analysis: str
     inputs: InputOptions
     products: Mapping[str, str]
-    model_options: Mapping[str, Any] = field(default_factory=dict)
+    analysis_options: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, Any] = field(default_factory=dict)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
     chunk_traits: int | None = None
@@ -88,9 +88,9 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
         progress: Told the name of every stage when it begins.
 
     Raises:
-        HxError: The inputs or options were refused, the model has no answer, or a product cannot be written.
+        HxError: The inputs or options were refused, the analysis has no answer, or a product cannot be written.
     """
-    if job.model not in analyses.TRAIT_BY_TRAIT:
+    if job.analysis not in analyses.TRAIT_BY_TRAIT:
         _refuse_parts(job)
     with ThreadPoolExecutor(1) as aside:
         return _perform(job, progress, aside)
@@ -123,10 +123,10 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
     @cache
     def record() -> dict[str, Any]:
         return run_record(
-            command=job.model,
+            command=job.analysis,
             command_line=job.command_line,
             options=job.inputs,
-            model_options=job.model_options,
+            analysis_options=job.analysis_options,
             inputs=inputs,
             reconstructions=reconstructions,
             device=device,
@@ -154,25 +154,25 @@ def _refuse_parts(job: Job) -> None:
         (job.runtime.device == "all", "--device all"),
     ):
         if given:
-            raise OptionError(f"{option}: hx {job.model} computes all traits together, on one device (leave it out)")
+            raise OptionError(f"{option}: hx {job.analysis} computes all traits together, on one device (leave it out)")
 
 
 def _reconstruct(
     job: Job, phylogeny: Phylogeny, observations: Observations, runtime: Runtime, clock: _Clock
 ) -> Reconstruction:
-    """Runs the model, on some traits at a time where it takes each by itself."""
+    """Runs the analysis, on some traits at a time where it takes each by itself."""
     # Imports JAX, which has to be set up first.
     from hxcli.prebuilt.device_placement import spread_over
 
-    model, devices = analyses.load(job.model), len(runtime.devices)
-    if job.model not in analyses.TRAIT_BY_TRAIT:
-        return model(phylogeny, observations, **job.model_options)
+    analysis, devices = analyses.load(job.analysis), len(runtime.devices)
+    if job.analysis not in analyses.TRAIT_BY_TRAIT:
+        return analysis(phylogeny, observations, **job.analysis_options)
     chunk = job.chunk_traits or default_chunk(phylogeny.topology.size, devices)
     if chunk < len(observations.traits):
         keep_freed_memory()
     with spread_over(runtime.devices):
         return in_chunks(
-            model, phylogeny, observations, chunk, multiple=devices, progress=clock.count, **job.model_options
+            analysis, phylogeny, observations, chunk, multiple=devices, progress=clock.count, **job.analysis_options
         )
 
 

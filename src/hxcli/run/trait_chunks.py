@@ -1,4 +1,4 @@
-"""Many traits: a model that takes each by itself runs on some of them at a time, so that memory stays bounded."""
+"""Many traits: an analysis that takes each by itself runs on some of them at a time, so that memory stays bounded."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hxcli.traits import Observations
 _NUMBERS = 1 << 18
 _MATRICES = ("estimates", "standard_errors")
 
-Model = Callable[..., Reconstruction]
+Analysis = Callable[..., Reconstruction]
 
 
 def default_chunk(nodes: int, devices: int = 1) -> int:
@@ -26,7 +26,7 @@ def default_chunk(nodes: int, devices: int = 1) -> int:
 
 
 def in_chunks(
-    model: Model,
+    analysis: Analysis,
     phylogeny: Phylogeny,
     observations: Observations,
     chunk: int,
@@ -35,29 +35,29 @@ def in_chunks(
     progress: Callable[[int, int], None] = lambda done, total: None,
     **options: Any,
 ) -> Reconstruction:
-    """What the model finds for all traits, computed a chunk of traits after the other.
+    """What the analysis finds for all traits, computed a chunk of traits after the other.
 
     All chunks have one size, so that they share one compiled program: the last is filled up with its last trait.
 
     Args:
-        model: Takes every trait by itself, without random numbers.
+        analysis: Takes every trait by itself, without random numbers.
         phylogeny: N nodes.
         observations: Of D traits.
         chunk: Largest number of traits in a chunk.
         multiple: What the number of traits in a chunk is a multiple of.
         progress: Told how many traits are done, of how many.
-        options: The model's own.
+        options: The analysis's own.
     """
     total = len(observations.traits)
     size = -(-total // -(-total // chunk))
     size = -(-size // multiple) * multiple
     if size == total:
-        return model(phylogeny, observations, **options)
+        return analysis(phylogeny, observations, **options)
     merged: dict[str, Any] = {}
     columns: dict[str, FloatArray] = {}
     found: list[Reconstruction] = []
     for start, part in _parts(observations, size):
-        each = model(phylogeny, part, **options)
+        each = analysis(phylogeny, part, **options)
         width = min(size, total - start)
         for target, matrices in ((merged, _matrices(each)), (columns, each.columns)):
             for name, matrix in matrices.items():
