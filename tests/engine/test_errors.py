@@ -14,7 +14,7 @@ import pytest
 import hxcli as hx
 from hxcli.engine.views import Children, Node
 from tests import examples
-from tests.engine.compiling import compilations
+from tests.engine.compile_counts import compilations
 
 EQUAL = hx.Tree.empty(
     examples.example("symmetric").topology, {"value": (), "point": (2,), "count": hx.FieldSpec((), int)}

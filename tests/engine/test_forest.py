@@ -11,7 +11,7 @@ import pytest
 
 import hxcli as hx
 from tests import examples, reference
-from tests.engine import patterns
+from tests.engine import example_sweeps
 
 ALL = [examples.example(name) for name in examples.NAMES]
 SOME = [examples.example(name) for name in ("single", "chain", "ragged", "caterpillar")]
@@ -27,7 +27,7 @@ def trees(zoo: list[examples.Example]) -> list[hx.Tree]:
 def test_every_tree_gets_what_a_loop_gives_it(zoo: list[examples.Example]) -> None:
     forest = hx.Forest([e.topology for e in zoo])
     joined = forest.join(trees(zoo))
-    split = forest.split(patterns.weighted_mean(joined))
+    split = forest.split(example_sweeps.weighted_mean(joined))
     assert len(split) == len(forest) == len(zoo)
 
     def mean(node: Any, kids: Any) -> Any:
@@ -44,7 +44,7 @@ def test_every_tree_gets_what_a_loop_gives_it(zoo: list[examples.Example]) -> No
 def test_down_sweeps_and_leaves_in_their_order() -> None:
     forest = hx.Forest([e.topology for e in SOME])
     joined = forest.join(trees(SOME)).update(depth=())
-    for tree, example in zip(forest.split(patterns.depth(joined)), SOME, strict=True):
+    for tree, example in zip(forest.split(example_sweeps.depth(joined)), SOME, strict=True):
         np.testing.assert_allclose(
             tree.depth, np.diag(reference.shared_paths(example.parents, example.lengths)), rtol=1e-12
         )
@@ -66,7 +66,7 @@ def test_join_and_split_are_inverse_and_places_are_stated() -> None:
 
 
 def root_sum(forest: hx.Forest, tree: hx.Tree, scale: Any) -> Any:
-    return jnp.sin(patterns.weighted_mean(tree.set(value=tree.value * scale)).value[forest.roots]).sum()
+    return jnp.sin(example_sweeps.weighted_mean(tree.set(value=tree.value * scale)).value[forest.roots]).sum()
 
 
 def test_transformations_of_a_forest_are_those_of_its_trees() -> None:
@@ -115,7 +115,7 @@ def test_the_densities_of_several_trees_at_once() -> None:
     params = {"rate": 0.8, "noise": 0.3, "root": 2.0}
     joined = forest.join([hx.Tree.from_data(e.topology, {"value": e.values, "length": e.lengths}) for e in zoo])
     observed = joined.value[forest.topology.is_leaf]
-    density, tree = patterns.condition(forest.topology, observed, joined.length, params)
+    density, tree = example_sweeps.condition(forest.topology, observed, joined.length, params)
     for b, (one, e) in enumerate(zip(forest.split(tree), zoo, strict=True)):
         wanted = reference.gaussian(e.parents, e.leaves, e.lengths * 0.8, e.values[e.leaves], 2.0, 0.3)
         np.testing.assert_allclose(density[b], wanted[0], rtol=1e-12)

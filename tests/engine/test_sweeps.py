@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import hxcli as hx
 from tests import examples, reference
-from tests.engine import patterns
+from tests.engine import example_sweeps
 from tests.examples import Example
 
 # Levels that take several chunks, and siblings apart.
@@ -33,7 +33,7 @@ def agree(found: Any, wanted: Any) -> None:
 
 def check_subtree_size(example: Example) -> None:
     tree = hx.Tree.from_data(example.topology, {"count": jnp.ones(example.topology.size, int)})
-    found = patterns.subtree_size(tree).count
+    found = example_sweeps.subtree_size(tree).count
     assert found.dtype == jnp.int64
     ones = {"count": np.ones(example.topology.size, int)}
     wanted = reference.up(example.parents, ones, lambda node, kids: {"count": sum(k["count"] for k in kids) + 1})
@@ -43,7 +43,7 @@ def check_subtree_size(example: Example) -> None:
 
 def check_depth(example: Example) -> None:
     fields = {"length": example.lengths, "depth": np.zeros(example.topology.size)}
-    found = patterns.depth(hx.Tree.from_data(example.topology, fields)).depth
+    found = example_sweeps.depth(hx.Tree.from_data(example.topology, fields)).depth
     wanted = reference.down(example.parents, fields, lambda node, parent: {"depth": parent["depth"] + node["length"]})
     agree(found, wanted["depth"])
     agree(found, np.diag(reference.shared_paths(example.parents, example.lengths)))
@@ -51,7 +51,7 @@ def check_depth(example: Example) -> None:
 
 def check_weighted_mean(example: Example) -> None:
     fields = {"value": example.values, "weight": example.lengths + 0.5}
-    found = patterns.weighted_mean(hx.Tree.from_data(example.topology, fields))
+    found = example_sweeps.weighted_mean(hx.Tree.from_data(example.topology, fields))
 
     def mean(node: Any, kids: Any) -> Any:
         total = sum(k["weight"] for k in kids)
@@ -66,7 +66,7 @@ def check_weighted_mean(example: Example) -> None:
 
 def check_maximum(example: Example) -> None:
     fields = {"value": example.values}
-    found = patterns.maximum(hx.Tree.from_data(example.topology, fields)).value
+    found = example_sweeps.maximum(hx.Tree.from_data(example.topology, fields)).value
     wanted = reference.up(
         example.parents, fields, lambda node, kids: {"value": max(node["value"], *(k["value"] for k in kids))}
     )
@@ -85,7 +85,7 @@ def test_message_passing_is_conditioning(name: str) -> None:
     example = examples.example(name)
     params = {"rate": 0.8, "noise": 0.3, "root": 2.0}
     observed = example.values[example.leaves]
-    density, tree = patterns.condition(example.topology, observed, example.lengths, params)
+    density, tree = example_sweeps.condition(example.topology, observed, example.lengths, params)
     lengths = example.lengths * params["rate"]
     wanted = reference.gaussian(example.parents, example.leaves, lengths, observed, params["root"], params["noise"])
     agree(density, wanted[0])
@@ -110,8 +110,8 @@ def test_order_of_the_nodes_of_a_level_is_irrelevant(name: str) -> None:
     place = np.argsort(order)
     shuffled = hx.from_parents(place[example.topology.parents[order]])
     fields = {"value": example.values, "weight": example.lengths + 0.5}
-    found = patterns.weighted_mean(hx.Tree.from_data(example.topology, fields))
-    other = patterns.weighted_mean(hx.Tree.from_data(shuffled, {k: v[order] for k, v in fields.items()}))
+    found = example_sweeps.weighted_mean(hx.Tree.from_data(example.topology, fields))
+    other = example_sweeps.weighted_mean(hx.Tree.from_data(shuffled, {k: v[order] for k, v in fields.items()}))
     agree(other.value[place], found.value)
 
 
@@ -121,8 +121,8 @@ def test_a_node_with_one_child_changes_nothing() -> None:
     cut, cut_lengths = hx.from_parents([0, 0, 1, 1, 1, 4]), np.array([0, 0.0, 1.0, 2.0, 1.8, 1.2])
     observed = np.array([0.3, -1.0, 2.0])
     params = {"rate": 1.0, "noise": 0.1, "root": 5.0}
-    one, first = patterns.condition(plain, observed, lengths, params)
-    two, second = patterns.condition(cut, observed, cut_lengths, params)
+    one, first = example_sweeps.condition(plain, observed, lengths, params)
+    two, second = example_sweeps.condition(cut, observed, cut_lengths, params)
     agree(one, two)
     agree(second.mean[np.array([1, 2, 3, 5])], first.mean)
     agree(second.variance[np.array([1, 2, 3, 5])], first.variance)
@@ -316,7 +316,7 @@ def test_only_written_fields_change() -> None:
     tree = hx.Tree.from_data(
         example.topology, {"value": example.values, "weight": example.lengths, "other": np.ones(6)}
     )
-    after = patterns.maximum(tree)
+    after = example_sweeps.maximum(tree)
     assert after.other is tree.other
     assert after.weight is tree.weight
     assert after.topology is tree.topology
@@ -327,6 +327,6 @@ def test_only_written_fields_change() -> None:
 def test_a_sweep_without_compilation() -> None:
     example = examples.example("ragged")
     tree = hx.Tree.from_data(example.topology, {"value": example.values})
-    wanted = patterns.maximum(tree)
+    wanted = example_sweeps.maximum(tree)
     with jax.disable_jit():
-        assert patterns.maximum(tree) == wanted
+        assert example_sweeps.maximum(tree) == wanted

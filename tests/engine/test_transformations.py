@@ -18,7 +18,7 @@ from jax.test_util import check_grads
 
 import hxcli as hx
 from tests import examples, reference
-from tests.engine.patterns import as_one_argument
+from tests.engine.example_sweeps import as_one_argument
 from tests.examples import Example
 
 # Only for the time it takes: results agree to rounding.

@@ -1,4 +1,4 @@
-"""Room behind the last node: arrays as long as their size class, and back; on the CPU nothing is compiled for that."""
+"""Padding of arrays to their size class, and back; on the CPU nothing is compiled for that."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ from typing import Any, Literal, TypeAlias
 
 import jax
 
-from hxcli.engine.dispatch import check_shapes, run
-from hxcli.engine.frame import Frame, frame_of
+from hxcli.engine.device_topology import DeviceTopology, device_topology
+from hxcli.engine.lowering import check_shapes, run
 from hxcli.engine.padding import pad, unpad
 from hxcli.engine.tree import Tree
 from hxcli.errors import MissingField, SchemaMismatch
@@ -75,12 +75,12 @@ class Sweep:
         if params is None:
             params = {}
         topology = tree.topology
-        if isinstance(topology, Frame) or _is_static(tree, topology):
+        if isinstance(topology, DeviceTopology) or _is_static(tree, topology):
             return self._jitted(tree, params, key)
         names = self._fields_of(tree)
         # Before padding, which would hide a field that is too short.
         check_shapes(self, tree, names)
-        frame = frame_of(topology, (tree.data[name] for name in names), padded=True)
+        frame = device_topology(topology, (tree.data[name] for name in names), padded=True)
         data = {name: pad(value, frame.size) for name, value in tree.data.items() if name in names}
         written = self._jitted_writes(Tree(frame, tree.schema, data), params, key)
         new = {name: unpad(value, topology.size) for name, value in written.items()}

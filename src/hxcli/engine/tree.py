@@ -11,13 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
-from hxcli.engine.frame import Frame, frame_of
+from hxcli.engine.device_topology import DeviceTopology, device_topology
 from hxcli.engine.padding import pad, pad_together
 from hxcli.engine.schema import FieldSpec, Schema, SpecLike, as_spec
 from hxcli.engine.topology import Topology
 from hxcli.errors import MissingField, SchemaMismatch
 
-Shape: TypeAlias = Topology | Frame
+Shape: TypeAlias = Topology | DeviceTopology
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -77,7 +77,7 @@ class Tree:
         """
         for name, array in data.items():
             _spec_of(name, array, topology.size)
-        frame = frame_of(topology, data.values(), padded=True, columns=columns)
+        frame = device_topology(topology, data.values(), padded=True, columns=columns)
         return cls.from_data(frame, pad_together(data, frame.size))
 
     @property
@@ -163,9 +163,9 @@ class Tree:
         Trees of one size class then share one compiled program. `hxcli.engine.sweep` does this by itself for a
         sweep that is called outside of any transformation.
         """
-        if isinstance(self.topology, Frame):
+        if isinstance(self.topology, DeviceTopology):
             return self
-        frame = frame_of(self.topology, self.data.values(), padded=True)
+        frame = device_topology(self.topology, self.data.values(), padded=True)
         padded = {name: as_array(pad(value, frame.size)) for name, value in self.data.items()}
         return Tree(frame, self.schema, padded)
 
@@ -264,7 +264,7 @@ def as_array(value: Any, dtype: Any = None) -> Any:
 def _flatten(tree: Tree) -> tuple[tuple[Any, ...], Any]:
     names = tuple(tree.data)
     values = tuple(tree.data.values())
-    if isinstance(tree.topology, Frame):
+    if isinstance(tree.topology, DeviceTopology):
         return (*values, tree.topology), (None, tree.schema, names)
     return values, (tree.topology, tree.schema, names)
 

@@ -1,4 +1,4 @@
-"""From a declared sweep and a tree to a family sweep, and back: which field is read and written where."""
+"""Lowering of a declared sweep to the family sweep, and back: which field is read and written where."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-import hxcli.engine.rules  # noqa: F401  (registers what transformations do with a family sweep)
-from hxcli.engine.family import family_sweep
-from hxcli.engine.frame import frame_of
-from hxcli.engine.groups import Groups
+import hxcli.engine.transformation_rules  # noqa: F401  (registers what transformations do with a family sweep)
+from hxcli.engine.device_topology import device_topology
+from hxcli.engine.operand_groups import Groups
+from hxcli.engine.primitive import family_sweep
 from hxcli.engine.schema import FieldSpec, Schema
 from hxcli.engine.topology import Topology
+from hxcli.engine.traversal import Layouts, Symmetric, untouched
 from hxcli.engine.tree import Tree
 from hxcli.engine.views import NO_ARRAY, Children, ChildrenAxis, Node, Parent
-from hxcli.engine.walk import Layouts, Symmetric, untouched
 from hxcli.errors import SchemaMismatch
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tree:
-    """Runs a sweep on a tree whose topology is a constant or a frame.
+    """Runs a sweep on a tree whose topology is a constant or on the device.
 
     Args:
         sweep: The sweep.
@@ -72,13 +72,13 @@ def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tre
 
 
 def _layout(tree: Tree, names: set[str]) -> tuple[Layouts, Any]:
-    """How to walk over these fields: the one place that chooses between unrolled levels and the loop over chunks."""
+    """How to traverse these fields: the one place that chooses between unrolled levels and the loop over chunks."""
     topology = tree.topology
     if isinstance(topology, Topology):
         if topology.symmetric:
             return Symmetric(topology.depth, topology.max_degree), None
         # A constant of the program that is being traced.
-        topology = frame_of(topology, (tree.data[name] for name in names), padded=False)
+        topology = device_topology(topology, (tree.data[name] for name in names), padded=False)
     return topology.layout, topology.schedule
 
 

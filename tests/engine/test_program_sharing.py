@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 import hxcli as hx
 from tests import examples, reference
-from tests.engine import patterns
-from tests.engine.compiling import compilations
+from tests.engine import example_sweeps
+from tests.engine.compile_counts import compilations
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,11 +40,11 @@ def test_a_second_tree_of_the_size_class_compiles_nothing() -> None:
         (examples.random_ragged(162, (0, 1, 2, 4), seed=1), examples.random_ragged(163, (0, 1, 2, 4), seed=2)),
     ]:
         with compilations() as compiled:
-            patterns.weighted_mean(grown(first))
+            example_sweeps.weighted_mean(grown(first))
         assert "jit(_run_for_writes)" in compiled
         with compilations() as compiled:
             tree = grown(second)
-            found = np.asarray(patterns.weighted_mean(tree).value)
+            found = np.asarray(example_sweeps.weighted_mean(tree).value)
         assert compiled == []
         np.testing.assert_allclose(found[0], leaf_mean(tree), rtol=1e-12)
 
@@ -54,7 +54,7 @@ def test_a_second_forest_of_the_size_class_compiles_nothing() -> None:
         trees = [grown(examples.random_binary(20 + seed, seed=10 * seed + i)) for i in range(5)]
         with compilations() as compiled:
             forest = hx.Forest([tree.topology for tree in trees])
-            split = forest.split(patterns.weighted_mean(forest.join(trees)))
+            split = forest.split(example_sweeps.weighted_mean(forest.join(trees)))
         for before, after in zip(trees, split, strict=True):
             np.testing.assert_allclose(np.asarray(after.value)[0], leaf_mean(before), rtol=1e-12)
     assert compiled == []
@@ -63,7 +63,9 @@ def test_a_second_forest_of_the_size_class_compiles_nothing() -> None:
 def test_framed_trees_share_a_program_of_the_users() -> None:
     @jax.jit
     def slope(tree: hx.Tree) -> Any:
-        return jax.value_and_grad(lambda value: patterns.weighted_mean(tree.set(value=value)).value[0])(tree.value)
+        return jax.value_and_grad(lambda value: example_sweeps.weighted_mean(tree.set(value=value)).value[0])(
+            tree.value
+        )
 
     for seed, tips in ((1, 82), (2, 83)):
         tree = grown(examples.random_binary(tips, seed=seed))
@@ -80,11 +82,11 @@ def test_framed_trees_share_a_program_of_the_users() -> None:
 
 def test_a_second_call_and_other_values_compile_nothing() -> None:
     tree = grown(examples.random_binary(80, seed=1))
-    patterns.maximum(tree)
+    example_sweeps.maximum(tree)
     moved = tree.set(value=np.arange(tree.size))
     with compilations() as compiled:
-        patterns.maximum(tree)
-        found = np.asarray(patterns.maximum(moved).value)
+        example_sweeps.maximum(tree)
+        found = np.asarray(example_sweeps.maximum(moved).value)
     assert compiled == []
     wanted = reference.up(
         tree.topology.parents.tolist(),
@@ -99,11 +101,11 @@ import json, sys
 import jax, numpy as np
 events = []
 jax.monitoring.register_event_listener(lambda event, **_: events.append(event))
-from tests.engine.test_sharing import grown, leaf_mean
-from tests.engine import patterns
+from tests.engine.test_program_sharing import grown, leaf_mean
+from tests.engine import example_sweeps
 from tests.examples import random_binary
 tree = grown(random_binary(int(sys.argv[1]), seed=int(sys.argv[1])))
-found = float(np.asarray(patterns.weighted_mean(tree).value)[0])
+found = float(np.asarray(example_sweeps.weighted_mean(tree).value)[0])
 assert abs(found - leaf_mean(tree)) < 1e-12
 counts = {name: events.count("/jax/compilation_cache/cache_" + name) for name in ("hits", "misses")}
 print(json.dumps(counts))
@@ -138,8 +140,8 @@ def test_a_second_process_loads_the_program_from_disk(tmp_path: Path) -> None:
 
 def test_a_symmetric_tree_compiles_once_for_its_shape() -> None:
     tree = hx.Tree.empty(hx.symmetric_topology(4, 3), {"value": ()})
-    patterns.maximum(tree)
+    example_sweeps.maximum(tree)
     with compilations() as compiled:
         again = hx.Tree.empty(hx.symmetric_topology(4, 3), {"value": ()})
-        assert not jnp.any(patterns.maximum(again).value)
+        assert not jnp.any(example_sweeps.maximum(again).value)
     assert "jit(_run)" not in compiled

@@ -1,4 +1,4 @@
-"""Frame: a topology as device arrays, so that it can be an argument of a compiled program."""
+"""A topology as device arrays, so that it can be an argument of a compiled program."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ jax.tree_util.register_dataclass(
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Frame:
+class DeviceTopology:
     """The topology of a tree whose shape is data: traced, padded to a size class.
 
-    A tree on a frame (`tree.framed()`) passes through `jax.jit` with its topology as an argument, so that all
+    A framed tree (`tree.framed()`) passes through `jax.jit` with its topology as an argument, so that all
     trees of one size class share the executable. Padding nodes have neither parent nor children.
 
     Attributes:
@@ -59,14 +59,14 @@ class Frame:
         return self.schedule.has_parent
 
 
-jax.tree_util.register_dataclass(Frame, data_fields=["schedule"], meta_fields=[])
+jax.tree_util.register_dataclass(DeviceTopology, data_fields=["schedule"], meta_fields=[])
 
-# Equal topologies share their frames, and the frames go when the topology does.
-_FRAMES: weakref.WeakKeyDictionary[Topology, dict[tuple[int, int], Frame]] = weakref.WeakKeyDictionary()
+# Equal topologies share their device forms, and these go when the topology does.
+_KNOWN: weakref.WeakKeyDictionary[Topology, dict[tuple[int, int], DeviceTopology]] = weakref.WeakKeyDictionary()
 
 
-def frame_of(topology: Topology, fields: Iterable[Any], *, padded: bool, columns: int = 1) -> Frame:
-    """The frame of a topology, made once for all fields of about the same width.
+def device_topology(topology: Topology, fields: Iterable[Any], *, padded: bool, columns: int = 1) -> DeviceTopology:
+    """The device form of a topology, made once for all fields of about the same width.
 
     Args:
         topology: N nodes.
@@ -77,9 +77,9 @@ def frame_of(topology: Topology, fields: Iterable[Any], *, padded: bool, columns
     columns = max([columns, *(math.prod(field.shape[1:]) for field in fields)])
     capacity = size_class(topology.size) if padded else topology.size
     key = capacity, chunk_width(capacity, columns)
-    frames = _FRAMES.setdefault(topology, {})
+    frames = _KNOWN.setdefault(topology, {})
     if key not in frames:
         # Concrete even when called while tracing: the arrays outlive the trace.
         with jax.ensure_compile_time_eval():
-            frames[key] = jax.tree.map(jax.device_put, Frame(build_schedule(topology, *key)))
+            frames[key] = jax.tree.map(jax.device_put, DeviceTopology(build_schedule(topology, *key)))
     return frames[key]

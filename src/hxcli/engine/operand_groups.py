@@ -1,4 +1,4 @@
-"""The four groups of values that a family sweep takes and gives, and small things done to them."""
+"""The four groups of operands that a family sweep takes and gives, and small things done to them."""
 
 from __future__ import annotations
 

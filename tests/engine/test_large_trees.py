@@ -11,7 +11,7 @@ import pytest
 
 import hxcli as hx
 from tests import examples
-from tests.engine import patterns
+from tests.engine import example_sweeps
 
 
 def mixed(nodes: int) -> hx.Topology:
@@ -41,7 +41,7 @@ def test_memory_grows_with_the_nodes_only(make: Any) -> None:
     fields = {"value": np.random.default_rng(1).normal(size=size), "weight": np.ones(size)}
     tree = hx.Tree.from_data(topology, fields).framed()
     # An argument, because a constant of this size takes long to compile.
-    program = jax.jit(patterns.weighted_mean).lower(tree).compile()
+    program = jax.jit(example_sweeps.weighted_mean).lower(tree).compile()
     memory = program.memory_analysis()
     # Two fields and a few copies; a table of the largest degree for every node would take 5,000 times that.
     assert memory.temp_size_in_bytes < 20 * 8 * size
@@ -88,7 +88,7 @@ def test_a_long_caterpillar() -> None:
         topology,
         {"count": np.ones(topology.size, np.int64), "length": np.ones(topology.size), "depth": np.zeros(topology.size)},
     )
-    found = patterns.depth(patterns.subtree_size(tree))
+    found = example_sweeps.depth(example_sweeps.subtree_size(tree))
     np.testing.assert_array_equal(found.depth, topology.node_depths)
     wanted = np.where(topology.is_leaf, 1, topology.size - 2 * topology.node_depths)
     np.testing.assert_array_equal(found.count, wanted)
@@ -101,7 +101,7 @@ def test_the_gradient_of_a_long_caterpillar() -> None:
     @jax.jit
     def slope(tree: hx.Tree) -> Any:
         real = jnp.arange(tree.size) < topology.size
-        total = lambda length: jnp.sum(jnp.where(real, patterns.depth(tree.set(length=length)).depth, 0))  # noqa: E731
+        total = lambda length: jnp.sum(jnp.where(real, example_sweeps.depth(tree.set(length=length)).depth, 0))  # noqa: E731
         return jax.grad(total)(tree.length)
 
     gradient = np.asarray(slope(tree))[: topology.size]

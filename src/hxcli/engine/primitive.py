@@ -1,4 +1,4 @@
-"""The family sweep: one JAX primitive that every sweep, and every derivative of a sweep, is an instance of.
+"""The JAX primitive of which every sweep, and every derivative of a sweep, is an instance: the family sweep.
 
 A family is a node with its children. A step function sees one family and writes to it:
 
@@ -13,7 +13,7 @@ The set is closed under JAX's transformations. The tangent of a sweep is a sweep
 reads the primal result; the transpose of a linear sweep is a sweep in the other direction in which node
 values and node outputs, child values and child outputs, params and sums change places. As every child has
 one parent, cotangents are set and never added, so a gradient costs a fixed multiple of the sweep. A batch is
-a sweep over wider values. `hxcli.engine.rules` derives these; `hxcli.engine.walk` runs a sweep.
+a sweep over wider values. `hxcli.engine.transformation_rules` derives these; `hxcli.engine.traversal` runs a sweep.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Primitive, jaxpr_as_fun
 from jax.interpreters import mlir
 
-from hxcli.engine.groups import Groups, Sizes, flat, split
-from hxcli.engine.walk import Layouts, walk
+from hxcli.engine.operand_groups import Groups, Sizes, flat, split
+from hxcli.engine.traversal import Layouts, traverse
 
 family_p = Primitive("family_sweep")
 family_p.multiple_results = True
@@ -174,7 +174,7 @@ def _run(*operands: Any, form: Form, layout: Layouts, tree: Any) -> list[Any]:
     steps = [jaxpr_as_fun(closed) for closed in form.steps]
     avals = [closed.out_avals for closed in form.steps]
     arrays = jax.tree.unflatten(tree, schedule)
-    groups = walk(layout, arrays, form.upwards, steps, avals, inputs, form.outputs, form.initial)
+    groups = traverse(layout, arrays, form.upwards, steps, avals, inputs, form.outputs, form.initial)
     return flat(groups)
 
 

@@ -1,4 +1,4 @@
-"""Running a family sweep: the loop over chunks, and the unrolled walk over a symmetric tree."""
+"""Traversal of a tree by a family sweep: a loop over chunks of families, or unrolled levels of a symmetric tree."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from hxcli.engine.groups import Groups, Sizes, masked, split
-from hxcli.engine.places import locate
+from hxcli.engine.gather_scatter import locate
+from hxcli.engine.operand_groups import Groups, Sizes, masked, split
 from hxcli.engine.schedule import Layout, Schedule
 
 
@@ -51,7 +51,7 @@ class Symmetric:
 Layouts: TypeAlias = Layout | Symmetric
 
 
-def walk(
+def traverse(
     layout: Layouts,
     schedule: Schedule | None,
     upwards: bool,
@@ -61,7 +61,7 @@ def walk(
     sizes: Sizes,
     initial: Sequence[int],
 ) -> Groups:
-    """Visits all families; see `hxcli.engine.family.family_sweep` for the meaning of the groups.
+    """Visits all families; see `hxcli.engine.primitive.family_sweep` for the meaning of the groups.
 
     Args:
         layout, schedule, upwards: As there.
@@ -69,13 +69,13 @@ def walk(
         avals: Shapes of every step's outputs.
         inputs: Params, node, child and carried arrays.
         sizes: Numbers of carried, node, child and sum outputs.
-        initial: See `hxcli.engine.family.Form`.
+        initial: See `hxcli.engine.primitive.Form`.
     """
     vmapped = [_over_families(step, inputs) for step in steps]
     if isinstance(layout, Symmetric):
-        return _walk_levels(layout, upwards, vmapped[0], avals[0], inputs, sizes)
+        return _unroll_levels(layout, upwards, vmapped[0], avals[0], inputs, sizes)
     assert schedule is not None
-    return _walk_chunks(layout, schedule, upwards, vmapped, avals[0], inputs, sizes, initial)
+    return _loop_over_chunks(layout, schedule, upwards, vmapped, avals[0], inputs, sizes, initial)
 
 
 def untouched(layout: Layouts, schedule: Schedule | None, upwards: bool) -> Any:
@@ -92,7 +92,7 @@ def _over_families(step: Callable[..., Any], inputs: Groups) -> Callable[..., An
     return jax.vmap(step, in_axes=(0, *[None] * params, *[0] * (nodes + children + carried)))
 
 
-def _walk_chunks(
+def _loop_over_chunks(
     layout: Layout,
     schedule: Schedule,
     upwards: bool,
@@ -171,7 +171,7 @@ def _walk_chunks(
     return lax.fori_loop(0, schedule.steps, visit_level, buffers)
 
 
-def _walk_levels(
+def _unroll_levels(
     layout: Symmetric,
     upwards: bool,
     step: Callable[..., Any],

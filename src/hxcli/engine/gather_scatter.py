@@ -1,4 +1,4 @@
-"""Where the families of one chunk lie in the arrays of a tree, and how to read and write there."""
+"""Gathers and scatters of one chunk: where its families lie in the arrays of a tree, read and written there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jax import lax
 from hxcli.engine.schedule import Layout, Schedule
 
 
-class Spots(NamedTuple):
+class ScatteredRows(NamedTuple):
     """Nodes in any order.
 
     Attributes:
@@ -39,7 +39,7 @@ class Spots(NamedTuple):
         return array.at[self.target].set(staged, mode="drop", unique_indices=True)
 
 
-class Run(NamedTuple):
+class ContiguousRows(NamedTuple):
     """Consecutive nodes, family by family.
 
     Attributes:
@@ -82,8 +82,8 @@ class Chunk(NamedTuple):
 
     real: Any
     counts: Any
-    nodes: Spots
-    children: Spots | Run
+    nodes: ScatteredRows
+    children: ScatteredRows | ContiguousRows
 
 
 def locate(layout: Layout, schedule: Schedule, which: int, chunk: Any) -> Chunk:
@@ -101,22 +101,22 @@ def locate(layout: Layout, schedule: Schedule, which: int, chunk: Any) -> Chunk:
         real = (lanes >= early) & (lanes < early + length)
         nodes = lax.dynamic_slice_in_dim(schedule.nodes, first - early, len(lanes))
         counts = jnp.full(lanes.shape, degree, jnp.int32)
-        spots = Spots(nodes, jnp.where(real, nodes, layout.capacity + lanes))
+        spots = ScatteredRows(nodes, jnp.where(real, nodes, layout.capacity + lanes))
         inside = jnp.broadcast_to(real[:, None], (len(lanes), degree))
-        return Chunk(real, counts, spots, Run(schedule.starts[first] - early * degree, inside))
+        return Chunk(real, counts, spots, ContiguousRows(schedule.starts[first] - early * degree, inside))
     # Rows past the end repeat the last family, and slots past a family's last child repeat that child, so that
     # no step ever sees a value that is not the tree's.
-    rows = Spots(first + jnp.minimum(lanes, jnp.maximum(length - 1, 0)), None)
+    rows = ScatteredRows(first + jnp.minimum(lanes, jnp.maximum(length - 1, 0)), None)
     nodes, starts, counts = (rows.take(x) for x in (schedule.nodes, schedule.starts, schedule.counts))
     slots = jnp.arange(degree, dtype=jnp.int32)[None]
     inside = real[:, None] & (slots < counts[:, None])
     children = starts[:, None] + (slots if layout.exact[which] else jnp.minimum(slots, counts[:, None] - 1))
     if not layout.grouped:
-        children = Spots(children, None).take(schedule.children)
+        children = ScatteredRows(children, None).take(schedule.children)
     beyond = layout.capacity + jnp.arange(children.size, dtype=jnp.int32).reshape(children.shape)
     return Chunk(
         real,
         counts,
-        Spots(nodes, jnp.where(real, nodes, layout.capacity + lanes)),
-        Spots(children, jnp.where(inside, children, beyond)),
+        ScatteredRows(nodes, jnp.where(real, nodes, layout.capacity + lanes)),
+        ScatteredRows(children, jnp.where(inside, children, beyond)),
     )

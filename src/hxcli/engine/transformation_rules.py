@@ -1,4 +1,4 @@
-"""What JAX's transformations make of a family sweep: each rule states a step and sweeps it."""
+"""Rules of the sweep primitive for JVP, transposition and batching: each states a step and sweeps it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import jax.numpy as jnp
 from jax.extend.core import jaxpr_as_fun
 from jax.interpreters import ad, batching
 
-from hxcli.engine.family import Form, family_p, family_sweep, separate
-from hxcli.engine.groups import Groups, Sizes, flat, masked, split
-from hxcli.engine.walk import Layouts, untouched
+from hxcli.engine.operand_groups import Groups, Sizes, flat, masked, split
+from hxcli.engine.primitive import Form, family_p, family_sweep, separate
+from hxcli.engine.traversal import Layouts, untouched
 
 
 def _is_float(value: Any) -> bool:
