@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 import hxcli.engine.transformation_rules  # noqa: F401  (registers what transformations do with a family sweep)
+from hxcli.engine.children_axis import NO_ARRAY, ChildrenAxis
 from hxcli.engine.device_topology import device_topology
 from hxcli.engine.operand_groups import Groups
 from hxcli.engine.primitive import family_sweep
@@ -16,7 +17,7 @@ from hxcli.engine.schema import FieldSpec, Schema
 from hxcli.engine.topology import Topology
 from hxcli.engine.traversal import Layouts, Symmetric, untouched
 from hxcli.engine.tree import Tree
-from hxcli.engine.views import NO_ARRAY, Children, ChildrenAxis, Node, Parent
+from hxcli.engine.views import Children, Node, Parent
 from hxcli.errors import SchemaMismatch
 
 if TYPE_CHECKING:
