@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 import hxcli.engine.transformation_rules  # noqa: F401  (registers what transformations do with a family sweep)
 from hxcli.engine.children_axis import NO_ARRAY, ChildrenAxis
+from hxcli.engine.declaration import Declaration
 from hxcli.engine.device_topology import device_topology
 from hxcli.engine.operand_groups import Groups
 from hxcli.engine.primitive import family_sweep
@@ -20,15 +21,12 @@ from hxcli.engine.tree import Tree
 from hxcli.engine.views import Children, Node, Parent
 from hxcli.errors import SchemaMismatch
 
-if TYPE_CHECKING:
-    from hxcli.engine.sweep import Sweep
 
-
-def run(sweep: Sweep, tree: Tree, names: set[str], params: Any, key: Any) -> Tree:
+def run(sweep: Declaration, tree: Tree, names: set[str], params: Any, key: Any) -> Tree:
     """Runs a sweep on a tree whose topology is a constant or on the device.
 
     Args:
-        sweep: The sweep.
+        sweep: The sweep's declaration.
         tree: The tree.
         names: The fields that the sweep touches; they are checked against the schema.
         params: The user's pytree.
@@ -84,7 +82,7 @@ def _layout(tree: Tree, names: set[str]) -> tuple[Layouts, Any]:
 
 
 def _up_step(
-    sweep: Sweep, schema: Schema, layout: Layouts, reads: Any, kept: list[str], structure: Any, keyed: bool
+    sweep: Declaration, schema: Schema, layout: Layouts, reads: Any, kept: list[str], structure: Any, keyed: bool
 ) -> Any:
     """The step of an up sweep: node reads are node values, written fields of the children are carried."""
     reads_children = schema.names if sweep.reads_other is None else sweep.reads_other
@@ -108,7 +106,7 @@ def _up_step(
     return step
 
 
-def _called(sweep: Sweep, node: Node, children: Children, params: Any) -> Any:
+def _called(sweep: Declaration, node: Node, children: Children, params: Any) -> Any:
     """What the function returns; a ChildrenAxis in a place for arrays is explained, on the user's line."""
     try:
         return sweep.function(node, children, params)
@@ -121,7 +119,7 @@ def _called(sweep: Sweep, node: Node, children: Children, params: Any) -> Any:
 
 
 def _down_step(
-    sweep: Sweep, schema: Schema, layout: Layouts, reads: Any, kept: list[str], structure: Any, keyed: bool
+    sweep: Declaration, schema: Schema, layout: Layouts, reads: Any, kept: list[str], structure: Any, keyed: bool
 ) -> Any:
     """The step of a down sweep: the function's node is each child of the family, its parent the family's node."""
     reads_parent = schema.names if sweep.reads_other is None else sweep.reads_other
@@ -144,7 +142,7 @@ def _down_step(
     return step
 
 
-def check_shapes(sweep: Sweep, tree: Tree, names: set[str]) -> None:
+def check_shapes(sweep: Declaration, tree: Tree, names: set[str]) -> None:
     """Refuses fields that do not have one row a node, as those of a batch of trees do not."""
     for name in sorted(names):
         expected = (tree.size, *tree.schema[name].shape)
@@ -155,7 +153,7 @@ def check_shapes(sweep: Sweep, tree: Tree, names: set[str]) -> None:
             )
 
 
-def _check_names(sweep: Sweep, out: Any) -> None:
+def _check_names(sweep: Declaration, out: Any) -> None:
     if not isinstance(out, Mapping):
         raise SchemaMismatch(
             f"sweep {sweep.name!r} must return a dict with the fields "
@@ -169,7 +167,7 @@ def _check_names(sweep: Sweep, out: Any) -> None:
         raise SchemaMismatch(f"sweep {sweep.name!r} declares writes of {missing} but did not return them")
 
 
-def _value(sweep: Sweep, name: str, value: Any, spec: FieldSpec, lead: tuple[int, ...]) -> Any:
+def _value(sweep: Declaration, name: str, value: Any, spec: FieldSpec, lead: tuple[int, ...]) -> Any:
     """The returned value as an array of exactly the field's shape and dtype."""
     if isinstance(value, ChildrenAxis):
         raise SchemaMismatch(
@@ -190,7 +188,7 @@ def _value(sweep: Sweep, name: str, value: Any, spec: FieldSpec, lead: tuple[int
     return array
 
 
-def _children_value(sweep: Sweep, name: str, value: Any, spec: FieldSpec, size: int) -> Any:
+def _children_value(sweep: Declaration, name: str, value: Any, spec: FieldSpec, size: int) -> Any:
     if isinstance(value, ChildrenAxis):
         value = value.padded
     return _value(sweep, name, value, spec, (size,))

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import jax
 
+from hxcli.engine.declaration import Declaration, Function, declare
 from hxcli.engine.device_topology import DeviceTopology, device_topology
 from hxcli.engine.lowering import check_shapes, run
 from hxcli.engine.padding import pad, unpad
 from hxcli.engine.tree import Tree
-from hxcli.errors import MissingField, SchemaMismatch
-
-Function: TypeAlias = Callable[[Any, Any, Any], Mapping[str, Any]]
-Names: TypeAlias = tuple[str, ...]
 
 
 class Sweep:
@@ -24,37 +21,19 @@ class Sweep:
     a program that all trees of one size class share.
 
     Attributes:
-        direction: `up` (leaves to root) or `down` (root to leaves).
-        function: The function of one node.
-        reads, reads_other: Fields that it reads at the node, and at the children (up) or the parent (down); None
-            for all fields of the tree.
-        writes, writes_children: Fields that it writes at the node, and (up) at the children.
+        declaration: The function of one node, and what it reads and writes.
     """
 
-    def __init__(
-        self,
-        direction: Literal["up", "down"],
-        function: Function,
-        reads: Sequence[str] | None,
-        reads_other: Sequence[str] | None,
-        writes: Sequence[str],
-        writes_children: Sequence[str] = (),
-    ) -> None:
-        self.direction = direction
-        self.function = function
-        self.reads = _names("reads", reads)
-        self.reads_other = _names("reads_children" if direction == "up" else "reads_parent", reads_other)
-        self.writes = _names("writes", writes) or ()
-        self.writes_children = _names("writes_children", writes_children) or ()
-        self.name = getattr(function, "__name__", repr(function))
-        self.__doc__ = getattr(function, "__doc__", None)
-        if not self.writes and not self.writes_children:
-            raise SchemaMismatch(f"sweep {self.name!r} writes nothing: name at least one field in writes=(...)")
-        both = sorted(set(self.writes) & set(self.writes_children))
-        if both:
-            raise SchemaMismatch(f"sweep {self.name!r}: {both} stands in writes and in writes_children; keep one")
+    def __init__(self, declaration: Declaration) -> None:
+        self.declaration = declaration
+        self.__doc__ = getattr(declaration.function, "__doc__", None)
         self._jitted = jax.jit(self._run)
         self._jitted_writes = jax.jit(self._run_for_writes)
+
+    @property
+    def function(self) -> Function:
+        """The function of one node, to be called by that of another sweep."""
+        return self.declaration.function
 
     def __call__(self, tree: Tree, *, params: Any = None, key: Any = None) -> Tree:
         """Sweeps a tree.
@@ -77,9 +56,9 @@ class Sweep:
         topology = tree.topology
         if isinstance(topology, DeviceTopology) or _is_static(tree, topology):
             return self._jitted(tree, params, key)
-        names = self._fields_of(tree)
+        names = self.declaration.fields_of(tree.schema)
         # Before padding, which would hide a field that is too short.
-        check_shapes(self, tree, names)
+        check_shapes(self.declaration, tree, names)
         frame = device_topology(topology, (tree.data[name] for name in names), padded=True)
         data = {name: pad(value, frame.size) for name, value in tree.data.items() if name in names}
         written = self._jitted_writes(Tree(frame, tree.schema, data), params, key)
@@ -87,31 +66,15 @@ class Sweep:
         return Tree(topology, tree.schema, {**tree.data, **new})
 
     def _run(self, tree: Tree, params: Any, key: Any) -> Tree:
-        names = self._fields_of(tree)
-        return run(self, tree, names, params, key)
+        return run(self.declaration, tree, self.declaration.fields_of(tree.schema), params, key)
 
     def _run_for_writes(self, tree: Tree, params: Any, key: Any) -> dict[str, Any]:
         """The written fields alone: the others would be copied on their way through."""
         swept = self._run(tree, params, key)
-        return {name: swept.data[name] for name in (*self.writes, *self.writes_children)}
-
-    def _fields_of(self, tree: Tree) -> set[str]:
-        """Names of the fields that this sweep touches on this tree."""
-        declared = {"reads": self.reads, "writes": self.writes, "writes_children": self.writes_children}
-        declared["reads_children" if self.direction == "up" else "reads_parent"] = self.reads_other
-        for argument, names in declared.items():
-            for name in names or ():
-                if name not in tree.schema:
-                    raise MissingField(
-                        f"sweep {self.name!r}: {argument} names {name!r}, which the tree does not have; its fields are "
-                        f"{list(tree.data)}; add it with tree.update({name}=...) or in Tree.empty(topology, schema)"
-                    )
-        if self.reads is None or self.reads_other is None:
-            return set(tree.schema.names)
-        return {*self.reads, *self.reads_other, *self.writes, *self.writes_children}
+        return {name: swept.data[name] for name in self.declaration.written}
 
     def __repr__(self) -> str:
-        return f"Sweep({self.direction}, {self.name}, writes={self.writes + self.writes_children})"
+        return f"Sweep({self.declaration.direction}, {self.declaration.name}, writes={self.declaration.written})"
 
 
 def up(
@@ -137,7 +100,7 @@ def up(
         ... def average(node, children, params):
         ...     return {"value": children.value.mean(0)}
     """
-    return lambda function: Sweep("up", function, reads, reads_children, writes, writes_children)
+    return lambda function: Sweep(declare("up", function, reads, reads_children, writes, writes_children))
 
 
 def down(
@@ -153,13 +116,7 @@ def down(
         reads_parent: Fields read as `parent.x`; None for all.
         writes: Fields set at the node.
     """
-    return lambda function: Sweep("down", function, reads, reads_parent, writes)
-
-
-def _names(argument: str, names: Sequence[str] | None) -> Names | None:
-    if isinstance(names, str):
-        raise SchemaMismatch(f"{argument} takes a tuple of field names, got the string {names!r}: write ({names!r},)")
-    return None if names is None else tuple(names)
+    return lambda function: Sweep(declare("down", function, reads, reads_parent, writes))
 
 
 def _is_static(tree: Tree, topology: Any) -> bool:
