@@ -9,6 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from hxcli import model as model
     from hxcli.engine.forest import Forest as Forest
     from hxcli.engine.schema import FieldSpec as FieldSpec
     from hxcli.engine.schema import Schema as Schema
@@ -46,11 +47,16 @@ _HOMES = {
     "Phylogeny": "hxcli.phylogeny",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+# Names of modules: `@hx.model`, because that module can be called, and `hxcli.model` are one attribute.
+_MODULES = {"model"}
+
+__all__ = ["__version__", *_HOMES, *sorted(_MODULES)]  # noqa: PLE0604
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"hxcli.{name}")
     if name not in _HOMES:
         raise AttributeError(f"module 'hxcli' has no attribute {name!r}")
     value = getattr(importlib.import_module(_HOMES[name]), name)

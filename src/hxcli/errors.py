@@ -60,6 +60,10 @@ class InputError(HxError):
         return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
+class DeclarationError(InputError):
+    """A model's function that is refused, with the line of its declaration."""
+
+
 class ModelError(HxError):
     """Data on which the model has no answer, such as two different values joined by an edge of length zero."""
 
