@@ -330,7 +330,8 @@ def _tabulated(returned: Any) -> Any:
     drift, diffusion = (jnp.asarray(part(x) if callable(part) else part) for part in returned[:2])
     # Texts are no arrays.
     parts: dict[str, Any] = {"drift": drift, "diffusion": diffusion, "low": low, "high": high}
-    return returned._replace(**parts, **dict.fromkeys(("ends", "axis")))
+    parts |= dict.fromkeys(("ends", "axis"))
+    return returned._replace(**parts)
 
 
 def _has_tracers(declared: Declaration) -> bool:
