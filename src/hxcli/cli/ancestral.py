@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-from hxcli.cli.analysis import analyse
-from hxcli.cli.groups import with_groups
-from hxcli.cli.options import (
-    Estimator,
-    HowSigma2,
-    LengthChoices,
-    Level,
-    MachineChoices,
-    OutputChoices,
-    Plot,
-    TableChoices,
-    TalkChoices,
-    Tau2,
-    TraitsArgument,
-    TreeArgument,
-)
+from hxcli.cli.analysis import AnalysisRequest, RunChoices
+from hxcli.cli.command import command
+from hxcli.cli.options import Plot, RateChoices, TraitsArgument, TreeArgument
 
 
-@with_groups
+@command
 def ancestral(
-    tree: TreeArgument,
-    traits: TraitsArgument,
-    *,
-    level: Level = 0.95,
-    estimator: HowSigma2 = Estimator.REML,
-    tau2: Tau2 = 0.0,
-    plot: Plot = None,
-    outputs: OutputChoices,
-    reading: TableChoices,
-    lengths: LengthChoices,
-    machine: MachineChoices,
-    talk: TalkChoices,
-) -> None:
+    tree: TreeArgument, traits: TraitsArgument, *, rate: RateChoices, plot: Plot = None, run: RunChoices
+) -> AnalysisRequest:
     """States of all ancestors under Brownian motion.
 
     For every node and trait: the estimate given all tips, its standard error and its interval. Tips without a
@@ -44,17 +20,4 @@ def ancestral(
     Example:
       hx ancestral data/primates.nwk data/primates.csv -o results/primates
     """
-    analyse(
-        "ancestral",
-        tree,
-        traits,
-        reading,
-        lengths,
-        outputs,
-        machine,
-        talk,
-        named={"picture": plot},
-        level=level,
-        estimator=estimator.name,
-        tau2=tau2,
-    )
+    return run.request("ancestral", tree, traits, named={"picture": plot}, **rate.analysis_options())

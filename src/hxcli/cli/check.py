@@ -3,19 +3,58 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from hxcli.cli.groups import with_groups
-from hxcli.cli.options import LengthChoices, OptionalTraitsArgument, TableChoices, TalkChoices, TreeArgument
+from hxcli.cli.command import command
+from hxcli.cli.options import OptionalTraitsArgument, ReadingChoices, TalkChoices, TreeArgument
 from hxcli.close_names import counted
 
 if TYPE_CHECKING:
     from hxcli.run.checking import Checkup
+    from hxcli.run.inputs import InputOptions
 
 
-@with_groups
+@dataclass(frozen=True)
+class CheckRequest:
+    """One look at the files.
+
+    Attributes:
+        inputs: Which files, and how they are read.
+        json: Where the report goes as JSON; None to say it to a person.
+        quiet: Whether nothing is said.
+    """
+
+    inputs: InputOptions
+    json: str | None
+    quiet: bool
+
+    def perform(self) -> None:
+        """Looks, and reports.
+
+        Raises:
+            HxError: What stands in the way of an analysis; it is in the report too.
+        """
+        from hxcli.run.checking import check as check_files
+
+        found = check_files(self.inputs)
+        if self.json is not None:
+            from hxcli.formats.atomic_write import write_whole
+            from hxcli.formats.json_record import write_record
+            from hxcli.run.products import choose_products
+
+            files = tuple(file for file in (self.inputs.tree, self.inputs.traits) if file)
+            choose_products("check", files, named={"record": self.json})
+            write_whole(self.json, lambda stream: write_record(stream, found.as_json()))
+        elif not self.quiet:
+            print("\n".join(report_lines(found)), file=sys.stderr)
+        if found.obstacle is not None:
+            raise found.obstacle
+
+
+@command
 def check(
     tree: TreeArgument,
     traits: OptionalTraitsArgument = "",
@@ -23,10 +62,9 @@ def check(
     json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - streams it.")
     ] = None,
-    reading: TableChoices,
-    lengths: LengthChoices,
+    reading: ReadingChoices,
     talk: TalkChoices,
-) -> None:
+) -> CheckRequest:
     """Read, validate and match; say what an analysis would use. Nothing is computed.
 
     Exits with 0 where an analysis could use the files, with 2 where it could not.
@@ -35,20 +73,7 @@ def check(
     Example:
       hx check data/primates.nwk data/primates.csv
     """
-    from hxcli.run.checking import check as check_files
-
-    found = check_files(reading.input_options(tree, traits, lengths.missing_lengths, lengths.negative_lengths))
-    if json is not None:
-        from hxcli.formats.atomic_write import write_whole
-        from hxcli.formats.json_record import write_record
-        from hxcli.run.products import choose_products
-
-        choose_products("check", (tree, traits) if traits else (tree,), named={"record": json})
-        write_whole(json, lambda stream: write_record(stream, found.as_json()))
-    elif not talk.quiet:
-        print("\n".join(report_lines(found)), file=sys.stderr)
-    if found.obstacle is not None:
-        raise found.obstacle
+    return CheckRequest(reading.input_options(tree, traits), json, talk.quiet)
 
 
 def report_lines(found: Checkup) -> list[str]:

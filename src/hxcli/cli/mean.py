@@ -7,21 +7,9 @@ from typing import Annotated
 
 import typer
 
-from hxcli.cli.analysis import analyse
-from hxcli.cli.groups import with_groups
-from hxcli.cli.options import (
-    Estimator,
-    HowSigma2,
-    LengthChoices,
-    Level,
-    MachineChoices,
-    OutputChoices,
-    TableChoices,
-    TalkChoices,
-    Tau2,
-    TraitsArgument,
-    TreeArgument,
-)
+from hxcli.cli.analysis import AnalysisRequest, RunChoices
+from hxcli.cli.command import command
+from hxcli.cli.options import RateChoices, TraitsArgument, TreeArgument
 
 
 class Weights(StrEnum):
@@ -31,7 +19,7 @@ class Weights(StrEnum):
     LOCAL = "local"
 
 
-@with_groups
+@command
 def mean(
     tree: TreeArgument,
     traits: TraitsArgument,
@@ -42,15 +30,9 @@ def mean(
             "--weights", help="pruning: Felsenstein's, the Brownian estimate; local: children by 1/edge length alone."
         ),
     ] = Weights.PRUNING,
-    level: Level = 0.95,
-    estimator: HowSigma2 = Estimator.REML,
-    tau2: Tau2 = 0.0,
-    outputs: OutputChoices,
-    reading: TableChoices,
-    lengths: LengthChoices,
-    machine: MachineChoices,
-    talk: TalkChoices,
-) -> None:
+    rate: RateChoices,
+    run: RunChoices,
+) -> AnalysisRequest:
     """Phylogenetic mean at the root and of every clade.
 
     The estimate at a node uses the tips below it only; at the root it is the generalised least squares mean.
@@ -59,17 +41,4 @@ def mean(
     Example:
       hx mean data/primates.nwk data/primates.csv --out-table -
     """
-    analyse(
-        "mean",
-        tree,
-        traits,
-        reading,
-        lengths,
-        outputs,
-        machine,
-        talk,
-        weights=weights.value,
-        level=level,
-        estimator=estimator.name,
-        tau2=tau2,
-    )
+    return run.request("mean", tree, traits, weights=weights.value, **rate.analysis_options())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -95,7 +95,20 @@ Plot = Annotated[
 
 
 @dataclass(frozen=True)
-class TableChoices:
+class RateChoices:
+    """How the rate and the intervals are found: of every analysis under Brownian motion but the posterior."""
+
+    level: Level = 0.95
+    estimator: HowSigma2 = Estimator.REML
+    tau2: Tau2 = 0.0
+
+    def analysis_options(self) -> dict[str, Any]:
+        """The same choices as the analyses take them."""
+        return {"level": self.level, "estimator": self.estimator.name, "tau2": self.tau2}
+
+
+@dataclass(frozen=True)
+class ReadingChoices:
     """How the tree file and the table are read."""
 
     column: Annotated[
@@ -127,11 +140,18 @@ class TableChoices:
         int | None,
         typer.Option("--max-size", parser=parse_size, metavar="SIZE", help="Largest input, such as 4G. [default: 2G]"),
     ] = None
+    missing_lengths: Annotated[
+        float | None,
+        typer.Option(
+            "--missing-lengths", parser=parse_non_negative, metavar="X", help="Edge length where none is given."
+        ),
+    ] = None
+    negative_lengths: Annotated[
+        NegativeLengths | None, typer.Option("--negative-lengths", help="Read negative edge lengths as 0.")
+    ] = None
 
-    def input_options(
-        self, tree: str, traits: str, missing_lengths: float | None, negative_lengths: NegativeLengths | None
-    ) -> InputOptions:
-        """The same choices as the library takes them."""
+    def input_options(self, tree: str, traits: str) -> InputOptions:
+        """The same choices as the library takes them, of two files."""
         from hxcli.formats.source import DEFAULT_MAX_SIZE
         from hxcli.run.inputs import InputOptions
 
@@ -139,8 +159,8 @@ class TableChoices:
             tree=tree,
             traits=traits,
             tree_index=self.tree_index,
-            missing_lengths=missing_lengths,
-            negative_lengths="zero" if negative_lengths is NegativeLengths.ZERO else None,
+            missing_lengths=self.missing_lengths,
+            negative_lengths="zero" if self.negative_lengths is NegativeLengths.ZERO else None,
             id_column=self.id_column,
             columns=tuple(self.column or ()),
             se_columns=tuple(_pair(text) for text in self.se_column or ()),
@@ -154,21 +174,6 @@ class TableChoices:
 def _pair(text: str) -> tuple[str, str]:
     trait, equals, column = text.rpartition("=")
     return (trait, column) if equals else ("", text)
-
-
-@dataclass(frozen=True)
-class LengthChoices:
-    """What to do with edge lengths that no analysis can use."""
-
-    missing_lengths: Annotated[
-        float | None,
-        typer.Option(
-            "--missing-lengths", parser=parse_non_negative, metavar="X", help="Edge length where none is given."
-        ),
-    ] = None
-    negative_lengths: Annotated[
-        NegativeLengths | None, typer.Option("--negative-lengths", help="Read negative edge lengths as 0.")
-    ] = None
 
 
 @dataclass(frozen=True)

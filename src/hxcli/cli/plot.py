@@ -7,24 +7,13 @@ from typing import Annotated
 
 import typer
 
-from hxcli.cli.analysis import perform_and_tell
-from hxcli.cli.groups import with_groups
-from hxcli.cli.options import (
-    Estimator,
-    HowSigma2,
-    LengthChoices,
-    Level,
-    MachineChoices,
-    TableChoices,
-    TalkChoices,
-    Tau2,
-    TraitsArgument,
-    TreeArgument,
-)
+from hxcli.cli.analysis import AnalysisRequest
+from hxcli.cli.command import command
+from hxcli.cli.options import MachineChoices, RateChoices, ReadingChoices, TalkChoices, TraitsArgument, TreeArgument
 from hxcli.pictures.options import DEFAULT_COLORMAP, PictureChoices, PictureKind, PictureLayout
 
 
-@with_groups
+@command
 def plot(
     tree: TreeArgument,
     traits: TraitsArgument,
@@ -45,14 +34,11 @@ def plot(
         str, typer.Option("--colormap", metavar="NAME", help="One of matplotlib's, such as cividis or RdBu_r.")
     ] = DEFAULT_COLORMAP,
     support: Annotated[bool, typer.Option("--support", help="Write support values at the nodes.")] = False,
-    level: Level = 0.95,
-    estimator: HowSigma2 = Estimator.REML,
-    tau2: Tau2 = 0.0,
-    reading: TableChoices,
-    lengths: LengthChoices,
+    rate: RateChoices,
+    reading: ReadingChoices,
     machine: MachineChoices,
     talk: TalkChoices,
-) -> None:
+) -> AnalysisRequest:
     """Picture of a trait's ancestral states under Brownian motion.
 
     Draws the first trait, or the one that --column names. Above 400 tips names are left out.
@@ -73,11 +59,11 @@ def plot(
     colour_map(colormap)
     job = Job(
         analysis="ancestral",
-        inputs=reading.input_options(tree, traits, lengths.missing_lengths, lengths.negative_lengths),
+        inputs=reading.input_options(tree, traits),
         products=products,
-        analysis_options={"level": level, "estimator": estimator.name, "tau2": tau2},
+        analysis_options=rate.analysis_options(),
         choices={"picture": choices},
         runtime=machine.runtime_options(),
         command_line=("hx", *sys.argv[1:]),
     )
-    perform_and_tell(job, talk)
+    return AnalysisRequest(job, talk)

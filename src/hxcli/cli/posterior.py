@@ -8,21 +8,9 @@ from typing import Annotated
 
 import typer
 
-from hxcli.cli.analysis import analyse
-from hxcli.cli.groups import with_groups
-from hxcli.cli.options import (
-    LengthChoices,
-    Level,
-    MachineChoices,
-    OutputChoices,
-    Plot,
-    TableChoices,
-    TalkChoices,
-    TraitsArgument,
-    TreeArgument,
-    parse_non_negative,
-    parse_number,
-)
+from hxcli.cli.analysis import AnalysisRequest, RunChoices
+from hxcli.cli.command import command
+from hxcli.cli.options import Level, Plot, TraitsArgument, TreeArgument, parse_non_negative, parse_number
 
 
 @dataclass(frozen=True)
@@ -160,7 +148,7 @@ class MoreChoices:
     ] = None
 
 
-@with_groups
+@command
 def posterior(
     tree: TreeArgument,
     traits: TraitsArgument,
@@ -172,12 +160,8 @@ def posterior(
     out_params: Annotated[
         str | None, typer.Option("--out-params", metavar="FILE", help="Table of the parameters: .csv .tsv .parquet.")
     ] = None,
-    outputs: OutputChoices,
-    reading: TableChoices,
-    lengths: LengthChoices,
-    machine: MachineChoices,
-    talk: TalkChoices,
-) -> None:
+    run: RunChoices,
+) -> AnalysisRequest:
     """Bayesian posterior of all nodes, of the rate and of the observation variance.
 
     No sampling: the variances are integrated out, with an error bound that is measured and stated. The interval in
@@ -198,15 +182,10 @@ def posterior(
     if more.out_loo is not None and not more.loo:
         raise typer.BadParameter("--out-loo is the table of --loo (give both)")
     asked = {"draws": more.draws is not None, "leave-one-out table": more.loo}
-    analyse(
+    return run.request(
         "posterior",
         tree,
         traits,
-        reading,
-        lengths,
-        outputs,
-        machine,
-        talk,
         named={
             "picture": plot,
             "parameter table": out_params,
