@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from unittest import mock
 
 import pytest
 
 from hxcli.errors import OptionError
-from hxcli.run.runtime import RuntimeOptions, devices, prepare, start
+from hxcli.run.runtime import RuntimeOptions, devices, prepare, started
 
 
 @pytest.mark.parametrize(
@@ -49,6 +50,44 @@ def test_a_platform_that_jax_knows_and_that_is_not_installed_is_named(monkeypatc
 
     monkeypatch.setattr("jax.local_devices", no_backend)
     monkeypatch.setenv("JAX_PLATFORMS", "cuda")
-    for look in (devices, lambda: start(RuntimeOptions()), lambda: start(RuntimeOptions(device="all"))):
+
+    def start(device: str | None = None) -> None:
+        with started(RuntimeOptions(device)):
+            pass
+
+    for look in (devices, start, lambda: start("all")):
         with pytest.raises(OptionError, match=r"JAX cannot start: cuda is not here \(unset JAX_PLATFORMS"):
             look()
+
+
+def test_a_run_leaves_jax_as_it_was(tmp_path, monkeypatch):
+    import jax
+    import jax.numpy as jnp
+
+    monkeypatch.setenv("HX_CACHE_DIR", str(tmp_path / "ours"))
+    users = {
+        "jax_enable_x64": False,
+        "jax_compilation_cache_dir": str(tmp_path / "theirs"),
+        "jax_persistent_cache_min_compile_time_secs": 3.0,
+        "jax_debug_nans": True,
+        "jax_numpy_dtype_promotion": "strict",
+        "jax_default_prng_impl": "rbg",
+    }
+    kept = {name: getattr(jax.config, name) for name in users}
+    try:
+        for name, value in users.items():
+            jax.config.update(name, value)
+        before, environment = dict(jax.config.values), dict(os.environ)
+        with contextlib.suppress(KeyError), started(RuntimeOptions(own_process=False)) as runtime:
+            assert jnp.zeros(1).dtype == jnp.float64
+            assert jnp.isnan(jnp.log(jnp.float64(-1.0)) + jnp.float32(1.0))
+            assert str(jax.random.key_impl(jax.random.key(0))) == "threefry2x32"
+            assert jax.config.jax_compilation_cache_dir.startswith(str(tmp_path / "ours"))
+            assert not runtime.notes
+            raise KeyError
+        assert dict(jax.config.values) == before
+        assert dict(os.environ) == environment
+        assert jnp.zeros(1).dtype == jnp.float32
+    finally:
+        for name, value in kept.items():
+            jax.config.update(name, value)

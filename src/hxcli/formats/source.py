@@ -10,8 +10,11 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import BinaryIO
 
 import numpy as np
@@ -76,8 +79,23 @@ class Source:
         return InputError(found, advice, file=self.file, line=line, column=column)
 
 
+# What stands for a file: asked whether Parquet is accepted too, it gives the source.
+HeldFile = Callable[[bool], Source]
+_HELD: ContextVar[Mapping[str, HeldFile]] = ContextVar("held files", default=MappingProxyType({}))
+
+
+@contextmanager
+def held_files(files: Mapping[str, HeldFile]) -> Iterator[None]:
+    """Within it, in this thread, `read_source` gives what a Python program has in memory for files of these names."""
+    token = _HELD.set(MappingProxyType({**_HELD.get(), **files}))
+    try:
+        yield
+    finally:
+        _HELD.reset(token)
+
+
 def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE, parquet: bool = False) -> Source:
-    """Reads a file, or standard input for `-`, and checks that it is text.
+    """Reads a file, or standard input for `-`, and checks that it is text; or gives what `held_files` has for it.
 
     gzip is recognised by its first bytes, whatever the name; members may follow each other.
 
@@ -91,6 +109,8 @@ def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZ
             NUL or control bytes; a known binary format.
     """
     file = os.fspath(path)
+    if file in (held := _HELD.get()):
+        return held[file](parquet)
     raw = _read_raw(file, max_size)
     data = _expand(raw, file, max_size) if raw.startswith(_GZIP) else raw
     sha256 = hashlib.sha256(raw).hexdigest()

@@ -14,14 +14,12 @@ from typing import Any
 from hxcli import analyses
 from hxcli.errors import OptionError
 from hxcli.formats.atomic_write import write_all
-from hxcli.formats.trees.annotations import replaced_notes
-from hxcli.formats.trees.node_identifiers import made_names_notes
 from hxcli.phylogeny import Phylogeny
-from hxcli.pictures.picture_data import picture_notes
 from hxcli.reconstruction import Reconstruction
 from hxcli.run.inputs import InputOptions, read_inputs
 from hxcli.run.product_kinds import Result
-from hxcli.run.products import prepare_products, writer_for, writes_annotations
+from hxcli.run.product_notes import product_notes
+from hxcli.run.products import prepare_products, writer_for
 from hxcli.run.record import Stage, run_record
 from hxcli.run.runtime import Runtime, RuntimeOptions, keep_freed_memory, prepare, started, versions
 from hxcli.run.trait_chunks import default_chunk, in_chunks
@@ -69,6 +67,7 @@ class Outcome:
         notes: What the user should know, a sentence each.
         stages: What took how long.
         written: Paths of the files that were written, standard output left out.
+        result: What products are made of, for whoever wants more of them.
     """
 
     reconstructions: tuple[Reconstruction, ...]
@@ -76,6 +75,7 @@ class Outcome:
     notes: tuple[str, ...]
     stages: tuple[Stage, ...]
     written: tuple[str, ...]
+    result: Result
 
 
 def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
@@ -111,13 +111,8 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
         clock.begin("computing")
         pairs = zip(inputs.phylogenies, inputs.observations, strict=True)
         reconstructions = tuple(_reconstruct(job, phylogeny, seen, runtime, clock) for phylogeny, seen in pairs)
-        device, notes = runtime.device_name, (*inputs.notes, *runtime.notes)
-    if "tree" in job.products and writes_annotations(job.products["tree"]):
-        notes = (*notes, *replaced_notes(reconstructions[0].phylogeny, reconstructions[0].traits))
-    if "node data" in job.products and "named tree" not in job.products:
-        notes = (*notes, *made_names_notes(reconstructions[0].phylogeny))
-    if "picture" in job.products:
-        notes = (*notes, *picture_notes(reconstructions[0], job.choices.get("picture")))
+        device = runtime.device_name
+        notes = (*inputs.notes, *runtime.notes, *product_notes(job.products, reconstructions[0], job.choices))
     clock.begin("writing")
 
     @cache
@@ -145,7 +140,7 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
     clock.end()
     warnings = tuple(warning for each in reconstructions for warning in each.warnings)
     written = tuple(path for path in writers if path != "-")
-    return Outcome(reconstructions, inputs.matches, (*notes, *warnings), clock.so_far(), written)
+    return Outcome(reconstructions, inputs.matches, (*notes, *warnings), clock.so_far(), written, result)
 
 
 def _refuse_parts(job: Job) -> None:

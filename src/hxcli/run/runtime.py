@@ -9,10 +9,10 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hxcli.errors import OptionError
 from hxcli.run.compile_cache import CompileCache, cache_folder, open_cache
@@ -37,12 +37,15 @@ class RuntimeOptions:
         precision: Bits of a floating-point number, 64 or 32.
         threads: Number of threads that JAX may use on the CPU; None for all.
         cache: Whether compiled programs are kept on disk between runs.
+        own_process: Whether the process is there for this run alone. Its environment is then set up too; a program that
+            calls hxcli keeps its own.
     """
 
     device: str | None = None
     precision: int = 64
     threads: int | None = None
     cache: bool = True
+    own_process: bool = True
 
     def __post_init__(self) -> None:
         if self.device is not None and not re.fullmatch(rf"({'|'.join(_PLATFORMS)})(:\d+)?|{_ALL}", self.device):
@@ -61,31 +64,25 @@ class Runtime:
         devices: The devices that compute, the default one first.
         precision: Bits of a floating-point number.
         notes: What the user should know, a sentence each.
-        cache: The session on the compile cache; None without one.
     """
 
     devices: tuple[jax.Device, ...]
     precision: int
     notes: tuple[str, ...] = ()
-    cache: CompileCache | None = None
 
     @property
     def device_name(self) -> str:
         """Kind and number, such as `gpu:1`; of several with a comma between them."""
         return ", ".join(map(name_of, self.devices))
 
-    def close(self) -> None:
-        """Hands the programs that were compiled to later runs, and leaves JAX without a cache folder."""
-        if self.cache is not None:
-            _use_folder(None)
-            self.cache.close()
-
 
 def prepare(options: RuntimeOptions) -> None:
     """Sets what is to be settled before JAX or polars is imported: environment variables, how memory is given back.
 
-    What the user has set stays as it is.
+    What the user has set stays as it is, and so does all of it where the process is not ours alone.
     """
+    if not options.own_process:
+        return
     if options.device is not None and options.device.startswith("cpu"):
         # Not even looking for accelerators is faster, and quiet where a driver is broken.
         os.environ.setdefault("JAX_PLATFORMS", "cpu")
@@ -123,8 +120,12 @@ def _give_back_arrays_from(size: int) -> None:
         glibc.mallopt(_TRIM_THRESHOLD, _SPARE)
 
 
-def start(options: RuntimeOptions) -> Runtime:
-    """Imports JAX and sets it up; `close` the result when the work is done.
+@contextmanager
+def started(options: RuntimeOptions) -> Iterator[Runtime]:
+    """JAX, imported and set up for a run; afterwards, whatever happens, it has the settings that it had.
+
+    Precision, device, and what decides a random number or refuses one that is not finite hold in this thread alone: a
+    program's other threads go on under the settings of their own.
 
     Raises:
         OptionError: The device that was asked for is not here; the message names those that are.
@@ -132,22 +133,20 @@ def start(options: RuntimeOptions) -> Runtime:
     prepare(options)
     import jax
 
-    jax.config.update("jax_enable_x64", options.precision == 64)
     with _quiet_start():
         devices = tuple(_default_devices()) if options.device == _ALL else (_find(options.device),)
-    jax.config.update("jax_default_device", devices[0])
-    cache, notes = _start_cache(options.cache)
-    return Runtime(devices, options.precision, notes, cache)
-
-
-@contextmanager
-def started(options: RuntimeOptions) -> Iterator[Runtime]:
-    """`start` for a `with` statement, which closes the runtime whatever happens in it."""
-    runtime = start(options)
-    try:
-        yield runtime
-    finally:
-        runtime.close()
+    with (
+        jax.enable_x64(options.precision == 64),
+        jax.default_device(devices[0]),
+        jax.default_prng_impl("threefry2x32"),
+        jax.threefry_partitionable(True),
+        jax.numpy_dtype_promotion("standard"),
+        jax.debug_nans(False),
+        jax.debug_infs(False),
+        jax.disable_jit(False),
+        _compile_cache(options.cache) as notes,
+    ):
+        yield Runtime(devices, options.precision, notes)
 
 
 @dataclass(frozen=True)
@@ -252,36 +251,54 @@ def _quiet_start() -> Iterator[list[str]]:
         logger.propagate = propagate
 
 
-def _start_cache(wanted: bool) -> tuple[CompileCache | None, tuple[str, ...]]:
+@contextmanager
+def _compile_cache(wanted: bool) -> Iterator[tuple[str, ...]]:
+    """Within it JAX keeps compiled programs in hxcli's cache; gives what the user should know about it."""
     import jax
 
-    jax.config.update("jax_enable_compilation_cache", wanted)
-    if not wanted:
-        return None, ()
+    before = {name: getattr(jax.config, name) for name in _CACHE_SETTINGS}
+    opened, notes = _opened_cache() if wanted else (None, ())
+    folder = None if opened is None else str(opened.session)
+    with warnings.catch_warnings():
+        # A program that cannot be read is compiled again, and one that cannot be written is not kept: nothing to say.
+        warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
+        try:
+            _use_cache(dict(zip(_CACHE_SETTINGS, (opened is not None, folder, *_KEEP_ALL), strict=True)))
+            yield notes
+        finally:
+            _use_cache(before)
+            if opened is not None:
+                opened.close()
+
+
+# Even the smallest program takes longer to compile than to load. XLA's own caches would put the session's folder, which
+# is new every time, into the programs' keys.
+_CACHE_SETTINGS = (
+    "jax_enable_compilation_cache",
+    "jax_compilation_cache_dir",
+    "jax_persistent_cache_min_compile_time_secs",
+    "jax_persistent_cache_min_entry_size_bytes",
+    "jax_persistent_cache_enable_xla_caches",
+)
+_KEEP_ALL = (0.0, -1, "none")
+
+
+def _opened_cache() -> tuple[CompileCache | None, tuple[str, ...]]:
     try:
-        cache = open_cache(cache_folder())
+        return open_cache(cache_folder()), ()
     except (OSError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         where = getattr(error, "filename", None)
         place = f" in {where}" if where else ""
-        jax.config.update("jax_enable_compilation_cache", False)
         return None, (f"compiled programs are not kept{place}: {reason} (set HX_CACHE_DIR, or use --no-cache)",)
-    # A program that cannot be read is compiled again, and one that cannot be written is not kept: nothing to say.
-    warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
-    _use_folder(str(cache.session))
-    # Even the smallest program takes longer to compile than to load.
-    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
-    # XLA would put the session's folder, which is new every time, into the programs' keys.
-    jax.config.update("jax_persistent_cache_enable_xla_caches", "none")
-    return cache, ()
 
 
-def _use_folder(folder: str | None) -> None:
-    """Makes JAX keep its compiled programs in a folder, from now on."""
+def _use_cache(settings: Mapping[str, Any]) -> None:
+    """Makes JAX keep its compiled programs as these settings say, from now on."""
     import jax
     from jax.experimental.compilation_cache import compilation_cache
 
     # One process may start several runs, and JAX opens a cache folder only once.
     compilation_cache.reset_cache()
-    jax.config.update("jax_compilation_cache_dir", folder)
+    for name, value in settings.items():
+        jax.config.update(name, value)

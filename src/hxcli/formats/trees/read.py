@@ -48,6 +48,17 @@ class TreeFile:
     sha256: str
 
 
+@dataclass(frozen=True, eq=False)
+class ParsedTrees(Source):
+    """Trees that are at hand as records, for `held_files`: a source that needs no reading.
+
+    Attributes:
+        tree_file: The trees.
+    """
+
+    tree_file: TreeFile | None = None
+
+
 def read_trees(source: Source | str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE) -> TreeFile:
     """Reads every tree of a file, `-` for standard input, or of a source that was read before.
 
@@ -56,6 +67,8 @@ def read_trees(source: Source | str | os.PathLike[str], *, max_size: int = DEFAU
     """
     if not isinstance(source, Source):
         source = read_source(source, max_size=max_size)
+    if isinstance(source, ParsedTrees) and source.tree_file is not None:
+        return source.tree_file
     if not source.data.strip():
         raise source.error("the file contains no tree: it is empty", "give a Newick, NEXUS, phyloXML or NeXML file")
     other = looks_like(source)

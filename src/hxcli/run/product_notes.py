@@ -1,0 +1,30 @@
+"""What a person should know about the products of a run before they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hxcli.formats.trees.annotations import replaced_notes
+from hxcli.formats.trees.node_identifiers import made_names_notes
+from hxcli.pictures.picture_data import picture_notes
+from hxcli.reconstruction import Reconstruction
+from hxcli.run.products import writes_annotations
+
+
+def product_notes(products: Mapping[str, str], found: Reconstruction, choices: Mapping[str, Any]) -> tuple[str, ...]:
+    """A sentence for everything that the products leave out, replace or make up.
+
+    Args:
+        products: Kind -> path.
+        found: What will be written.
+        choices: How products are to look, by kind.
+    """
+    notes: tuple[str, ...] = ()
+    if "tree" in products and writes_annotations(products["tree"]):
+        notes += replaced_notes(found.phylogeny, found.traits)
+    if "node data" in products and "named tree" not in products:
+        notes += made_names_notes(found.phylogeny)
+    if "picture" in products:
+        notes += picture_notes(found, choices.get("picture"))
+    return notes
