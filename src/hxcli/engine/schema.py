@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from jax import dtypes
 
+from hxcli.errors import MissingField
+
 
 @dataclass(frozen=True)
 class FieldSpec:
@@ -50,6 +52,16 @@ class Schema:
     def names(self) -> tuple[str, ...]:
         """Names of the fields, sorted."""
         return tuple(name for name, _ in self.fields)
+
+    def require(self, name: str, advice: str) -> FieldSpec:
+        """The specification of a field that must be there.
+
+        Raises:
+            MissingField: It is not; the message ends with the advice.
+        """
+        if name not in self:
+            raise MissingField(f"the tree has no field {name!r}; its fields are {list(self.names)} ({advice})")
+        return self[name]
 
     def __contains__(self, name: object) -> bool:
         return any(name == known for known, _ in self.fields)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.engine.device_topology import DeviceTopology, device_topology
+from hxcli.engine.indexed_update import At, refuse_fractions
 from hxcli.engine.padding import pad, pad_together
 from hxcli.engine.schema import FieldSpec, Schema, SpecLike, as_spec
 from hxcli.engine.topology import Topology
@@ -115,8 +116,8 @@ class Tree:
         """
         data = dict(self.data)
         for name, value in fields.items():
-            spec = self._spec(name, f"use .update({name}=...) to add a field")
-            _refuse_fractions(name, value, spec)
+            spec = self.schema.require(name, f"use .update({name}=...) to add a field")
+            refuse_fractions(name, value, spec)
             array = as_array(value, spec.dtype)
             if array.shape != (self.size, *spec.shape):
                 raise SchemaMismatch(f"field {name!r}: expected shape {(self.size, *spec.shape)}, got {array.shape}")
@@ -148,14 +149,14 @@ class Tree:
             MissingField: The tree has no such field.
         """
         for name in names:
-            self._spec(name, "nothing to drop")
+            self.schema.require(name, "nothing to drop")
         kept = {name: value for name, value in self.data.items() if name not in names}
         return Tree(self.topology, Schema.from_dict({name: self.schema[name] for name in kept}), kept)
 
     @property
-    def at(self) -> _At:
+    def at(self) -> At[Tree]:
         """`tree.at[index].set(field=values)`, and `add`, `multiply`, `min`, `max`, `get`; as in `jnp.ndarray.at`."""
-        return _At(self)
+        return At(self)
 
     def framed(self) -> Tree:
         """The same tree with its topology as data: padded to a size class, and an argument under `jax.jit`.
@@ -169,11 +170,6 @@ class Tree:
         padded = {name: as_array(pad(value, frame.size)) for name, value in self.data.items()}
         return Tree(frame, self.schema, padded)
 
-    def _spec(self, name: str, advice: str) -> FieldSpec:
-        if name not in self.schema:
-            raise MissingField(f"the tree has no field {name!r}; its fields are {list(self.data)} ({advice})")
-        return self.schema[name]
-
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
@@ -185,67 +181,6 @@ class Tree:
         )
 
     __hash__ = None  # type: ignore[assignment]
-
-
-class _At:
-    """`tree.at`."""
-
-    def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-
-    def __getitem__(self, index: Any) -> _Indexed:
-        return _Indexed(self._tree, index)
-
-
-class _Indexed:
-    """`tree.at[index]`: each method but `get` takes fields by name and returns a new tree."""
-
-    def __init__(self, tree: Tree, index: Any) -> None:
-        self._tree, self._index = tree, index
-
-    def _apply(self, method: str, fields: Mapping[str, Any]) -> Tree:
-        tree, data = self._tree, dict(self._tree.data)
-        for name, value in fields.items():
-            spec = tree._spec(name, f"use .update({name}=...) to add a field")
-            _refuse_fractions(name, value, spec)
-            data[name] = getattr(data[name].at[self._index], method)(jnp.asarray(value, spec.dtype))
-        return Tree(tree.topology, tree.schema, data)
-
-    def set(self, **fields: Any) -> Tree:
-        """Replaces the values at the index."""
-        return self._apply("set", fields)
-
-    def add(self, **fields: Any) -> Tree:
-        """Adds to the values at the index."""
-        return self._apply("add", fields)
-
-    def multiply(self, **fields: Any) -> Tree:
-        """Multiplies the values at the index."""
-        return self._apply("multiply", fields)
-
-    def min(self, **fields: Any) -> Tree:
-        """Takes the smaller of the values at the index and the given ones."""
-        return self._apply("min", fields)
-
-    def max(self, **fields: Any) -> Tree:
-        """Takes the larger of the values at the index and the given ones."""
-        return self._apply("max", fields)
-
-    def get(self) -> dict[str, Any]:
-        """All fields at the index."""
-        return {name: value[self._index] for name, value in self._tree.data.items()}
-
-
-def _refuse_fractions(name: str, value: Any, spec: FieldSpec) -> None:
-    """Raises where floating-point values are to be cast to integers or truths."""
-    if jnp.issubdtype(spec.dtype, jnp.inexact):
-        return
-    given = jnp.result_type(bool, *jax.tree.leaves(value))
-    if jnp.issubdtype(given, jnp.inexact):
-        raise SchemaMismatch(
-            f"field {name!r} is {spec.dtype}, and the values are {given}: cast with .astype({spec.dtype}), or make the "
-            "field from floating-point values"
-        )
 
 
 def _spec_of(name: str, array: Any, size: int) -> FieldSpec:
