@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from hxcli.errors import MissingField as MissingField
     from hxcli.errors import SchemaMismatch as SchemaMismatch
     from hxcli.errors import TopologyError as TopologyError
+    from hxcli.newick import from_newick as from_newick
+    from hxcli.newick import to_newick as to_newick
     from hxcli.phylogeny import Phylogeny as Phylogeny
 
 # Resolved on first use (PEP 562), because half of these import jax and `hx --help` must not.
@@ -44,6 +46,8 @@ _HOMES = {
     "MissingField": "hxcli.errors",
     "SchemaMismatch": "hxcli.errors",
     "TopologyError": "hxcli.errors",
+    "from_newick": "hxcli.newick",
+    "to_newick": "hxcli.newick",
     "Phylogeny": "hxcli.phylogeny",
 }
 

@@ -40,6 +40,22 @@ def test_what_was_cut_off_is_found_again() -> None:
     assert pad(rows, 80).tolist() == [*range(10), *[0.0] * 70]
 
 
+def test_what_was_padded_while_tracing_serves_afterwards() -> None:
+    tree = hx.Tree.empty(hx.from_parents([0, 0, 0, 1]), {"value": ()}).at[2].set(value=3.0)
+
+    @hx.up(reads_children=("value",), writes=("value",))
+    def scaled(node, children, params):
+        return {"value": params * children.value.sum(0)}
+
+    @jax.jit
+    def root(factor):
+        return scaled(tree, params=factor).value[0]
+
+    assert float(root(2.0)) == 6
+    assert float(jax.jit(jax.grad(root))(2.0)) == 3
+    assert float(scaled(tree, params=2.0).value[0]) == 6
+
+
 def test_numpy_arrays_may_change_and_are_padded_anew() -> None:
     value = np.arange(3.0)
     assert pad(value, 4).tolist() == [0, 1, 2, 0]

@@ -37,7 +37,9 @@ def pad(value: Any, size: int) -> Any:
     known = _WIDE.get(id(value)) if isinstance(value, jax.Array) and not value.is_deleted() else None
     if known is not None and known[0]() is value and known[1].shape[0] == size:
         return known[1]
-    wide = jax.device_put(_wide_rows(value, size), _place(value)) if on_host(value) else _with_zeros(value, size)
+    # Concrete even when called while tracing: the array outlives the trace.
+    with jax.ensure_compile_time_eval():
+        wide = jax.device_put(_wide_rows(value, size), _place(value)) if on_host(value) else _with_zeros(value, size)
     if isinstance(value, jax.Array):
         _remember(value, wide)
     return wide

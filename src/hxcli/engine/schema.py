@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from jax import dtypes
 
-from hxcli.errors import MissingField
+from hxcli.errors import MissingField, SchemaMismatch
 
 
 @dataclass(frozen=True)
@@ -52,6 +52,27 @@ class Schema:
     def names(self) -> tuple[str, ...]:
         """Names of the fields, sorted."""
         return tuple(name for name, _ in self.fields)
+
+    def with_added(self, **specs: SpecLike) -> Schema:
+        """The schema with further fields, each given as in `from_dict`.
+
+        Raises:
+            SchemaMismatch: A field is there already.
+        """
+        for name in specs:
+            if name in self:
+                raise SchemaMismatch(f"field {name!r} is there already; the fields are {list(self.names)}")
+        return Schema.from_dict({**dict(self.fields), **specs})
+
+    def without(self, *names: str) -> Schema:
+        """The schema without these fields.
+
+        Raises:
+            MissingField: There is no such field.
+        """
+        for name in names:
+            self.require(name, "nothing to leave out")
+        return Schema(tuple((name, spec) for name, spec in self.fields if name not in names))
 
     def require(self, name: str, advice: str) -> FieldSpec:
         """The specification of a field that must be there.

@@ -39,6 +39,11 @@ class Topology:
         self.parents.setflags(write=False)
         self.node_depths.setflags(write=False)
 
+    @staticmethod
+    def from_parents(parents: ArrayLike) -> Topology:
+        """`from_parents`, by the name of the class."""
+        return from_parents(parents)
+
     @property
     def size(self) -> int:
         """Number of nodes N."""

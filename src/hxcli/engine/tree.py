@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+import hxcli.engine.static_topology  # noqa: F401  (makes a topology a node of the pytree)
 from hxcli.engine.device_topology import DeviceTopology, device_topology
 from hxcli.engine.indexed_update import At, refuse_fractions
 from hxcli.engine.padding import pad, pad_together
@@ -148,10 +149,8 @@ class Tree:
         Raises:
             MissingField: The tree has no such field.
         """
-        for name in names:
-            self.schema.require(name, "nothing to drop")
-        kept = {name: value for name, value in self.data.items() if name not in names}
-        return Tree(self.topology, Schema.from_dict({name: self.schema[name] for name in kept}), kept)
+        schema = self.schema.without(*names)
+        return Tree(self.topology, schema, {name: self.data[name] for name in self.data if name in schema})
 
     @property
     def at(self) -> At[Tree]:
@@ -196,24 +195,26 @@ def as_array(value: Any, dtype: Any = None) -> Any:
     return jnp.asarray(value, dtype)
 
 
+class _FieldKey(jax.tree_util.GetAttrKey):
+    """`.value` in a key path; JAX asks every key for `key` when two trees have different fields."""
+
+    @property
+    def key(self) -> str:
+        return str(self.name)
+
+
 def _flatten(tree: Tree) -> tuple[tuple[Any, ...], Any]:
-    names = tuple(tree.data)
-    values = tuple(tree.data.values())
-    if isinstance(tree.topology, DeviceTopology):
-        return (*values, tree.topology), (None, tree.schema, names)
-    return values, (tree.topology, tree.schema, names)
+    return (*tree.data.values(), tree.topology), (tree.schema, tuple(tree.data))
 
 
 def _flatten_with_keys(tree: Tree) -> tuple[list[tuple[Any, Any]], Any]:
-    values, static = _flatten(tree)
-    names = [*tree.data, "topology"][: len(values)]
-    return [(jax.tree_util.GetAttrKey(name), value) for name, value in zip(names, values, strict=True)], static
+    children, static = _flatten(tree)
+    return [(_FieldKey(name), child) for name, child in zip((*tree.data, "topology"), children, strict=True)], static
 
 
-def _unflatten(static: Any, values: Any) -> Tree:
-    topology, schema, names = static
-    if topology is None:
-        *values, topology = values
+def _unflatten(static: Any, children: Any) -> Tree:
+    schema, names = static
+    *values, topology = children
     tree = object.__new__(Tree)
     fields = tree.__dict__
     fields["topology"], fields["schema"], fields["data"] = topology, schema, dict(zip(names, values, strict=True))
