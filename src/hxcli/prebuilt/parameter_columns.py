@@ -38,6 +38,11 @@ class SeenTree:
     size: int
     exact: bool
 
+    @property
+    def size_class(self) -> int:
+        """Number of nodes, with the padding."""
+        return self.tree.size
+
 
 class Given(NamedTuple):
     """All nodes given the observations and the root's state, for K columns.
@@ -64,6 +69,14 @@ def seen_tree(phylogeny: Phylogeny, observations: Observations, trait: int, unit
         trait: Which of their columns.
         unit: Edge lengths are divided by it.
     """
+    size = phylogeny.topology.size
+    fields, exact = seen_fields(phylogeny, observations, trait)
+    data = {"length": phylogeny.lengths / unit, **fields}
+    return SeenTree(Tree.on_frame(phylogeny.topology, data, _most_columns(size)), size, exact)
+
+
+def seen_fields(phylogeny: Phylogeny, observations: Observations, trait: int) -> tuple[dict[str, FloatArray], bool]:
+    """The observations of one trait as the fields of a `SeenTree`, each (N, R), and whether all are exact."""
     values, errors = observations.values[:, trait], observations.standard_errors[:, trait]
     there = ~np.isnan(values)
     nodes, values, error2 = observations.nodes[there], values[there], errors[there] ** 2
@@ -74,24 +87,22 @@ def seen_tree(phylogeny: Phylogeny, observations: Observations, trait: int, unit
     number = np.bincount(group, minlength=len(pairs)).astype(float)
     mean = np.bincount(group, values, len(pairs)) / np.maximum(number, 1)
     misfit = np.bincount(group, (values - mean[group]) ** 2, len(pairs))
-    size = phylogeny.topology.size
     fields = {}
     for name, figures in {"number": number, "value": mean, "misfit": misfit, "error2": pairs[:, 1]}.items():
-        fields[name] = np.zeros((size, int(slot.max(initial=0)) + 1))
+        fields[name] = np.zeros((phylogeny.topology.size, int(slot.max(initial=0)) + 1))
         fields[name][owners, slot] = figures
-    tree = Tree.on_frame(phylogeny.topology, {"length": phylogeny.lengths / unit, **fields}, _most_columns(size))
-    return SeenTree(tree, size, not error2.any())
+    return fields, not error2.any()
 
 
 def root_messages(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray) -> dict[str, FloatArray]:
     """What the observations say about the root, the fields of `LIKELIHOOD`, at K pairs of parameters; each (K,)."""
-    parts = [_root_messages(seen.tree, *pair)[0] for pair in _chunks(seen, sigma2, tau2)]
+    parts = [_root_messages(seen.tree, *pair)[0] for pair in in_widths(seen.size_class, sigma2, tau2)]
     return {name: np.concatenate([_host(part[name]) for part in parts])[: len(sigma2)] for name in LIKELIHOOD}
 
 
 def given_root(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray) -> Given:
     """All nodes given the root's state, at K pairs of parameters."""
-    parts = [_given_root(seen.tree, *pair) for pair in _chunks(seen, sigma2, tau2)]
+    parts = [_given_root(seen.tree, *pair) for pair in in_widths(seen.size_class, sigma2, tau2)]
     root = {name: np.concatenate([_host(part[0][name]) for part in parts])[: len(sigma2)] for name in LIKELIHOOD}
     if len(parts) == 1:
         return Given(root, *parts[0][1:])
@@ -113,7 +124,7 @@ def drawn(
         root: From what the observations say about the root to draws of its state, (K,).
         key: A PRNG key.
     """
-    chunks = _chunks(seen, sigma2, tau2)
+    chunks = in_widths(seen.size_class, sigma2, tau2)
     begun = deque([_root_messages(seen.tree, *pair) for pair in chunks[:1]])
     parts: list[Any] = []
     for number in range(len(chunks)):
@@ -128,15 +139,26 @@ def drawn(
     return np.concatenate(parts)[: len(sigma2)]
 
 
-def _chunks(seen: SeenTree, *columns: FloatArray) -> list[list[Any]]:
-    """The columns in parts of one width, the last part filled up with copies of its last column."""
+def in_widths(size: int, *columns: FloatArray, widths: tuple[int, ...] = _WIDTHS) -> list[list[Any]]:
+    """Columns in parts of one of few widths, because each width compiles a program of its own.
+
+    Args:
+        size: Number of nodes, with the padding.
+        columns: Arrays with K entries each.
+        widths: To choose from, ascending.
+
+    Returns:
+        For every part the columns' entries, the last part filled up with copies of the last entry.
+    """
     count = len(columns[0])
-    # Few different widths, because each compiles a program of its own.
-    wanted = next((width for width in _WIDTHS if width >= count), _WIDTHS[-1])
-    width = min(wanted, _most_columns(seen.tree.size))
-    starts = range(0, count, width)
-    padded = [[np.pad(c[i : i + width], (0, max(0, i + width - count)), "edge") for c in columns] for i in starts]
-    return [[jnp.asarray(c) for c in part] for part in padded]
+    wanted = next((width for width in widths if width >= count), widths[-1])
+    width = min(wanted, _most_columns(size))
+
+    def part(values: FloatArray, start: int) -> Any:
+        there = values[start : start + width]
+        return jnp.asarray(np.concatenate([there, np.repeat(there[-1:], width - len(there), 0)]))
+
+    return [[part(values, start) for values in columns] for start in range(0, count, width)]
 
 
 def _most_columns(size: int) -> int:

@@ -1,0 +1,233 @@
+"""Maximum likelihood of a model's parameters, and a certificate that says how far the optimum can be trusted.
+
+One coordinate is searched in batches of columns: a grid over its whole support, then finer grids around every local
+maximum, then the root of the derivative of a polynomial through the last of them. Several coordinates are searched by
+L-BFGS-B (Byrd et al. 1995, SIAM J. Sci. Comput. 16:1190) with exact gradients, from the best points of a grid.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.polynomial import Chebyshev
+
+from hxcli.engine.topology import BoolArray
+from hxcli.inference.likelihood_columns import ColumnFigures, TraitLikelihood
+from hxcli.phylogeny import FloatArray
+
+# Points of the first grid over one coordinate, and of every finer one around a maximum.
+_GRID, _FINER = 64, 16
+_MOST_MAXIMA, _ZOOMS = 4, 3
+# Points of the first grid over several coordinates, and how many of them are starts.
+_SCATTER, _STARTS = 64, 4
+# Log likelihoods that differ by less are the same.
+AGREE = 1e-6
+# A coordinate as close to an end of its support, as a share of it, is at that end.
+_AT_END = 1e-9
+# Largest gradient at an optimum, in log units per standard error.
+_FLAT = 1e-3
+# Steps of the differences that give second derivatives, of the width of the support.
+_STEP = 1e-4
+
+
+class Certificate(NamedTuple):
+    """How an optimum was found, and whether it can be trusted.
+
+    Attributes:
+        gradient: (S,) of the log likelihood along the coordinates of the search.
+        hessian_eigenvalues: (F,) of the coordinates that are not at an end of their support.
+        starts: How many searches were begun.
+        agreeing: How many of them ended within `AGREE` of the optimum.
+        at_lower, at_upper: Names of the coordinates at an end of their support.
+        converged: Whether the gradient vanishes, the curvature is that of a maximum, and the best is finite.
+    """
+
+    gradient: FloatArray
+    hessian_eigenvalues: FloatArray
+    starts: int
+    agreeing: int
+    at_lower: tuple[str, ...]
+    at_upper: tuple[str, ...]
+    converged: bool
+
+
+class Optimum(NamedTuple):
+    """The most likely parameters.
+
+    Attributes:
+        x: (S,) coordinates as the search has them.
+        figures: One column, at x.
+        certificate: How it was found.
+    """
+
+    x: FloatArray
+    figures: ColumnFigures
+    certificate: Certificate
+
+    @property
+    def log_likelihood(self) -> float:
+        """The log likelihood at x."""
+        return float(self.figures.log_likelihood[0])
+
+
+def maximise(likelihood: TraitLikelihood) -> Optimum:
+    """The most likely parameters of one trait under one model."""
+    count = len(likelihood.coordinates)
+    if count == 0:
+        x = np.zeros(0)
+        figures = likelihood.at(x[None])
+        finite = bool(np.isfinite(figures.log_likelihood[0]))
+        return Optimum(x, figures, Certificate(x, x, 1, 1, (), (), finite))
+    return _along_one(likelihood) if count == 1 else _among_several(likelihood)
+
+
+def _along_one(likelihood: TraitLikelihood) -> Optimum:
+    low, high = likelihood.ends[0]
+    grid = np.unique(np.append(np.linspace(low, high, _GRID - 1), np.clip(likelihood.start, low, high)))
+    heights = likelihood.at(grid[:, None]).log_likelihood
+    found = [_refined(likelihood, grid, heights, top) for top in _local_maxima(heights)]
+    best = max(found, key=lambda each: each[1])
+    agreeing = sum(each[1] > best[1] - AGREE for each in found)
+    x, _, slope, curvature = best
+    return _certified(likelihood, np.array([x]), np.array([slope]), np.array([[curvature]]), len(found), agreeing)
+
+
+def _local_maxima(heights: FloatArray) -> list[int]:
+    """The highest of the grid's local maxima, the highest first."""
+    padded = np.concatenate([[-np.inf], np.where(np.isnan(heights), -np.inf, heights), [-np.inf]])
+    inner = padded[1:-1]
+    tops = np.flatnonzero((inner >= padded[:-2]) & (inner >= padded[2:]) & (inner > -np.inf))
+    order = tops[np.argsort(-inner[tops], kind="stable")]
+    return order[:_MOST_MAXIMA].tolist() or [0]
+
+
+def _refined(
+    likelihood: TraitLikelihood, grid: FloatArray, heights: FloatArray, top: int
+) -> tuple[float, float, float, float]:
+    """Place, height, slope and curvature of the maximum around a point of the grid."""
+    low, high = likelihood.ends[0]
+    left, right = grid[max(top - 1, 0)], grid[min(top + 1, len(grid) - 1)]
+    x, height = float(grid[top]), float(heights[top])
+    slope = curvature = 0.0
+    for _ in range(_ZOOMS):
+        # Chebyshev points: a polynomial through them is the best of its degree to within a factor.
+        share = (1 - np.cos(np.pi * np.arange(_FINER) / (_FINER - 1))) / 2
+        points = left + share * (right - left)
+        values = likelihood.at(points[:, None]).log_likelihood
+        best = int(np.argmax(values))
+        if values[best] > height:
+            x, height = float(points[best]), float(values[best])
+        if not np.isfinite(values).all() or right <= left:
+            left, right = points[max(best - 1, 0)], points[min(best + 1, len(points) - 1)]
+            continue
+        curve = Chebyshev.fit(points, values, _FINER - 4)
+        first, second = curve.deriv(), curve.deriv(2)
+        stationary = [float(r.real) for r in first.roots() if abs(r.imag) < 1e-9 and left <= r.real <= right]
+        candidates = [*stationary, left, right]
+        x = float(max(candidates, key=lambda at: (float(curve(at)), -abs(at - x))))
+        height, slope, curvature = float(curve(x)), float(first(x)), float(second(x))
+        # So wide that the likelihood falls by a hundredth: wide enough for its rounding, narrow enough for a parabola.
+        reach = np.sqrt(0.02 / -curvature) if curvature < 0 else (right - left) / _FINER
+        reach = float(np.clip(reach, 1e-6 * (right - left), (right - left) / 4))
+        left, right = max(low, x - reach), min(high, x + reach)
+    return x, height, slope, curvature
+
+
+def _among_several(likelihood: TraitLikelihood) -> Optimum:
+    from scipy.optimize import minimize
+    from scipy.stats import qmc
+
+    ends, count = likelihood.ends, len(likelihood.coordinates)
+    shares = qmc.Sobol(count, scramble=False).random(_SCATTER)
+    points = np.concatenate([np.clip(likelihood.start, *ends.T)[None], ends[:, 0] + shares * np.diff(ends, axis=1).T])
+    heights = likelihood.at(points).log_likelihood
+    order = np.argsort(-heights, kind="stable")[:_STARTS]
+
+    def objective(x: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = likelihood.value_and_gradient(x)
+        # Where the observations are impossible the search turns back.
+        return (-value, -gradient) if np.isfinite(value) and np.isfinite(gradient).all() else (1e300, 0 * x)
+
+    options = {"maxiter": 500, "ftol": 1e-15, "gtol": 1e-9}
+    found = []
+    for start in points[[0, *(i for i in order if i)]]:
+        ended = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=ends, options=options)
+        found.append((ended.x, -float(ended.fun)))
+    x, height = max(found, key=lambda each: each[1])
+    x, gradient, hessian = _polished(likelihood, x)
+    agreeing = sum(each[1] > height - AGREE for each in found)
+    return _certified(likelihood, x, gradient, hessian, len(found), agreeing)
+
+
+def _polished(likelihood: TraitLikelihood, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """A few Newton steps from exact gradients and their differences: the place, the gradient and the Hessian there."""
+    ends = likelihood.ends
+    value, gradient = likelihood.value_and_gradient(x)
+    for _ in range(3):
+        hessian = _hessian(likelihood, x)
+        free = ~_at_ends(x, ends, gradient)
+        if not free.any() or np.linalg.eigvalsh(hessian[np.ix_(free, free)]).max() >= 0:
+            break
+        step = np.zeros_like(x)
+        step[free] = -np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
+        moved = np.clip(x + step, *ends.T)
+        new_value, new_gradient = likelihood.value_and_gradient(moved)
+        if not new_value >= value:
+            break
+        x, value, gradient = moved, new_value, new_gradient
+        if abs(step).max() < 1e-10:
+            break
+    return x, gradient, _hessian(likelihood, x)
+
+
+def _hessian(likelihood: TraitLikelihood, x: FloatArray) -> FloatArray:
+    """(S, S) from differences of exact gradients, inwards at the ends of the supports."""
+    ends, count = likelihood.ends, len(x)
+    rows = np.empty((count, count))
+    for number in range(count):
+        step = _STEP * min(1.0, ends[number, 1] - ends[number, 0])
+        sides = [np.clip(x[number] + side * step, *ends[number]) for side in (-1, 1)]
+        gradients = []
+        for side in sides:
+            at = x.copy()
+            at[number] = side
+            gradients.append(likelihood.value_and_gradient(at)[1])
+        rows[number] = (gradients[1] - gradients[0]) / (sides[1] - sides[0])
+    return (rows + rows.T) / 2
+
+
+def _at_ends(x: FloatArray, ends: FloatArray, gradient: FloatArray) -> BoolArray:
+    """(S,) whether a coordinate is at an end of its support, beyond which the likelihood rises."""
+    room = _AT_END * np.maximum(1, np.diff(ends, axis=1)[:, 0])
+    return ((x <= ends[:, 0] + room) & (gradient <= 0)) | ((x >= ends[:, 1] - room) & (gradient >= 0))
+
+
+def _certified(
+    likelihood: TraitLikelihood, x: FloatArray, gradient: FloatArray, hessian: FloatArray, starts: int, agreeing: int
+) -> Optimum:
+    ends, names = likelihood.ends, [each.name for each in likelihood.coordinates]
+    room = _AT_END * np.maximum(1, np.diff(ends, axis=1)[:, 0])
+    lower, upper = x <= ends[:, 0] + room, x >= ends[:, 1] - room
+    x = np.where(lower, ends[:, 0], np.where(upper, ends[:, 1], x))
+    figures = likelihood.at(x[None])
+    free = ~(lower | upper)
+    inner = hessian[np.ix_(free, free)]
+    sound = bool(np.isfinite(inner).all())
+    eigenvalues = np.asarray(np.linalg.eigvalsh(inner) if sound else np.full(int(free.sum()), np.nan), float)
+    # A standard error is the scale on which a gradient is large or small.
+    scale = 1 / np.sqrt(np.maximum(-np.diag(hessian), 1e-8))
+    flat = bool((abs(gradient[free]) * np.minimum(scale[free], 1e3) < _FLAT).all())
+    inwards = bool((gradient[lower & ~free] <= _FLAT).all() and (gradient[upper & ~free] >= -_FLAT).all())
+    finite = bool(np.isfinite(figures.log_likelihood[0]))
+    converged = finite and flat and inwards and bool((eigenvalues < 0).all())
+    certificate = Certificate(
+        gradient,
+        eigenvalues,
+        starts,
+        agreeing,
+        tuple(name for name, on in zip(names, lower, strict=True) if on),
+        tuple(name for name, on in zip(names, upper, strict=True) if on),
+        converged,
+    )
+    return Optimum(x, figures, certificate)

@@ -1,0 +1,49 @@
+"""Models: what happens along an edge, one file each, in the form that a user's own model has (`hxcli.model`).
+
+A file has `model(edge)`, which declares its parameters where they are used and returns a `Gaussian`, and optionally
+`root(tree)`; without one the root's state is a parameter. `RATES` names the parameters that multiply all variances,
+`MEANS` those that move the means linearly: both are solved for in closed form. `ROOTS` names other roots. To add a
+model, write a file beside these and give it a line in `MODELS`.
+"""
+
+from __future__ import annotations
+
+from hxcli.close_names import NameIndex
+from hxcli.errors import OptionError
+from hxcli.models.gaussian_model import GaussianModel, load_model
+
+# Name -> module, which imports jax when it is loaded.
+MODELS = {
+    "bm": "hxcli.models.bm",
+    "white": "hxcli.models.white",
+    "ou": "hxcli.models.ou",
+    "eb": "hxcli.models.eb",
+    "acdc": "hxcli.models.acdc",
+    "lambda": "hxcli.models.pagel_lambda",
+    "kappa": "hxcli.models.pagel_kappa",
+    "delta": "hxcli.models.pagel_delta",
+    "trend": "hxcli.models.trend",
+    "bms": "hxcli.models.bms",
+    "oum": "hxcli.models.oum",
+    "oumv": "hxcli.models.oumv",
+    "ouma": "hxcli.models.ouma",
+    "oumva": "hxcli.models.oumva",
+}
+
+
+def named_model(name: str, root: str | None = None) -> GaussianModel:
+    """The built-in model of that name.
+
+    Args:
+        name: A key of `MODELS`.
+        root: Which of the model's roots; None for its usual one.
+
+    Raises:
+        OptionError: There is no such model, or the model has no such root.
+    """
+    if name not in MODELS:
+        close = NameIndex(MODELS).closest(name)
+        raise OptionError(
+            f"--model {name}: there is no such model (use {f'{close}, or ' if close else ''}one of {', '.join(MODELS)})"
+        )
+    return load_model(name, MODELS[name], root)

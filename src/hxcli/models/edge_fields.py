@@ -1,0 +1,79 @@
+"""What a model sees of every edge of a tree: lengths, distances from the root, tips, regimes, columns of data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from hxcli.errors import ModelError
+from hxcli.phylogeny import FloatArray, Phylogeny
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeFields:
+    """The edges of a tree with N nodes, as numpy arrays.
+
+    Attributes:
+        phylogeny: The tree.
+        columns: Field of an edge -> (N, ...), and `tree_height`; see `hxcli.model.Edge`.
+        regimes: Names of the regimes, in the order of `columns["regime"]`; empty without any.
+    """
+
+    phylogeny: Phylogeny
+    columns: Mapping[str, Any]
+    regimes: tuple[str, ...] = ()
+
+    @property
+    def height(self) -> float:
+        """The largest distance between the root and a tip."""
+        return float(self.columns["tree_height"])
+
+
+@dataclass(frozen=True)
+class Painting:
+    """Which regime every edge has.
+
+    Attributes:
+        regimes: Names of the regimes, sorted.
+        of_edge: (N,) number of the regime of the edge above every node; the root's own at the root.
+    """
+
+    regimes: tuple[str, ...]
+    of_edge: Any
+
+
+def edge_fields(
+    phylogeny: Phylogeny, painting: Painting | None = None, further: Mapping[str, Any] | None = None
+) -> EdgeFields:
+    """What a model sees of the edges.
+
+    Args:
+        phylogeny: N nodes, edge lengths neither missing nor negative.
+        painting: Regimes of its edges, if there are any.
+        further: Name -> (N, ...) further columns.
+
+    Raises:
+        ModelError: No tip has any distance from the root.
+    """
+    end = phylogeny.root_distances
+    length: FloatArray = phylogeny.lengths
+    height = float(end[phylogeny.tips].max(initial=0.0))
+    if not 0 < height < np.inf:
+        raise ModelError(
+            "no tip has any distance from the root: only Brownian motion is defined there (leave out --model)"
+        )
+    # Not end - length, which loses digits.
+    start = np.where(phylogeny.topology.is_root, 0.0, end[phylogeny.topology.parents])
+    columns: dict[str, Any] = {
+        "length": length,
+        "start": start,
+        "end": end,
+        "is_tip": np.asarray(phylogeny.topology.is_leaf),
+        "tree_height": height,
+    }
+    if painting is not None:
+        columns["regime"] = (painting.of_edge[:, None] == np.arange(len(painting.regimes))).astype(float)
+    return EdgeFields(phylogeny, {**columns, **(further or {})}, painting.regimes if painting else ())

@@ -1,0 +1,279 @@
+"""A model of one trait with Gaussian edges: its parameters on a tree, and its edges at K sets of their values."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.errors import OptionError
+from hxcli.model import Declaration, Edge, abstract_edge, discover, evaluate, merged, over_edges
+from hxcli.models.edge_fields import EdgeFields
+from hxcli.phylogeny import FloatArray
+
+# How far the rate of a regime may be from the first one's.
+_FARTHEST_RATIO = 1e8
+# A support whose ends are all positive and so far apart is searched by its logarithm.
+_DECADES = 100.0
+
+# Name and shape of every parameter of the mean, in order.
+Layout = tuple[tuple[str, tuple[int, ...]], ...]
+
+
+class Edges(NamedTuple):
+    """The edges of N nodes under K sets of parameters, at a first rate of 1, the P unknowns of the mean kept apart.
+
+    Attributes:
+        scale, variance: (N, K).
+        shift: (N, K, P) what an edge adds to the mean, for every unknown.
+        root_mean: (K, P) the root's mean, for every unknown.
+        root_variance: (K,).
+    """
+
+    scale: Any
+    variance: Any
+    shift: Any
+    root_mean: Any
+    root_variance: Any
+
+
+class Coordinate(NamedTuple):
+    """One number that a search moves.
+
+    Attributes:
+        name: As it is reported, such as `alpha` or `alpha(water)`.
+        parameter, entry: Which entry of which parameter.
+        low, high: Ends of its support.
+        log: Whether the search moves its logarithm.
+        start: A usual value.
+        is_rate: Whether it is a rate's ratio to the first rate.
+    """
+
+    name: str
+    parameter: str
+    entry: int
+    low: float
+    high: float
+    log: bool
+    start: float
+    is_rate: bool = False
+
+    def to_search(self, value: Any) -> Any:
+        """From a value to where the search has it."""
+        with np.errstate(divide="ignore"):
+            return np.log(value) if self.log else np.asarray(value, float)
+
+    def from_search(self, x: Any) -> Any:
+        """From where the search has it to its value, the ends of the support exactly."""
+        value = np.clip(np.exp(x) if self.log else x, self.low, self.high)
+        low, high = self.to_search(self.low), self.to_search(self.high)
+        return np.where(x <= low, self.low, np.where(x >= high, self.high, value))
+
+
+@dataclass(frozen=True, eq=False)
+class GaussianModel:
+    """A model as its file tells it.
+
+    Attributes:
+        name: As the user gives it.
+        edge: Function of one edge.
+        root: Function of the tree, or of nothing; None where the root's state is a parameter `root`.
+        rates: Names of the parameters that multiply all variances.
+        means: Names of the parameters in which all means are linear.
+        root_name: Which of several roots it has; "" where it has one only.
+        summary: First line of its documentation.
+        source: Path of its file.
+    """
+
+    name: str
+    edge: Callable[..., Any]
+    root: Callable[..., Any] | None
+    rates: tuple[str, ...] = ()
+    means: tuple[str, ...] = ()
+    root_name: str = ""
+    summary: str = ""
+    source: str = ""
+
+    def on(self, fields: EdgeFields) -> BoundModel:
+        """The model on one tree."""
+        return BoundModel(self, fields)
+
+    @cached_property
+    def edges(self) -> Any:
+        """`(layout, fields, values) -> Edges`, compiled once for all trees of a size class.
+
+        Of the arguments, `layout` says which parameters are of the mean, `fields` are the columns of `EdgeFields` and
+        `values` all other parameters, each with a leading axis of K sets.
+        """
+        return jax.jit(self._edges, static_argnums=0)
+
+    def _edges(self, layout: Layout, fields: Mapping[str, Any], values: Mapping[str, Any]) -> Edges:
+        count, size = sum(math.prod(shape) for _, shape in layout), fields["length"].shape[0]
+        root = {name: value if name == "tree_height" else value[0] for name, value in fields.items()}
+
+        def at(values: Mapping[str, Any], unknowns: Any) -> Edges:
+            given = {**values, **_unravel(layout, unknowns)}
+            edge = over_edges(self.edge, given, fields).returned
+            scale, shift, variance = (jnp.broadcast_to(part, (size,)).astype(float) for part in edge)
+            if self.root is None:
+                return Edges(scale, variance, shift, given["root"], jnp.zeros(()))
+            takes_tree = bool(inspect.signature(self.root).parameters)
+            found = evaluate(self.root, given, *([Edge(root)] if takes_tree else [])).returned
+            return Edges(scale, variance, shift, *(jnp.asarray(part, float) for part in (found.mean, found.variance)))
+
+        def column(values: Mapping[str, Any]) -> Edges:
+            units = jax.vmap(lambda unit: at(values, unit))(jnp.eye(count))
+            found = at(values, jnp.zeros(count))
+            return found._replace(shift=units.shift.T, root_mean=units.root_mean)
+
+        found = jax.vmap(column)(values)
+        return Edges(
+            found.scale.T, found.variance.T, jnp.moveaxis(found.shift, 0, 1), found.root_mean, found.root_variance
+        )
+
+
+class BoundModel:
+    """A model on one tree: the numbers that a search moves, and those that it solves for.
+
+    Attributes:
+        model: The model.
+        fields: The tree's edges.
+        declarations: Its parameters by name.
+        coordinates: What a search moves: shape parameters, and ratios of rates where there are several.
+        rates: Names of the rates, as they are reported; the first is solved for.
+        unknowns: Names of the P unknowns of the mean, as they are reported.
+        layout: The parameters of the mean.
+    """
+
+    def __init__(self, model: GaussianModel, fields: EdgeFields) -> None:
+        self.model, self.fields = model, fields
+        edge = abstract_edge(fields.columns)
+        found = [discover(model.edge, edge).declarations]
+        if model.root is not None:
+            found.append(
+                discover(model.root, *([edge] if inspect.signature(model.root).parameters else [])).declarations
+            )
+        self.declarations = merged(*found)
+        means = [name for name in (*model.means, "root") if name in self.declarations or self._is_flat(name)]
+        self.layout: Layout = tuple((name, self._shape(name)) for name in dict.fromkeys(means))
+        self.unknowns = tuple(each for name, shape in self.layout for each in self._entries(name, shape))
+        self.rates = tuple(each for name in self._rate_names for each in self._entries(name, self._shape(name)))
+        coordinates = []
+        for name, declared in self.declarations.items():
+            if name in model.rates or name in means or declared.role == "fixed":
+                continue
+            coordinates += self._shape_coordinates(name, declared)
+        for rate_name in self._rate_names:
+            for index, each in enumerate(self._entries(rate_name, self._shape(rate_name))):
+                if each != self.rates[0]:
+                    ends = (1 / _FARTHEST_RATIO, _FARTHEST_RATIO)
+                    coordinates.append(Coordinate(each, rate_name, index, *ends, log=True, start=1.0, is_rate=True))
+        self.coordinates = tuple(coordinates)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    def edges(self, x: FloatArray, columns: Mapping[str, Any]) -> Edges:
+        """The edges at K points of the search.
+
+        Args:
+            x: (K, S) coordinates as the search has them.
+            columns: The columns of `fields`, padded as the tree is.
+        """
+        return self.model.edges(self.layout, columns, self.values(x, self.coordinates))
+
+    def values(self, x: FloatArray, coordinates: tuple[Coordinate, ...]) -> dict[str, FloatArray]:
+        """The parameters but for those of the mean, (K, *shape); 1 for a rate that no coordinate moves.
+
+        Args:
+            x: (K, S) coordinates as the search has them.
+            coordinates: What they are.
+        """
+        of_mean = {name for name, _ in self.layout}
+        found: dict[str, FloatArray] = {}
+        for name, declared in self.declarations.items():
+            if name not in of_mean:
+                start = 1.0 if name in self.model.rates else declared.start
+                found[name] = np.array(np.broadcast_to(start, (len(x), *declared.shape)), float)
+        for number, each in enumerate(coordinates):
+            flat = found[each.parameter].reshape(len(x), -1)
+            flat[:, each.entry] = each.from_search(x[:, number])
+        return found
+
+    @property
+    def _rate_names(self) -> list[str]:
+        return [name for name in self.declarations if name in self.model.rates]
+
+    def _is_flat(self, name: str) -> bool:
+        return name == "root" and self.model.root is None
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        return self.declarations[name].shape if name in self.declarations else ()
+
+    def _entries(self, name: str, shape: tuple[int, ...]) -> list[str]:
+        """`theta`, or `theta(a)` and so on for one value a regime, `theta(1)` for other arrays."""
+        count = math.prod(shape)
+        if not shape:
+            return [name]
+        labels = self.fields.regimes if len(self.fields.regimes) == count else [str(i + 1) for i in range(count)]
+        return [f"{name}({label})" for label in labels]
+
+    def _shape_coordinates(self, name: str, declared: Declaration) -> list[Coordinate]:
+        lows, highs = (np.broadcast_to(end, declared.shape).ravel() for end in declared.support)
+        starts = np.broadcast_to(declared.start, declared.shape).ravel()
+        found = []
+        for index, each in enumerate(self._entries(name, declared.shape)):
+            low, high = float(lows[index]), float(highs[index])
+            log = declared.family == "log_normal" or (low > 0 and high > _DECADES * low)
+            found.append(Coordinate(each, name, index, low, high, log, float(starts[index])))
+        return found
+
+
+def _unravel(layout: Layout, unknowns: Any) -> dict[str, Any]:
+    found, start = {}, 0
+    for name, shape in layout:
+        size = math.prod(shape)
+        found[name] = unknowns[start : start + size].reshape(shape)
+        start += size
+    return found
+
+
+@lru_cache
+def load_model(name: str, module: str, root: str | None = None) -> GaussianModel:
+    """The model in a module.
+
+    Args:
+        name: What to call it.
+        module: Import path of its file.
+        root: A key of the file's `ROOTS`; None for its function `root`.
+
+    Raises:
+        OptionError: The model has no such root.
+    """
+    file = importlib.import_module(module)
+    roots = getattr(file, "ROOTS", {})
+    if root is not None and root not in roots:
+        raise OptionError(
+            f"model {name} has no root {root!r} "
+            + (f"(use one of {', '.join(roots)})" if roots else "(its root's state is a parameter)")
+        )
+    return GaussianModel(
+        name=name,
+        edge=file.model,
+        root=roots[root] if root is not None else getattr(file, "root", None),
+        rates=tuple(getattr(file, "RATES", ())),
+        means=tuple(getattr(file, "MEANS", ())),
+        root_name=root or next((each for each, function in roots.items() if function is file.root), ""),
+        summary=(file.__doc__ or "").strip().split("\n")[0],
+        source=file.__file__ or "",
+    )
