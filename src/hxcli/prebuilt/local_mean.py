@@ -11,6 +11,7 @@ from hxcli.engine.sweep import up
 from hxcli.engine.tree import Tree
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.device_placement import on_host
+from hxcli.prebuilt.units import length_unit
 
 
 @up(reads=(), reads_children=("length", "there", "value"), writes=("there", "value"))
@@ -39,9 +40,14 @@ def local_means(phylogeny: Phylogeny, observed: FloatArray) -> FloatArray:
     Args:
         phylogeny: N nodes.
         observed: (N, D) observed values of the tips; nan elsewhere.
+
+    Raises:
+        ModelError: Edge lengths that no unit fits.
     """
     there = ~np.isnan(observed)
-    data = {"length": phylogeny.lengths, "there": there.astype(float), "value": np.where(there, observed, 0.0)}
+    # In a unit of their own, because the reciprocal of the smallest lengths is no double.
+    lengths = phylogeny.lengths / length_unit(phylogeny)
+    data = {"length": lengths, "there": there.astype(float), "value": np.where(there, observed, 0.0)}
     swept = local_mean(Tree.from_data(phylogeny.topology, data))
     values, known = on_host([swept["value"], swept["there"]], phylogeny.topology.size)
     return np.where(known > 0, values, np.nan)

@@ -73,7 +73,7 @@ class Units:
         """
         with np.errstate(over="ignore", invalid="ignore"):
             means, deviations = means * self.scale + self.location, deviations * self.scale
-            self._refuse(np.isinf(means).any(0) | np.isinf(deviations * 10).any(0))
+            self.refuse_beyond(np.isinf(means).any(0) | np.isinf(deviations * 10).any(0))
         return means, deviations
 
     def rates(self, found: FloatArray) -> FloatArray:
@@ -84,7 +84,7 @@ class Units:
         """
         with np.errstate(over="ignore", under="ignore"):
             rates = found * self.scale / self.length * self.scale
-        self._refuse(np.isinf(rates) | ((found > 0) & (rates == 0)))
+        self.refuse_beyond(np.isinf(rates) | ((found > 0) & (rates == 0)))
         return rates
 
     def log_likelihoods(self, found: FloatArray, densities: FloatArray) -> FloatArray:
@@ -102,7 +102,12 @@ class Units:
             trait = self.traits[int(np.argmax(wrong))]
             raise ModelError(f"{name} {given:g} is out of all proportion to trait {trait!r} (check its unit)")
 
-    def _refuse(self, wrong: Any) -> None:
+    def refuse_beyond(self, wrong: Any) -> None:
+        """Raises for the first of the (D,) traits of which a figure is beyond double precision.
+
+        Raises:
+            ModelError: Names the trait.
+        """
         if wrong.any():
             trait = self.traits[int(np.argmax(wrong))]
             raise ModelError(
@@ -117,7 +122,11 @@ def _room() -> float:
 
 
 def units_of(phylogeny: Phylogeny, observations: Observations) -> Units:
-    """The units in which the observed values reach from -1 to 1 and the longest edge is of order one."""
+    """The units in which the observed values reach from -1 to 1 and the longest edge is of order one.
+
+    Raises:
+        ModelError: Edge lengths that no unit fits.
+    """
     count = len(observations.traits)
     there = ~np.isnan(observations.values)
     values = np.where(there, observations.values, 0.0)
@@ -131,8 +140,27 @@ def units_of(phylogeny: Phylogeny, observations: Observations) -> Units:
     mean = (values / number).sum(0)
     digit = scale / 1024
     location = np.where(np.abs(mean / digit) < 2**52, np.round(mean / digit) * digit, mean)
-    longest = np.array([phylogeny.lengths.max(initial=0.0)])
-    return Units(observations.traits, location.reshape(count), scale, float(_power_of_two(longest)[0]))
+    return Units(observations.traits, location.reshape(count), scale, length_unit(phylogeny))
+
+
+def length_unit(phylogeny: Phylogeny) -> float:
+    """The power of two that edge lengths are divided by, so that the longest is of order one.
+
+    Raises:
+        ModelError: An edge is so short beside the longest that in this unit the computation would take it for 0.
+    """
+    lengths = phylogeny.lengths
+    unit = float(_power_of_two(np.array([lengths.max(initial=0.0)]))[0])
+    # Processors take numbers near the smallest double for 0, and an edge is multiplied by a rate as well.
+    lost = (lengths > 0) & (lengths / unit < 1 / _room())
+    if lost.any():
+        node = int(np.flatnonzero(lost)[0])
+        name = f" above {phylogeny.labels[node]!r}" if phylogeny.labels[node] else ""
+        raise ModelError(
+            f"the edge lengths are too different in size: {lengths[node]:g}{name} would be lost beside "
+            f"{lengths.max():g} (write 0 where there is no distance, or correct the lengths)"
+        )
+    return unit
 
 
 def _power_of_two(values: FloatArray) -> FloatArray:

@@ -35,6 +35,9 @@ def report(
         solved: One for every trait; None for one of which nothing is known.
         options: What was asked.
         level: Probability of the intervals.
+
+    Raises:
+        ModelError: A figure is beyond double precision.
     """
     shape = (phylogeny.topology.size, len(solved))
     columns = {name: np.full(shape, np.nan) for name in NodeFigures._fields}
@@ -49,6 +52,7 @@ def report(
         name: columns[name] * units.scale + units.location
         for name in ("lower", "upper", "shortest_lower", "shortest_upper")
     }
+    units.refuse_beyond(np.array([_is_beyond(one, units, i) for i, one in enumerate(solved)], bool))
     names, warnings = observations.traits, []
     further = further_tables(phylogeny, names, units, solved)
     for name, one in zip(names, solved, strict=True):
@@ -72,6 +76,19 @@ def report(
         },
         warnings=(*warnings, *further.warnings),
         rates_from_data=False,
+    )
+
+
+def _is_beyond(one: Solved | None, units: Units, trait: int) -> bool:
+    """Whether a finite figure of a parameter is infinite in the trait's own unit."""
+    if one is None:
+        return False
+    pairs = [(one.figures[name], factors) for name, factors in _factors(units, trait).items()]
+    with np.errstate(over="ignore", invalid="ignore"):
+        moved = [(figures, figures.times(*factors)) for figures, factors in pairs]
+    return any(
+        np.isinf([found.mean, *found.quantiles]).any() and np.isfinite([figures.mean, *figures.quantiles]).all()
+        for figures, found in moved
     )
 
 
