@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +10,27 @@ from numpy.typing import NDArray
 
 from hxcli.phylogeny import FloatArray
 from hxcli.text_columns import Texts
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """All columns of a table as text: what else in it could be meant, for messages.
+
+    Attributes:
+        header: (C,) column names; "" for one without.
+        id_index: Which column is taken for the tip names.
+        chosen: Whether the user named that column.
+        column: column -> its (R,) cells.
+        cell: (row, column) -> one cell.
+        is_text: (C,) whether no cell of the column is a number.
+    """
+
+    header: tuple[str, ...]
+    id_index: int
+    chosen: bool
+    column: Callable[[int], Texts]
+    cell: Callable[[int, int], str]
+    is_text: tuple[bool, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,6 +48,7 @@ class TraitTable:
         id_header: Header of the column of tip names; "" where it has none.
         error_columns: (D,) header of the column that every trait's standard errors come from, "" for none; empty
             where unknown.
+        cells: The whole table as text; None once its rows have met their tips.
     """
 
     names: Texts
@@ -37,6 +60,7 @@ class TraitTable:
     lines: NDArray[np.intp] | None = None
     id_header: str = ""
     error_columns: tuple[str, ...] = ()
+    cells: Cells | None = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ import typer
 
 from hxcli.cli.command import command
 from hxcli.cli.options import OptionalTraitsArgument, ReadingChoices, TalkChoices, TreeArgument
-from hxcli.close_names import counted
+from hxcli.close_names import counted, listed
 
 if TYPE_CHECKING:
     from hxcli.run.checking import Checkup
@@ -92,6 +92,8 @@ def report_lines(found: Checkup) -> list[str]:
         f"lengths  {tree.total_edge_length:.6g} in total, {tree.max_root_to_tip:.6g} to the farthest tip; "
         f"{tree.missing_lengths} missing, {tree.zero_lengths} zero, {tree.negative_lengths} negative",
     ]
+    if found.trees > 1 and any(found.tree_names):
+        lines.insert(1, f"trees    {listed(found.tree_names, 10)}")
     if found.table is not None:
         lines += _table_lines(found)
     lines += [f"note     {note}" for note in found.notes]

@@ -1,4 +1,4 @@
-"""Checking: what a tree file and a trait table hold, and whether an analysis could use them. Never needs jax."""
+"""Checking: what a tree file and a trait table hold, and whether an analysis could use them. Needs jax for extreme numbers only."""
 
 from __future__ import annotations
 
@@ -8,16 +8,20 @@ from typing import Any
 
 import numpy as np
 
+from hxcli import analyses
 from hxcli.errors import HxError, InputError, ModelError
+from hxcli.formats.tables.read import UnreadTable
 from hxcli.formats.trees.read import TreeFile, pick_tree
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.tip_likelihoods import refuse_contradictions
-from hxcli.run.inputs import InputOptions, analysable_tree, edge_notes, read_trait_table, read_tree_file
+from hxcli.run.inputs import InputOptions, analysable_tree, edge_notes, explained, read_trait_table, read_tree_file
 from hxcli.run.matching import match
+from hxcli.run.runtime import RuntimeOptions, started
 from hxcli.traits import MatchReport, Observations, TraitTable
 
 # Lengths are often written with six digits.
 ULTRAMETRIC_TOLERANCE = 1e-6
+_SMALL = 1e-70
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,7 @@ class Checkup:
         file: Path of the tree file.
         format: Its format.
         trees: Number of trees in it.
+        tree_names: Their names, "" for one without.
         tree: Figures of the tree that was looked at.
         table: The table; None without one, or where it was refused.
         columns: Trait -> figures, in the table's order.
@@ -94,6 +99,7 @@ class Checkup:
     file: str
     format: str
     trees: int
+    tree_names: tuple[str, ...]
     tree: TreeFacts
     table: TraitTable | None
     columns: dict[str, ColumnFacts]
@@ -108,6 +114,7 @@ class Checkup:
             "file": self.file,
             "format": self.format,
             "trees": self.trees,
+            "tree_names": list(self.tree_names),
             "tree": asdict(self.tree),
         }
         if self.table is not None:
@@ -152,17 +159,21 @@ def check(options: InputOptions) -> Checkup:
     obstacle: HxError | None = None
     if options.traits:
         try:
-            table, table_notes, _ = read_trait_table(options)
+            try:
+                table, table_notes, _ = read_trait_table(options)
+            except UnreadTable as refusal:
+                raise explained(refusal, phylogeny) from refusal
             notes += table_notes
             seen, report, match_notes = match(phylogeny, table, strict=options.strict, replicates=options.replicates)
             notes += match_notes
-            _refuse_contradictions(phylogeny, seen, tree_file.file, options)
+            _refuse_unanswerable(phylogeny, seen, tree_file.file, options)
         except (InputError, ModelError) as error:
             obstacle = error
     return Checkup(
         file=tree_file.file,
         format=tree_file.format,
         trees=len(tree_file.phylogenies),
+        tree_names=tuple(each.name for each in tree_file.phylogenies),
         tree=facts,
         table=table,
         columns=column_facts(table) if table is not None else {},
@@ -211,14 +222,24 @@ def column_facts(table: TraitTable) -> dict[str, ColumnFacts]:
     }
 
 
-def _refuse_contradictions(phylogeny: Phylogeny, seen: Observations, file: str, options: InputOptions) -> None:
-    """Raises where error-free values contradict each other, as far as the edge lengths are known."""
+def _refuse_unanswerable(phylogeny: Phylogeny, seen: Observations, file: str, options: InputOptions) -> None:
+    """Raises where no analysis has an answer, as far as the edge lengths are known."""
     try:
         phylogeny = analysable_tree(phylogeny, file, options)
     except InputError:
         # What the user has to say about lengths first stands among the needs.
         return
     refuse_contradictions(phylogeny, seen, ~np.isnan(seen.values) & (seen.standard_errors == 0))
+    if _is_extreme(phylogeny.lengths) or _is_extreme(seen.values):
+        # Whether the results are doubles only the computation tells.
+        with started(RuntimeOptions()):
+            analyses.load("ancestral")(phylogeny, seen)
+
+
+def _is_extreme(values: FloatArray) -> bool:
+    """Whether a number is so large or small that its square may be no double."""
+    sizes = np.abs(values[~np.isnan(values) & (values != 0)])
+    return bool(sizes.size) and not (sizes.min() > _SMALL and sizes.max() < 1 / _SMALL)
 
 
 def _ultrametric(to_tips: FloatArray) -> bool:

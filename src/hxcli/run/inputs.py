@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from hxcli.errors import OptionError
+from hxcli.errors import InputError, OptionError
 from hxcli.formats.source import DEFAULT_MAX_SIZE, read_source
-from hxcli.formats.tables.read import read_table
+from hxcli.formats.tables.read import UnreadTable, read_table
 from hxcli.formats.trees.read import TreeFile, analysable, length_notes, pick_tree, read_trees
 from hxcli.phylogeny import Phylogeny
-from hxcli.run.matching import match
+from hxcli.run.matching import match, other_reading
+from hxcli.run.table_shapes import refuse_long
 from hxcli.traits import MatchReport, Observations, TraitTable
 
 
@@ -102,11 +103,25 @@ def read_inputs(
         phylogeny = analysable_tree(picked, tree_file.file, options)
         use_tree(phylogeny)
         progress("reading the table")
-        table, table_notes, sha256 = begun.result() if begun else read_trait_table(options)
+        try:
+            table, table_notes, sha256 = begun.result() if begun else read_trait_table(options)
+        except UnreadTable as refusal:
+            raise explained(refusal, phylogeny) from refusal
     progress("matching")
     observations, report, match_notes = match(phylogeny, table, strict=options.strict, replicates=options.replicates)
+    # Its text has served.
+    table = replace(table, cells=None)
     notes = (*tree_file.warnings, *edge_notes(picked, options), *table_notes, *match_notes)
     return Inputs(tree_file, table, sha256, (phylogeny,), (observations,), (report,), notes)
+
+
+def explained(refusal: UnreadTable, phylogeny: Phylogeny) -> InputError:
+    """A refusal of a table in the light of the tree that it belongs to: it may be of another shape than it was read."""
+    try:
+        refuse_long(refusal.cells, refusal.file)
+    except InputError as error:
+        return error
+    return other_reading(phylogeny, refusal.cells, refusal.file) or refusal
 
 
 def read_tree_file(options: InputOptions) -> TreeFile:

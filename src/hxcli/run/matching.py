@@ -9,11 +9,14 @@ from collections.abc import Callable, Iterable
 import numpy as np
 from numpy.typing import NDArray
 
-from hxcli.close_names import NameIndex, counted, listed
+from hxcli.close_names import counted, listed
 from hxcli.errors import InputError
 from hxcli.phylogeny import Phylogeny
+from hxcli.run.name_columns import better_column, called, name_key, refuse_row_numbers, shell_word
+from hxcli.run.name_hints import NameHints, beside_another_row, inner_node_note, inner_nodes_among
+from hxcli.run.table_shapes import refuse_long, transposed
 from hxcli.text_columns import Texts
-from hxcli.traits import MatchReport, Observations, TraitTable
+from hxcli.traits import Cells, MatchReport, Observations, TraitTable
 
 
 def match(
@@ -34,10 +37,12 @@ def match(
         The observations, how the names met, and what the user should know, a sentence each.
 
     Raises:
-        InputError: No row has a tip, a tip has several rows without `replicates`, the header names a tip that has
-            no row, or `strict` was not met.
+        InputError: No row has a tip, a tip has several rows without `replicates`, two columns could hold the names,
+            the table is long or transposed, the header names a tip that has no row, or `strict` was not met.
     """
     tip_names = phylogeny.tip_names
+    if table.cells is not None:
+        refuse_row_numbers(table.cells, tip_names, table.file)
     placed = table.names.places_among(tip_names)
     exact = int(np.count_nonzero(np.bincount(placed[placed >= 0], minlength=len(tip_names))))
 
@@ -49,8 +54,10 @@ def match(
         placed[rows] = [tip_of.get(pairs.get(row, ""), -1) for row in table.names[rows]]
     with_tip = placed >= 0
     if not with_tip.any():
-        raise _no_overlap(tip_names, table)
+        raise _no_overlap(phylogeny, table)
     counts = np.bincount(placed[with_tip], minlength=len(tip_names))
+    if counts.max() > 1 and table.cells is not None:
+        refuse_long(table.cells, table.file)
     if not replicates and counts.max() > 1:
         raise _repeated(tip_names, table, placed, counts)
     report = MatchReport(
@@ -61,10 +68,10 @@ def match(
         rows_without_tip=tuple(table.names[np.flatnonzero(~with_tip)]),
     )
     _refuse_tip_as_header(report, table)
-    notes = _match_notes(report, len(tip_names), table)
-    if strict and (report.tips_without_data or report.rows_without_tip):
-        unmet = notes[-(bool(report.tips_without_data) + bool(report.rows_without_tip)) :]
+    notes, unmet = _match_notes(report, len(tip_names), table), _unmet_notes(report, phylogeny, table)
+    if strict and unmet:
         raise InputError("; ".join(unmet), "correct the names, or leave --strict out", file=table.file)
+    notes += unmet
     rows = np.flatnonzero(with_tip)
     # Stable, so that replicates keep the order of the file.
     rows = rows[np.argsort(placed[rows], kind="stable")]
@@ -80,6 +87,8 @@ def match(
     return observations, report, notes
 
 
+# Names of a table that are looked at where none is a tip.
+_LOOKED_AT = 5
 Pairs = tuple[tuple[str, str], ...]
 
 
@@ -146,26 +155,32 @@ def _match_notes(report: MatchReport, tips: int, table: TraitTable) -> tuple[str
         if pairs:
             row, tip = pairs[0]
             notes.append(f"{counted(len(pairs), 'name')} matched only {how}, such as {row!r} and {tip!r}")
-    without_data, without_tip = report.tips_without_data, report.rows_without_tip
-    if without_data:
-        of_all = f"{len(without_data)} of {counted(tips, 'tip')}"
-        notes.append(f"{of_all} without a row in the table: {listed(without_data)}")
-    if without_tip:
-        shown = f"{counted(len(without_tip), 'row')} without a tip in the tree: {listed(without_tip)}"
-        index = NameIndex(without_data)
-        meant = [(name, index.closest(name)) for name in without_tip[:5]]
-        hints = [f"{name!r} may be {tip!r}" for name, tip in meant if tip is not None]
-        hints += [hint for name in without_tip[:5] if (hint := _beside_another_row(name, table.names))]
-        notes.append(f"{shown}; {', '.join(hints)}" if hints else shown)
     return tuple(notes)
 
 
-def _beside_another_row(name: str, names: Texts) -> str:
-    """What to say of a row that would be a tip's if another row were not; empty for any other."""
-    for other in (name.replace(" ", "_"), name.replace("_", " ")):
-        if other != name and other in names:
-            return f"{name!r} and {other!r} may be one species in two rows"
-    return ""
+def _unmet_notes(report: MatchReport, phylogeny: Phylogeny, table: TraitTable) -> tuple[str, ...]:
+    """A sentence on the tips without a row, one on the rows without a tip, and why that may be."""
+    notes = []
+    tips, without_data = len(phylogeny.tips), report.tips_without_data
+    if without_data:
+        of_all = f"{len(without_data)} of {counted(tips, 'tip')}"
+        notes.append(f"{of_all} without a row in the table: {listed(without_data)}")
+    inner = inner_nodes_among(phylogeny, report.rows_without_tip)
+    if inner:
+        notes.append(inner_node_note(inner))
+    gone = set(inner)
+    without_tip = [name for name in report.rows_without_tip if name not in gone]
+    if without_tip:
+        shown = f"{counted(len(without_tip), 'row')} without a tip in the tree: {listed(without_tip)}"
+        hints = NameHints(without_data).hints(without_tip)
+        hints += [hint for name in without_tip[:5] if (hint := beside_another_row(name, table.names))]
+        better = better_column(table.cells, phylogeny.tip_names, tips - len(without_data)) if table.cells else None
+        if better is not None:
+            hints.append(
+                f"{called(better[0])} holds more of the tips, {better[1]} (--id-column {shell_word(better[0])})"
+            )
+        notes.append(f"{shown}; {', '.join(hints)}" if hints else shown)
+    return tuple(notes)
 
 
 def _refuse_tip_as_header(report: MatchReport, table: TraitTable) -> None:
@@ -175,13 +190,38 @@ def _refuse_tip_as_header(report: MatchReport, table: TraitTable) -> None:
         raise InputError(found, "is the header missing? add a line with column names", file=table.file)
 
 
-def _no_overlap(tips: Texts, table: TraitTable) -> InputError:
+def _no_overlap(phylogeny: Phylogeny, table: TraitTable) -> InputError:
+    if table.cells is not None and (shape := other_reading(phylogeny, table.cells, table.file)) is not None:
+        return shape
+    tips = phylogeny.tip_names
     rows, others = listed(table.names.tolist(), 3), listed(tips.tolist(), 3)
     found = f"no name of the table is a tip: the table has {rows}, the tree {others}"
-    index = NameIndex(tips)
-    meant = next(((name, tip) for name in table.names[:5] if (tip := index.closest(name)) is not None), None)
+    names = table.names[:_LOOKED_AT].tolist()
+    if inner := inner_nodes_among(phylogeny, names):
+        return InputError(found, inner_node_note(inner), file=table.file)
+    hints = NameHints(tips)
+    meant = next(((name, tip) for name in names if (tip := hints.tip_for(name)) is not None), None)
     hint = f"is {meant[0]!r} the tip {meant[1]!r}? " if meant else ""
     return InputError(found, hint + "--id-column names the column of tip names", file=table.file)
+
+
+def other_reading(phylogeny: Phylogeny, cells: Cells, file: str) -> InputError | None:
+    """What to say of a table whose column of names has no tip: that it is transposed, or which column has them.
+
+    None where its names are tips, or where no other column and no header is.
+    """
+    tips = phylogeny.tip_names
+    known = {name_key(tip) for tip in tips}
+    if any(name_key(name) in known for name in cells.column(cells.id_index)):
+        return None
+    if headers := transposed(cells, tips):
+        found = f"no row is named like a tip, but {counted(len(headers), 'column')}: {listed(headers, 3)}"
+        return InputError(found, "transpose the table: one row for each tip, one column for each trait", file=file)
+    if (better := better_column(cells, tips, 0)) is not None:
+        first = called(cells.header[cells.id_index])
+        found = f"{first} holds no name of a tip, but column {better[0]!r} does"
+        return InputError(found, f"give --id-column {shell_word(better[0])}", file=file)
+    return None
 
 
 def _repeated(tips: Texts, table: TraitTable, placed: NDArray[np.intp], counts: NDArray[np.intp]) -> InputError:

@@ -15,7 +15,7 @@ from hxcli.formats.tables.parquet import columns_of_parquet
 from hxcli.formats.trees.scanner.parse_floats import is_number
 from hxcli.phylogeny import FloatArray
 from hxcli.text_columns import Texts
-from hxcli.traits import TraitTable
+from hxcli.traits import Cells, TraitTable
 
 
 def read_table(
@@ -45,19 +45,57 @@ def read_table(
         The table, and what the user should know about how it was read, a sentence each.
 
     Raises:
-        InputError: What is no table, or one that cannot be read in exactly one way; it names the line.
+        InputError: What is no table, or (`UnreadTable`) one that cannot be read in exactly one way; it names the line.
     """
-    file = source.file
     if source.data.startswith(b"PAR1"):
-        cells = columns_of_parquet(source.data, file, na)
+        cells = columns_of_parquet(source.data, source.file, na)
     else:
         cells = columns_of_grid(read_grid(source), na)
+    try:
+        return _table(cells, id_column, columns, na, se_columns or {}, text_only)
+    except InputError as error:
+        raise UnreadTable(error, _as_text(cells, id_column)) from error
+
+
+class UnreadTable(InputError):
+    """A table that is refused although its rows and columns could be told apart.
+
+    Args:
+        refusal: What is wrong with it.
+        cells: The whole table.
+    """
+
+    def __init__(self, refusal: InputError, cells: Cells) -> None:
+        super().__init__(refusal.found, refusal.advice, file=refusal.file, line=refusal.line, column=refusal.column)
+        self.cells = cells
+
+
+def _as_text(cells: Columns, id_column: str | None) -> Cells:
+    chosen = (id_column or "").strip()
+    return Cells(
+        header=cells.header,
+        id_index=cells.header.index(chosen) if id_column is not None and chosen in cells.header else 0,
+        chosen=id_column is not None,
+        column=cells.names,
+        cell=cells.text,
+        is_text=tuple((cells.has_wrong & ~cells.has_numbers).tolist()),
+    )
+
+
+def _table(
+    cells: Columns,
+    id_column: str | None,
+    columns: Sequence[str],
+    na: Sequence[str],
+    se_columns: Mapping[str, str],
+    text_only: bool,
+) -> tuple[TraitTable, tuple[str, ...]]:
     notes = list(cells.notes)
     named = _checked_header(cells, id_column, notes)
     id_index = 0 if id_column is None else named[id_column.strip()]
     _refuse_row_as_header(cells, id_index)
     given = _trait_indices(cells, named, id_index, columns, notes)
-    errors = _error_indices(cells, named, id_index, given, bool(columns), se_columns or {})
+    errors = _error_indices(cells, named, id_index, given, bool(columns), se_columns)
     taken = set(errors.values())
     traits = [index for index in given if columns or index not in taken]
     if not traits and not text_only:
@@ -87,10 +125,11 @@ def read_table(
         values=_some_columns(cells.values, traits),
         standard_errors=standard_errors,
         text_columns=text,
-        file=file,
+        file=cells.file,
         lines=cells.lines,
         id_header=cells.header[id_index],
         error_columns=tuple(cells.header[errors[index]] if index in errors else "" for index in traits),
+        cells=_as_text(cells, id_column),
     )
     return table, tuple(notes)
 

@@ -1,0 +1,52 @@
+"""Reports from the field: every case of this folder, and the inputs of the same name beside the checkout."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.field import cases
+from tests.quick_programs import quick_programs
+
+SHARED = Path(os.environ.get("HX_SHARED", Path(__file__).parents[3] / "shared")) / "field"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def compile_quickly() -> Iterator[None]:
+    with quick_programs():
+        yield
+
+
+def copied(source: Path, target: Path) -> Path:
+    shutil.copytree(source, target, copy_function=shutil.copyfile)
+    target.chmod(0o755)
+    return target
+
+
+@pytest.mark.parametrize("name", cases.names())
+def test_case(name: str, tmp_path: Path) -> None:
+    folder = copied(cases.FOLDER / name, tmp_path / name)
+    found = [problem for run in cases.runs(name) for problem in cases.problems(run, folder)]
+    assert not found, "\n".join(found)
+
+
+@pytest.mark.shared
+@pytest.mark.skipif(not SHARED.is_dir(), reason="no field folder beside the checkout: its inputs were not tried")
+def test_every_shared_case(tmp_path: Path) -> None:
+    found, missing = [], []
+    for source in sorted(path for path in SHARED.iterdir() if path.is_dir()):
+        if source.name not in cases.names():
+            missing.append(source.name)
+            continue
+        folder = copied(source, tmp_path / source.name)
+        inputs = {path.name for path in folder.iterdir()}
+        # A run that names a file of ours only is about our own neighbours of the case.
+        own = {path.name for path in (cases.FOLDER / source.name).iterdir()} - inputs
+        runs = [run for run in cases.runs(source.name) if not any(name in run.command.split() for name in own)]
+        found += [problem for run in runs for problem in cases.problems(run, folder)]
+    del missing
+    assert not found, "\n".join(found)
