@@ -1,4 +1,7 @@
-"""Checking: what a tree file and a trait table hold, and whether an analysis could use them. Needs jax for extreme numbers only."""
+"""Checking: what a tree file and a trait table hold, and whether an analysis could use them.
+
+Without jax, but for numbers so extreme that only the computation tells.
+"""
 
 from __future__ import annotations
 

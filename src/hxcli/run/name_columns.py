@@ -15,7 +15,8 @@ from hxcli.traits import Cells
 
 # Headers that R, pandas and others give to the numbers of rows; "" is one.
 _ROW_NUMBER_HEADERS = re.compile(
-    r"|x(\.\d+)?|unnamed: ?\d+.*|\.\.\.\d+|(__)?index(_level_\d+__)?|level_\d+|rn|row[ ._-]?(name|number|num|id|index)?s?",
+    r"|x(\.\d+)?|unnamed: ?\d+.*|\.\.\.\d+|(__)?index(_level_\d+__)?|level_\d+|rn|"
+    r"row[ ._-]?(name|number|num|id|index)?s?",
     re.IGNORECASE,
 )
 _INTEGER = re.compile(r"([0-9]+)(?:\.0*)?")

@@ -19,9 +19,9 @@ _TRAIT_HEADER = re.compile(
 )
 # What rows of one tip are told apart by where each is an observation of the same traits.
 _GROUP_HEADER = re.compile(
-    r"(.*[ ._-])?(sex(es)?|gender|age|stage|caste|morph|site|plot|block|local(it|t)y|location|place|country|region|island|"
-    r"habitat|population|pop|treatment|season|year|month|date|day|time|batch|run|lab|observer|collector|source|reference|"
-    r"ref|study|author|museum|institution|specimen|individual|sample|accession|voucher|replicates?|rep|side|group)"
+    r"(.*[ ._-])?(sex(es)?|gender|age|stage|caste|morph|site|plot|block|local(it|t)y|location|place|country|region|"
+    r"island|habitat|population|pop|treatment|season|year|month|date|day|time|batch|run|lab|observer|collector|source|"
+    r"reference|ref|study|author|museum|institution|specimen|individual|sample|accession|voucher|replicates?|rep|side|group)"
     r"([ ._-]?(name|type|id|code|label|no|nr|number)s?)?",
     re.IGNORECASE,
 )
@@ -53,9 +53,9 @@ def refuse_long(cells: Cells, file: str) -> None:
             raise InputError(
                 f"a long table: column {header!r} says which trait a row is about ({names}), where a table has one row "
                 "for each tip and one column for each trait",
-                f"pivot it: R: tidyr::pivot_wider(id_cols = {first!r}, names_from = {header!r}, values_from = {what!r}); "
-                f"pandas: pivot(index={first!r}, columns={header!r}, values={what!r}); if its rows are replicates, leave "
-                f"column {header!r} out of the file",
+                f"pivot it: R: tidyr::pivot_wider(id_cols = {first!r}, names_from = {header!r}, "
+                f"values_from = {what!r}); pandas: pivot(index={first!r}, columns={header!r}, values={what!r}); if its "
+                f"rows are replicates, leave column {header!r} out of the file",
                 file=file,
             )
 
