@@ -48,7 +48,7 @@ def test_a_model_and_a_format_take_one_line_each(tmp_path: Path, monkeypatch: py
     module = types.ModuleType("contributed")
     module.plain_mean, module.write_depths = plain_mean, write_depths  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "contributed", module)
-    monkeypatch.setitem(analyses.ANALYSES, "plain", "contributed:plain_mean")
+    monkeypatch.setitem(analyses.ANALYSES, "plain", analyses.Analysis("contributed:plain_mean"))
     monkeypatch.setitem(KINDS["tree"].writers, ".depths", "contributed:write_depths")
     (tmp_path / "tree.nwk").write_text("(A:1,B:1)R;")
     (tmp_path / "traits.csv").write_text("name,x\nA,1\nB,3\n")
@@ -63,4 +63,4 @@ def test_a_model_and_a_format_take_one_line_each(tmp_path: Path, monkeypatch: py
     assert Path(tree).read_text() == "R\t0\nA\t1\nB\t1\n"
     assert Path(table).read_text().splitlines()[1].startswith("R,,A,B,2,x,,2.0,0.5,")
     assert json.loads(Path(record).read_text())["results"][0]["method"] == "a contributed model"
-    assert outcome.reconstructions[0].level == 0.9
+    assert outcome.findings[0].level == 0.9

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import chain
 from statistics import NormalDist
 from typing import Any
 
+from hxcli.findings import Findings, number, plain
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.traits import Observations
 
@@ -26,7 +28,7 @@ class Parameter:
 
 
 @dataclass(frozen=True, eq=False)
-class Reconstruction:
+class Reconstruction(Findings):
     """States of all N nodes for D traits on one phylogeny.
 
     Attributes:
@@ -99,3 +101,78 @@ class Reconstruction:
         if self.interval == "HPD" and "hpd_lower" in self.columns:
             return self.columns["hpd_lower"], self.columns["hpd_upper"]
         return self.lower, self.upper
+
+    def headline(self) -> str:
+        """What was computed, on how large a tree, with which intervals (none where they are nan)."""
+        said = super().headline()
+        if any(upper == upper for upper in self.named(slice(0, 1))[1][0]):
+            said += f"; {self.level:.15g} {self.interval} in brackets"
+        return said
+
+    def summary(self, most: int) -> list[tuple[str, ...]]:
+        """A header and one row per trait: root with interval, the parameters, tips used and missing.
+
+        How a parameter was obtained stands in its header where it is the same for all traits.
+        """
+        shown = self.traits[:most]
+        parameters = [self.parameters[trait] for trait in shown]
+        # The root has a column of its own, with its interval.
+        names = [name for name in dict.fromkeys(chain(*parameters)) if not name.startswith("root")]
+        names = [name for name in names if any(_tells(figures.get(name)) for figures in parameters)]
+        hows = {name: {figures[name].how for figures in parameters if name in figures} for name in names}
+        titles = [_title(name, hows[name]) for name in names]
+        rows: list[tuple[str, ...]] = [("trait", "root", *titles, "tips", "missing")]
+        for column, (trait, figures) in enumerate(zip(shown, parameters, strict=True)):
+            used = self.tips_used[column]
+            missing = len(self.phylogeny.tips) - used
+            cells = [_figure(figures.get(name), with_how=len(hows[name]) > 1) for name in names]
+            rows.append((trait, self._root(column), *cells, str(used), str(missing)))
+        return rows
+
+    def facts(self) -> dict[str, Any]:
+        """What the run record says of all traits together."""
+        return {"interval": {"kind": self.interval, "level": self.level}}
+
+    def trait_facts(self, trait: int) -> dict[str, Any]:
+        """What the run record says of one trait: the root, the parameters, details."""
+        name = self.traits[trait]
+        lower, upper = (float(end[0, trait]) for end in self.equal_tailed(slice(0, 1)))
+        shortest = [key for key in ("hpd_lower", "hpd_upper") if key in self.columns]
+        return {
+            "root": {
+                "estimate": number(self.estimates[0, trait]),
+                "se": number(self.standard_errors[0, trait]),
+                "lower": number(lower),
+                "upper": number(upper),
+                **{key: number(self.columns[key][0, trait]) for key in shortest},
+            },
+            "parameters": {
+                key: {"value": number(parameter.value), "how": parameter.how}
+                for key, parameter in self.parameters[name].items()
+            },
+            **plain(dict(self.details.get(name, {}))),
+        }
+
+    def _root(self, column: int) -> str:
+        estimate = self.estimates[0, column]
+        lower, upper = (ends[0, column] for ends in self.named(slice(0, 1)))
+        return f"{estimate:.6g}" if lower != lower else f"{estimate:.6g} [{lower:.6g}, {upper:.6g}]"
+
+
+def _tells(parameter: Parameter | None) -> bool:
+    """False for an observation variance that nobody asked for."""
+    return parameter is not None and (parameter.value != 0 or parameter.how != "given")
+
+
+def _title(name: str, hows: set[str]) -> str:
+    words = name.replace("_", " ")
+    if len(hows) > 1:
+        return words
+    (how,) = hows
+    return how if set(words.split()) <= set(how.replace(",", "").split()) else f"{words} ({how})"
+
+
+def _figure(parameter: Parameter | None, *, with_how: bool) -> str:
+    if parameter is None:
+        return ""
+    return f"{parameter.value:.6g} ({parameter.how})" if with_how else f"{parameter.value:.6g}"

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hxcli.analyses import TRAIT_BY_TRAIT, load
+from hxcli.analyses import ANALYSES, load
 from hxcli.formats.trees.read import read_trees
 from hxcli.reconstruction import Reconstruction
 from hxcli.run.trait_chunks import default_chunk, in_chunks
@@ -48,7 +48,7 @@ def assert_same(found: Reconstruction, expected: Reconstruction) -> None:
             assert found.parameters[trait][name].value == pytest.approx(figure.value, rel=1e-12, nan_ok=True)
 
 
-@pytest.mark.parametrize("name", TRAIT_BY_TRAIT)
+@pytest.mark.parametrize("name", [name for name, about in ANALYSES.items() if about.by_trait])
 @pytest.mark.parametrize(("chunk", "multiple"), [(1, 1), (3, 1), (4, 4), (6, 1), (100, 8)])
 def test_chunks_change_no_number(given: tuple[Any, Observations], name: str, chunk: int, multiple: int) -> None:
     phylogeny, observations = given

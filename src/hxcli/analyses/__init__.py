@@ -1,31 +1,50 @@
 """Analyses: what a user asks of a tree and a table, one file or folder each.
 
-An analysis is a function `analysis(phylogeny, observations, **options) -> Reconstruction`. To add one, write a file
-beside these and give it a line in `ANALYSES`.
+An analysis is a function `analysis(phylogeny, observations, **options) -> Findings`. To add one, write a file beside
+these and give it an entry in `ANALYSES`.
 """
 
 from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
-from hxcli.reconstruction import Reconstruction
+from hxcli.findings import STATES, Findings
 
-# Name -> where its function is; imported on use, because it imports jax.
-ANALYSES = {
-    "ancestral": "hxcli.analyses.ancestral:ancestral",
-    "mean": "hxcli.analyses.mean:mean",
-    "posterior": "hxcli.analyses.posterior.posterior:posterior",
+
+@dataclass(frozen=True)
+class Analysis:
+    """An entry of `ANALYSES`.
+
+    Attributes:
+        place: `module:function`, imported on use, because it imports jax.
+        gives: What of its findings becomes products: `STATES` of all nodes, and names of tables.
+        by_trait: Whether it takes every trait by itself and draws no random numbers, so that traits may be computed in
+            chunks.
+    """
+
+    place: str
+    gives: tuple[str, ...] = (STATES,)
+    by_trait: bool = False
+
+
+ANALYSES: dict[str, Analysis] = {
+    "ancestral": Analysis("hxcli.analyses.ancestral:ancestral", by_trait=True),
+    "mean": Analysis("hxcli.analyses.mean:mean", by_trait=True),
+    "posterior": Analysis(
+        "hxcli.analyses.posterior.posterior:posterior", (STATES, "parameter table", "leave-one-out table", "draws")
+    ),
 }
-# Analyses that take every trait by itself and draw no random numbers: their traits may be computed in chunks.
-TRAIT_BY_TRAIT = ("ancestral", "mean")
 
 
-def load(name: str) -> Callable[..., Reconstruction]:
-    """The function of an analysis.
+def load(name: str) -> Callable[..., Any]:
+    """The function of an analysis, which returns `Findings`.
 
     Raises:
         KeyError: There is no analysis of that name.
     """
-    module, function = ANALYSES[name].split(":")
-    return getattr(importlib.import_module(module), function)
+    module, function = ANALYSES[name].place.split(":")
+    found: Callable[..., Findings] = getattr(importlib.import_module(module), function)
+    return found

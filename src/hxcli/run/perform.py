@@ -13,9 +13,9 @@ from typing import Any
 
 from hxcli import analyses
 from hxcli.errors import OptionError
+from hxcli.findings import Findings
 from hxcli.formats.atomic_write import write_all
 from hxcli.phylogeny import Phylogeny
-from hxcli.reconstruction import Reconstruction
 from hxcli.run.inputs import InputOptions, read_inputs
 from hxcli.run.product_kinds import Result
 from hxcli.run.product_notes import product_notes
@@ -62,7 +62,7 @@ class Outcome:
     """What a run found and did.
 
     Attributes:
-        reconstructions: One for every phylogeny.
+        findings: One for every phylogeny.
         matches: For every phylogeny how its tips and the table's rows met.
         notes: What the user should know, a sentence each.
         stages: What took how long.
@@ -70,7 +70,7 @@ class Outcome:
         result: What products are made of, for whoever wants more of them.
     """
 
-    reconstructions: tuple[Reconstruction, ...]
+    findings: tuple[Findings, ...]
     matches: tuple[MatchReport, ...]
     notes: tuple[str, ...]
     stages: tuple[Stage, ...]
@@ -90,7 +90,7 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
     Raises:
         HxError: The inputs or options were refused, the analysis has no answer, or a product cannot be written.
     """
-    if job.analysis not in analyses.TRAIT_BY_TRAIT:
+    if not analyses.ANALYSES[job.analysis].by_trait:
         _refuse_parts(job)
     with ThreadPoolExecutor(1) as aside:
         return _perform(job, progress, aside)
@@ -110,9 +110,9 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
     with started(job.runtime) as runtime:
         clock.begin("computing")
         pairs = zip(inputs.phylogenies, inputs.observations, strict=True)
-        reconstructions = tuple(_reconstruct(job, phylogeny, seen, runtime, clock) for phylogeny, seen in pairs)
+        findings = tuple(_find(job, phylogeny, seen, runtime, clock) for phylogeny, seen in pairs)
         device = runtime.device_name
-        notes = (*inputs.notes, *runtime.notes, *product_notes(job.products, reconstructions[0], job.choices))
+        notes = (*inputs.notes, *runtime.notes, *product_notes(job.products, findings[0], job.choices))
     clock.begin("writing")
 
     @cache
@@ -123,7 +123,7 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
             options=job.inputs,
             analysis_options=job.analysis_options,
             inputs=inputs,
-            reconstructions=reconstructions,
+            findings=findings,
             device=device,
             precision=job.runtime.precision,
             threads=job.runtime.threads,
@@ -133,14 +133,14 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
             stages=clock.so_far(),
         )
 
-    result = Result(reconstructions[0], record, job.choices)
+    result = Result(findings[0], record, job.choices)
     # These two take the longest, most of it where Python lets other threads run.
     together = [job.products[kind] for kind in ("table", "tree") if kind in job.products]
     write_all({path: partial(write, result) for path, write in writers.items()}, together)
     clock.end()
-    warnings = tuple(warning for each in reconstructions for warning in each.warnings)
+    warnings = tuple(warning for each in findings for warning in each.warnings)
     written = tuple(path for path in writers if path != "-")
-    return Outcome(reconstructions, inputs.matches, (*notes, *warnings), clock.so_far(), written, result)
+    return Outcome(findings, inputs.matches, (*notes, *warnings), clock.so_far(), written, result)
 
 
 def _refuse_parts(job: Job) -> None:
@@ -152,15 +152,13 @@ def _refuse_parts(job: Job) -> None:
             raise OptionError(f"{option}: hx {job.analysis} computes all traits together, on one device (leave it out)")
 
 
-def _reconstruct(
-    job: Job, phylogeny: Phylogeny, observations: Observations, runtime: Runtime, clock: _Clock
-) -> Reconstruction:
+def _find(job: Job, phylogeny: Phylogeny, observations: Observations, runtime: Runtime, clock: _Clock) -> Findings:
     """Runs the analysis, on some traits at a time where it takes each by itself."""
     # Imports JAX, which has to be set up first.
     from hxcli.prebuilt.device_placement import spread_over
 
     analysis, devices = analyses.load(job.analysis), len(runtime.devices)
-    if job.analysis not in analyses.TRAIT_BY_TRAIT:
+    if not analyses.ANALYSES[job.analysis].by_trait:
         return analysis(phylogeny, observations, **job.analysis_options)
     chunk = job.chunk_traits or default_chunk(phylogeny.topology.size, devices)
     if chunk < len(observations.traits):

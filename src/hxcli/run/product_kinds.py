@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from hxcli.reconstruction import Reconstruction
+from hxcli.findings import STATES
 
 
 @dataclass(frozen=True, eq=False)
@@ -14,12 +14,12 @@ class Result:
     """What products are made of.
 
     Attributes:
-        reconstruction: What was found.
+        found: What was found.
         record: Gives the run record as JSON values, with how long everything has taken so far.
         choices: Kind of product -> how it is to look, for kinds that can look in several ways.
     """
 
-    reconstruction: Reconstruction
+    found: Any
     record: Callable[[], Mapping[str, Any]]
     choices: Mapping[str, Any] = field(default_factory=dict)
 
@@ -37,7 +37,7 @@ class Kind:
         default: End of the path behind the prefix; None for a product that is written only where it is named.
         streamed: Extension that `-` stands for; "" for a product that is not streamed.
         exclusive: Whether naming it leaves out the products that are not named.
-        commands: Which have the product; empty for all.
+        of: What an analysis has to give for it: `STATES` or the name of a table; "" for what every analysis has.
     """
 
     option: str
@@ -47,7 +47,7 @@ class Kind:
     default: str | None = None
     streamed: str = ""
     exclusive: bool = True
-    commands: tuple[str, ...] = ()
+    of: str = STATES
 
 
 KINDS: dict[str, Kind] = {
@@ -58,7 +58,7 @@ KINDS: dict[str, Kind] = {
             ".tsv": "hxcli.formats.tables.node_table:write_tsv",
             ".parquet": "hxcli.formats.tables.node_table:write_parquet",
         },
-        lambda result: (result.reconstruction, result.choices.get("table") == "wide"),
+        lambda result: (result.found, result.choices.get("table") == "wide"),
         ahead=dict.fromkeys((".csv", ".tsv", ".parquet"), "hxcli.formats.tables.node_table:prepare_table"),
         default=".csv",
         streamed=".csv",
@@ -74,7 +74,7 @@ KINDS: dict[str, Kind] = {
             ".nhx": "hxcli.formats.trees.nhx:write_nhx",
             ".xml": "hxcli.formats.trees.phyloxml:write_phyloxml",
         },
-        lambda result: (result.reconstruction.phylogeny, result.reconstruction),
+        lambda result: (result.found.phylogeny, result.found),
         ahead={
             **dict.fromkeys((".nex", ".nexus"), "hxcli.formats.trees.nexus_writer:prepare_nexus"),
             **dict.fromkeys((".nwk", ".newick", ".tree", ".nhx"), "hxcli.formats.trees.newick_text:newick_nesting"),
@@ -89,10 +89,10 @@ KINDS: dict[str, Kind] = {
             ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
             ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
         },
-        lambda result: (result.reconstruction.tables["parameter table"],),
+        lambda result: (result.found.tables["parameter table"],),
         default=".params.csv",
         streamed=".csv",
-        commands=("posterior",),
+        of="parameter table",
     ),
     "leave-one-out table": Kind(
         "--out-loo",
@@ -101,38 +101,38 @@ KINDS: dict[str, Kind] = {
             ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
             ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
         },
-        lambda result: (result.reconstruction.tables.get("leave-one-out table", {}),),
+        lambda result: (result.found.tables.get("leave-one-out table", {}),),
         default=".loo.csv",
         streamed=".csv",
-        commands=("posterior",),
+        of="leave-one-out table",
     ),
     "draws": Kind(
         "--draws-out",
         {".parquet": "hxcli.formats.tables.draws:write_parquet", ".csv": "hxcli.formats.tables.draws:write_csv"},
-        lambda result: (result.reconstruction.phylogeny, result.reconstruction.tables.get("draws", {})),
+        lambda result: (result.found.phylogeny, result.found.tables.get("draws", {})),
         default=".draws.parquet",
         streamed=".csv",
-        commands=("posterior",),
+        of="draws",
     ),
     "named tree": Kind(
         "--named-tree",
         {".nwk": "hxcli.formats.trees.newick:write_named_newick"},
-        lambda result: (result.reconstruction.phylogeny,),
+        lambda result: (result.found.phylogeny,),
         streamed=".nwk",
     ),
     "archive for iTOL": Kind(
-        "--itol", {".zip": "hxcli.formats.exchange.itol:write_itol"}, lambda result: (result.reconstruction,)
+        "--itol", {".zip": "hxcli.formats.exchange.itol:write_itol"}, lambda result: (result.found,)
     ),
     "node data": Kind(
         "--node-data",
         {".json": "hxcli.formats.exchange.nextstrain:write_node_data"},
-        lambda result: (result.reconstruction,),
+        lambda result: (result.found,),
         streamed=".json",
     ),
     "auspice dataset": Kind(
         "--auspice",
         {".json": "hxcli.formats.exchange.nextstrain:write_auspice"},
-        lambda result: (result.reconstruction,),
+        lambda result: (result.found,),
         streamed=".json",
     ),
     "picture": Kind(
@@ -142,14 +142,14 @@ KINDS: dict[str, Kind] = {
             ".pdf": "hxcli.pictures.writers:write_pdf",
             ".png": "hxcli.pictures.writers:write_png",
         },
-        lambda result: (result.reconstruction, result.choices.get("picture")),
+        lambda result: (result.found, result.choices.get("picture")),
         streamed=".svg",
         exclusive=False,
     ),
     "report": Kind(
         "--report",
         {".html": "hxcli.report.page:write_report"},
-        lambda result: (result.reconstruction, result.record()),
+        lambda result: (result.found, result.record()),
         streamed=".html",
         exclusive=False,
     ),
@@ -160,5 +160,6 @@ KINDS: dict[str, Kind] = {
         lambda result: (result.record(),),
         default=".json",
         streamed=".json",
+        of="",
     ),
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hxcli.findings import Findings
 from hxcli.formats.trees.annotations import replaced_notes
 from hxcli.formats.trees.node_identifiers import made_names_notes
 from hxcli.pictures.picture_data import picture_notes
@@ -12,7 +13,7 @@ from hxcli.reconstruction import Reconstruction
 from hxcli.run.products import writes_annotations
 
 
-def product_notes(products: Mapping[str, str], found: Reconstruction, choices: Mapping[str, Any]) -> tuple[str, ...]:
+def product_notes(products: Mapping[str, str], found: Findings, choices: Mapping[str, Any]) -> tuple[str, ...]:
     """A sentence for everything that the products leave out, replace or make up.
 
     Args:
@@ -21,6 +22,8 @@ def product_notes(products: Mapping[str, str], found: Reconstruction, choices: M
         choices: How products are to look, by kind.
     """
     notes: tuple[str, ...] = ()
+    if not isinstance(found, Reconstruction):
+        return notes
     if "tree" in products and writes_annotations(products["tree"]):
         notes += replaced_notes(found.phylogeny, found.traits)
     if "node data" in products and "named tree" not in products:

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, BinaryIO, cast
 
+from hxcli.analyses import ANALYSES
 from hxcli.errors import OptionError
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.product_kinds import KINDS, Result
@@ -50,10 +51,11 @@ def choose_products(
     chosen = {kind: path for kind, path in named.items() if path is not None}
     if not only_named and (out is not None or not any(KINDS[kind].exclusive for kind in chosen)):
         prefix = _prefix(out, f"{stem(inputs[0])}.{command}")
+        gives = ANALYSES[command].gives
         defaults = {
             kind: prefix + about.default
             for kind, about in KINDS.items()
-            if about.default is not None and (not about.commands or command in about.commands) and kind not in without
+            if about.default is not None and (not about.of or about.of in gives) and kind not in without
         }
         chosen = defaults | chosen
     _refuse_clashes(chosen, inputs)

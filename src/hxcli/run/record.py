@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from hxcli import __version__
+from hxcli.findings import Findings, plain
 from hxcli.phylogeny import Phylogeny
-from hxcli.reconstruction import Reconstruction
 from hxcli.run.inputs import InputOptions, Inputs
 from hxcli.traits import MatchReport, TraitTable
 
@@ -36,7 +35,7 @@ def run_record(
     options: InputOptions,
     analysis_options: Mapping[str, Any],
     inputs: Inputs,
-    reconstructions: Sequence[Reconstruction],
+    findings: Sequence[Findings],
     device: str,
     precision: int,
     threads: int | None,
@@ -55,12 +54,12 @@ def run_record(
         "command": command,
         "command_line": list(command_line),
         "inputs": _inputs(options, inputs),
-        "options": _plain(dict(analysis_options) | _reading_options(options)),
+        "options": plain(dict(analysis_options) | _reading_options(options)),
         "device": device,
         "precision": precision,
         "threads": threads,
         "seed": seed,
-        "results": [_result(inputs.table, *each) for each in zip(inputs.matches, reconstructions, strict=True)],
+        "results": [_result(inputs.table, *each) for each in zip(inputs.matches, findings, strict=True)],
         "notes": list(notes),
         "timings": {
             "stages": {stage.name: round(stage.seconds, 6) for stage in stages},
@@ -101,16 +100,15 @@ def _reading_options(options: InputOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names}
 
 
-def _result(table: TraitTable, report: MatchReport, reconstruction: Reconstruction) -> dict[str, Any]:
-    """One phylogeny's part: how tips and rows met, and per trait the parameters and the root."""
-    tips = len(reconstruction.phylogeny.tips)
+def _result(table: TraitTable, report: MatchReport, found: Findings) -> dict[str, Any]:
+    """One phylogeny's part: how tips and rows met, and what was found for every trait."""
+    tips = len(found.phylogeny.tips)
     without_data = len(report.tips_without_data)
     error_columns = dict(zip(table.traits, table.error_columns, strict=False))
-    root_ends = (end[0].tolist() for end in reconstruction.equal_tailed(slice(0, 1)))
     return {
-        "tree_name": reconstruction.phylogeny.name,
-        "method": reconstruction.method,
-        "interval": {"kind": reconstruction.interval, "level": reconstruction.level},
+        "tree_name": found.phylogeny.name,
+        "method": found.method,
+        **found.facts(),
         "tips": {
             "with_data": tips - without_data,
             "without_data": without_data,
@@ -120,51 +118,14 @@ def _result(table: TraitTable, report: MatchReport, reconstruction: Reconstructi
             "rows_dropped": len(report.rows_without_tip),
         },
         "traits": [
-            _trait(reconstruction, i, error_columns.get(name), (lower, upper))
-            for i, (name, lower, upper) in enumerate(zip(reconstruction.traits, *root_ends, strict=True))
+            {
+                "name": name,
+                "tips_used": used,
+                "tips_missing": tips - used,
+                "standard_errors_from": error_columns.get(name) or None,
+                **found.trait_facts(number),
+            }
+            for number, (name, used) in enumerate(zip(found.traits, found.tips_used, strict=True))
         ],
-        "warnings": list(reconstruction.warnings),
+        "warnings": list(found.warnings),
     }
-
-
-def _trait(
-    reconstruction: Reconstruction, column: int, error_column: str | None, root_ends: tuple[float, float]
-) -> dict[str, Any]:
-    name = reconstruction.traits[column]
-    used = reconstruction.tips_used[column]
-    lower, upper = root_ends
-    return {
-        "name": name,
-        "tips_used": used,
-        "tips_missing": len(reconstruction.phylogeny.tips) - used,
-        "standard_errors_from": error_column or None,
-        "root": {
-            "estimate": _number(reconstruction.estimates[0, column]),
-            "se": _number(reconstruction.standard_errors[0, column]),
-            "lower": _number(lower),
-            "upper": _number(upper),
-            **{
-                key: _number(reconstruction.columns[key][0, column])
-                for key in ("hpd_lower", "hpd_upper")
-                if key in reconstruction.columns
-            },
-        },
-        "parameters": {
-            key: {"value": _number(parameter.value), "how": parameter.how}
-            for key, parameter in reconstruction.parameters[name].items()
-        },
-        **_plain(dict(reconstruction.details.get(name, {}))),
-    }
-
-
-def _number(value: float) -> float | None:
-    """A JSON number; None for what JSON cannot say."""
-    return float(value) if math.isfinite(value) else None
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    return _number(value) if isinstance(value, float) else value
