@@ -16,6 +16,8 @@ from hxcli.prebuilt.discrete.transitions import Transitions, columns_of, slopes,
 
 # Numbers in one field of the widest sweep: nodes times columns times states.
 _MOST_NUMBERS = 2**23
+# Few different widths, because each compiles a program of its own.
+_WIDTHS = (1, 4, 16)
 
 
 class StateTree(NamedTuple):
@@ -41,7 +43,8 @@ class StateTree(NamedTuple):
     @property
     def most_columns(self) -> int:
         """How many rate matrices are swept at a time."""
-        return max(1, _MOST_NUMBERS // (self.tree.size * self.states))
+        room = _MOST_NUMBERS // (self.tree.size * self.states)
+        return max(width for width in _WIDTHS if width <= max(room, 1))
 
 
 class Slopes(NamedTuple):
@@ -141,7 +144,7 @@ def _chunks(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> list
     parts = []
     for start in range(0, len(rates), most):
         part = rates[start : start + most]
-        width = min(most, 1 << (len(part) - 1).bit_length())
+        width = next(width for width in _WIDTHS if width >= len(part))
         room = [(0, width - len(part)), (0, 0)]
         matrices = np.pad(part, [*room, (0, 0)], "edge")
         prior = None if root is None else jnp.asarray(np.pad(root[start : start + most], room, "edge"))
