@@ -36,6 +36,7 @@ ANALYSES: dict[str, Analysis] = {
     "posterior": Analysis(
         "hxcli.analyses.posterior.posterior:posterior", (STATES, "parameter table", "leave-one-out table", "draws")
     ),
+    "signal": Analysis("hxcli.analyses.signal.signal:signal", ("signal table",)),
 }
 
 

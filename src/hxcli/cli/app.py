@@ -22,6 +22,7 @@ COMMANDS = {
     "ancestral": "hxcli.cli.ancestral",
     "mean": "hxcli.cli.mean",
     "posterior": "hxcli.cli.posterior",
+    "signal": "hxcli.cli.signal",
     "plot": "hxcli.cli.plot",
     "check": "hxcli.cli.check",
     "devices": "hxcli.cli.devices",

@@ -111,18 +111,7 @@ def refuse_contradictions(phylogeny: Phylogeny, observations: Observations, exac
     Raises:
         ModelError: Names the trait, the tips and the values.
     """
-    top = np.where(
-        (phylogeny.lengths > 0) | phylogeny.topology.is_root,
-        np.arange(phylogeny.topology.size),
-        phylogeny.topology.parents,
-    )
-    # Pointer doubling to the highest node that only zero-length edges separate from a tip.
-    while True:
-        higher = top[top]
-        if np.array_equal(higher, top):
-            break
-        top = higher
-    group = top[observations.nodes]
+    group = _top_at_no_distance(phylogeny)[observations.nodes]
     if np.bincount(group).max(initial=0) <= 1:
         return
     order = np.argsort(group, kind="stable")
@@ -146,3 +135,44 @@ def refuse_contradictions(phylogeny: Phylogeny, observations: Observations, exac
                 f"{observations.values[b, trait]:g} without any error (give standard errors or an observation "
                 "variance, drop one of them, or give the edge a length)"
             )
+
+
+def refuse_coincident(phylogeny: Phylogeny, observations: Observations, exact: Any) -> None:
+    """Raises where two tips at no distance from each other both have observations without any error.
+
+    Args:
+        phylogeny: N nodes.
+        observations: M observations.
+        exact: (M, D) which of them have no error.
+
+    Raises:
+        ModelError: Names the trait and the tips.
+    """
+    top = _top_at_no_distance(phylogeny)
+    if len(np.unique(top[phylogeny.tips])) == len(phylogeny.tips):
+        return
+    for trait, name in enumerate(observations.traits):
+        nodes = np.unique(observations.nodes[exact[:, trait]])
+        order = np.argsort(top[nodes], kind="stable")
+        same = np.flatnonzero(np.diff(top[nodes[order]]) == 0)
+        if same.size:
+            first, second = (phylogeny.labels[nodes[order[same[0] + i]]] for i in (0, 1))
+            raise ModelError(
+                f"trait {name!r}: tips {first!r} and {second!r} are joined by edges of length 0, so that their "
+                "covariance has no inverse (drop one of them, give standard errors, or give the edge a length)"
+            )
+
+
+def _top_at_no_distance(phylogeny: Phylogeny) -> NDArray[np.intp]:
+    """(N,) the highest node that only edges of length zero separate from every node."""
+    top: NDArray[np.intp] = np.where(
+        (phylogeny.lengths > 0) | phylogeny.topology.is_root,
+        np.arange(phylogeny.topology.size),
+        phylogeny.topology.parents,
+    )
+    # Pointer doubling.
+    while True:
+        higher = top[top]
+        if np.array_equal(higher, top):
+            return top
+        top = higher

@@ -106,6 +106,18 @@ KINDS: dict[str, Kind] = {
         streamed=".csv",
         of="leave-one-out table",
     ),
+    "signal table": Kind(
+        "--out-signal",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["signal table"],),
+        default=".signal.csv",
+        streamed=".csv",
+        of="signal table",
+    ),
     "draws": Kind(
         "--draws-out",
         {".parquet": "hxcli.formats.tables.draws:write_parquet", ".csv": "hxcli.formats.tables.draws:write_csv"},

@@ -52,8 +52,10 @@ def choose_products(
     if not only_named and (out is not None or not any(KINDS[kind].exclusive for kind in chosen)):
         prefix = _prefix(out, f"{stem(inputs[0])}.{command}")
         gives = ANALYSES[command].gives
+        # Not `tree.signal.signal.csv`.
+        bare = stem(inputs[0]) if prefix == f"{stem(inputs[0])}.{command}" else prefix
         defaults = {
-            kind: prefix + about.default
+            kind: (bare if about.default.startswith(f".{command}.") else prefix) + about.default
             for kind, about in KINDS.items()
             if about.default is not None and (not about.of or about.of in gives) and kind not in without
         }
