@@ -74,13 +74,23 @@ def read_trees(source: Source | str | os.PathLike[str], *, max_size: int = DEFAU
     other = looks_like(source)
     if other is not None:
         raise source.error(f"not a tree file: this looks like {other}", "give a Newick, NEXUS, phyloXML or NeXML file")
+    kind = format_of(source)
+    phylogenies, warnings = _reader(_FORMATS[kind][1])(source)
+    warnings += tree_warnings(phylogenies)
+    return TreeFile(source.file, kind, tuple(phylogenies), tuple(warnings), source.sha256)
+
+
+def format_of(source: Source) -> str:
+    """`newick`, `nexus`, `phyloxml` or `nexml`, by what the text begins with.
+
+    Raises:
+        InputError: XML of another kind.
+    """
     head = source.data[:65536]
     kind = next(name for name, (beginning, _) in _FORMATS.items() if beginning.match(head))
     if kind == "newick" and re.match(rb"\s*<(\?xml|\w+[\s>:/])", head):
         raise source.error("not a tree file: XML that is neither phyloXML nor NeXML", "export it as one of them")
-    phylogenies, warnings = _reader(_FORMATS[kind][1])(source)
-    warnings += tree_warnings(phylogenies)
-    return TreeFile(source.file, kind, tuple(phylogenies), tuple(warnings), source.sha256)
+    return kind
 
 
 def _reader(place: str) -> Reader:
