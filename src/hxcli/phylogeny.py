@@ -117,7 +117,7 @@ class Phylogeny:
 
 
 def fold_below(topology: Topology, values: Integers, how: Literal["sum", "min"]) -> Integers:
-    """(N,) the sum, or the smallest, of the (N,) integers `values` at and below every node; no recursion."""
+    """(N,) the sum, or the smallest, of the (N,) integers `values` at and below every node, of one or several trees."""
     folded = values.copy()
     ufunc = np.add if how == "sum" else np.minimum
     children, first, starts = topology.children, topology.first_child, topology.level_starts
@@ -138,6 +138,9 @@ def _folded_singly(topology: Topology, values: Integers, how: Literal["sum", "mi
     parents, below = topology.parents.tolist(), values.tolist()
     for node in range(topology.size - 1, 0, -1):
         parent = parents[node]
+        if parent == node:
+            # Of several trees side by side, a root.
+            break
         if how == "sum":
             below[parent] += below[node]
         elif below[node] < below[parent]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,7 +81,7 @@ class TreeBatch:
         """(N,) distance of every node from its root; missing lengths count as 0."""
         distances = np.nan_to_num(self.lengths, nan=0.0)
         starts, parents = self.topology.level_starts.tolist(), self.topology.parents
-        for first, last in zip(starts[1:-1], starts[2:], strict=True):
+        for first, last in pairwise(starts[1:]):
             distances[first:last] += distances[parents[first:last]]
         return distances
 

@@ -9,6 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hxcli.cli.options import MachineChoices, OutputChoices, ReadingChoices, TalkChoices
+from hxcli.cli.sample_options import SampleChoices
+from hxcli.errors import OptionError
+from hxcli.findings import STATES
 
 if TYPE_CHECKING:
     from hxcli.run.perform import Job
@@ -30,8 +33,11 @@ class AnalysisRequest:
         """Performs the job and says on standard error what came out."""
         from hxcli.cli.progress import Progress
         from hxcli.cli.summary import show_outcome
-        from hxcli.run.perform import perform
 
+        if self.job.sample is None:
+            from hxcli.run.perform import perform
+        else:
+            from hxcli.run.many_trees import perform_sample as perform
         with Progress(wanted=not self.talk.quiet) as progress:
             outcome = perform(self.job, progress)
         if not self.talk.quiet:
@@ -44,6 +50,7 @@ class RunChoices:
 
     outputs: OutputChoices
     reading: ReadingChoices
+    sample: SampleChoices
     machine: MachineChoices
     talk: TalkChoices
 
@@ -70,20 +77,41 @@ class RunChoices:
         """
         # Here and not above, because `hx --help` needs none of it.
         from hxcli.run.perform import Job
-        from hxcli.run.products import choose_products
 
-        outputs = self.outputs
+        trees, table = self.sample.files(tree, traits)
+        named = {**self.outputs.named(), **self.sample.named(), **named}
         job = Job(
             analysis=analysis,
-            inputs=self.reading.input_options(tree, traits),
-            products=choose_products(
-                analysis, (tree, traits), out=outputs.out, named={**outputs.named(), **named}, without=without
-            ),
+            inputs=self.reading.input_options(trees[0], table),
+            products=self._products(analysis, (*trees, table), named, without),
             analysis_options=analysis_options if seed is None else {**analysis_options, "seed": seed},
             seed=seed,
             runtime=self.machine.runtime_options(),
             chunk_traits=self.machine.chunk_traits,
-            choices={"table": "wide" if outputs.wide else "long"},
+            choices={"table": "wide" if self.outputs.wide else "long"},
             command_line=("hx", *sys.argv[1:]),
+            sample=self.sample.sample_options(trees),
         )
         return AnalysisRequest(job, self.talk)
+
+    def _products(
+        self, analysis: str, inputs: tuple[str, ...], named: Mapping[str, str | None], without: Collection[str]
+    ) -> dict[str, str]:
+        from hxcli.analyses import ANALYSES
+        from hxcli.run.product_kinds import KINDS, OF_SAMPLES
+        from hxcli.run.products import choose_products, prefix_of, stem
+
+        out = self.outputs.out
+        if not self.sample.all_trees:
+            return choose_products(analysis, inputs, out=out, named=named, without=without)
+        gives = [what for what in ANALYSES[analysis].gives if what == STATES] + list(OF_SAMPLES)
+        asked = [kind for kind, path in named.items() if path is not None]
+        if other := [kind for kind in asked if KINDS[kind].of and KINDS[kind].of not in gives]:
+            raise OptionError(f"{KINDS[other[0]].option} does not go with --all-trees (leave one of them out)")
+        if self.sample.shard is None:
+            return choose_products(analysis, inputs, out=out, named=named, gives=gives)
+        if asked:
+            raise OptionError(
+                f"{KINDS[asked[0]].option} does not go with --shard, which writes PREFIX.part (name it for hx merge)"
+            )
+        return {"part": prefix_of(out, f"{stem(inputs[0])}.{analysis}") + ".part"}

@@ -24,6 +24,7 @@ COMMANDS = {
     "posterior": "hxcli.cli.posterior",
     "signal": "hxcli.cli.signal",
     "plot": "hxcli.cli.plot",
+    "merge": "hxcli.cli.merge",
     "check": "hxcli.cli.check",
     "devices": "hxcli.cli.devices",
 }

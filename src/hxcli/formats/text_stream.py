@@ -1,4 +1,4 @@
-"""Text that may be longer than memory, in parts that each end behind a `;`: a file, gzipped or not, or standard input."""
+"""Text that may be longer than memory, in parts that end behind a `;`: a file, gzipped or not, or standard input."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class TextStream:
     def _opened(self, stack: ExitStack) -> Callable[[], bytes]:
         """Opens the input; returns what reads the next block of it."""
         if self.file != "-":
-            stream = stack.enter_context(open(self.file, "rb"))
+            stream = stack.enter_context(open(self.file, "rb"))  # noqa: SIM115
             return lambda: stream.read(_BLOCK)
         if self._kept is None:
             self._kept = tempfile.TemporaryFile()  # noqa: SIM115
@@ -137,7 +137,7 @@ class TextStream:
             kept.seek(place)
             block = kept.read(_BLOCK)
             if not block:
-                block = sys.stdin.buffer.read1(_BLOCK)
+                block = sys.stdin.buffer.read(_BLOCK)
                 kept.write(block)
             place += len(block)
             return block

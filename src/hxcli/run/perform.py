@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache, partial
@@ -16,16 +15,17 @@ from hxcli.errors import OptionError
 from hxcli.findings import Findings
 from hxcli.formats.atomic_write import write_all
 from hxcli.phylogeny import Phylogeny
+from hxcli.run.clock import Clock, Progress
 from hxcli.run.inputs import InputOptions, read_inputs
 from hxcli.run.product_kinds import Result
 from hxcli.run.product_notes import product_notes
 from hxcli.run.products import prepare_products, writer_for
 from hxcli.run.record import Stage, run_record
 from hxcli.run.runtime import Runtime, RuntimeOptions, keep_freed_memory, prepare, started, versions
+from hxcli.run.sample_options import SampleOptions
 from hxcli.run.trait_chunks import default_chunk, in_chunks
 from hxcli.traits import MatchReport, Observations
 
-Progress = Callable[[str], None]
 # Bytes of inputs that take longer to read than JAX to import.
 _LONG = 1 << 24
 
@@ -44,6 +44,7 @@ class Job:
         chunk_traits: Largest number of traits to compute at a time; None to go by the size of the tree.
         seed: Seed of the random numbers; None where nothing is random.
         command_line: The words that asked for the run, for its record.
+        sample: Which trees are used where many are; None for the one tree of `inputs`.
     """
 
     analysis: str
@@ -55,6 +56,7 @@ class Job:
     chunk_traits: int | None = None
     seed: int | None = None
     command_line: tuple[str, ...] = ()
+    sample: SampleOptions | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +100,7 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
 
 def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome:
     """`perform`, with a thread for what can be done before it is needed."""
-    clock = _Clock(progress)
+    clock = Clock(progress)
     writers = {path: writer_for(path, kind) for kind, path in job.products.items()}
     prepare(job.runtime)
     if sum(map(os.path.getsize, filter(os.path.isfile, (job.inputs.tree, job.inputs.traits)))) > _LONG:
@@ -152,7 +154,7 @@ def _refuse_parts(job: Job) -> None:
             raise OptionError(f"{option}: hx {job.analysis} computes all traits together, on one device (leave it out)")
 
 
-def _find(job: Job, phylogeny: Phylogeny, observations: Observations, runtime: Runtime, clock: _Clock) -> Findings:
+def _find(job: Job, phylogeny: Phylogeny, observations: Observations, runtime: Runtime, clock: Clock) -> Findings:
     """Runs the analysis, on some traits at a time where it takes each by itself."""
     # Imports JAX, which has to be set up first.
     from hxcli.prebuilt.device_placement import spread_over
@@ -167,44 +169,3 @@ def _find(job: Job, phylogeny: Phylogeny, observations: Observations, runtime: R
         return in_chunks(
             analysis, phylogeny, observations, chunk, multiple=devices, progress=clock.count, **job.analysis_options
         )
-
-
-class _Clock:
-    """Measures the stages of one run, one after the other."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._stages: list[Stage] = []
-        self._name, self._start = "", time.perf_counter()
-
-    def begin(self, name: str) -> None:
-        self.end()
-        self._name, self._start = name, time.perf_counter()
-        self._progress(name)
-
-    def count(self, done: int, total: int) -> None:
-        """Says how many traits of the running stage are done."""
-        seconds = max(time.perf_counter() - self._start, 1e-9)
-        self._progress(f"{self._name}: {done} of {total} traits, {done / seconds:.3g} a second")
-
-    def end(self) -> None:
-        self._stages = list(self.so_far())
-        self._name = ""
-
-    def so_far(self) -> tuple[Stage, ...]:
-        """The stages that have ended, and the one under way."""
-        if not self._name:
-            return tuple(self._stages)
-        return (*self._stages, Stage(self._name, time.perf_counter() - self._start, peak_memory()))
-
-
-def peak_memory() -> int:
-    """Largest memory that this process has held so far, in bytes; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

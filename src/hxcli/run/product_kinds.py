@@ -50,6 +50,9 @@ class Kind:
     of: str = STATES
 
 
+# What every analysis gives of a sample of trees, beside the states of nodes.
+OF_SAMPLES = ("trees table", "node ages")
+
 KINDS: dict[str, Kind] = {
     "table": Kind(
         "--out-table",
@@ -117,6 +120,30 @@ KINDS: dict[str, Kind] = {
         default=".signal.csv",
         streamed=".csv",
         of="signal table",
+    ),
+    "node ages": Kind(
+        "--out-ages",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["node ages"],),
+        default=".ages.csv",
+        streamed=".csv",
+        of="node ages",
+    ),
+    "trees table": Kind(
+        "--out-trees",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["trees table"],),
+        default=".trees.csv",
+        streamed=".csv",
+        of="trees table",
     ),
     "draws": Kind(
         "--draws-out",

@@ -70,7 +70,7 @@ class BrownianTrees:
         self._spread = np.nanvar(np.where(np.isnan(seen.values).all(0), 0.0, seen.values), axis=0)
         self._there = (~np.isnan(observations.means(0, star.topology.size)[tips])).astype(float)
         self.known: FloatArray = exact_values(star, observations, tau2)[tips]
-        self.columns = () if every_tip else ("n_effective",)
+        self.columns: tuple[str, ...] = () if every_tip else ("n_effective",)
         what = "all nodes given all tips, flat root" if every_tip else ""
         self.method = (
             f"Brownian motion, {what}, sigma2 by {estimator}"

@@ -58,6 +58,10 @@ class CladeCounts:
         if self._waits > max(_WAITING, 0 if self._table is None else len(self._table.counts)):
             self._table, self._waiting, self._waits = self.table(), [], 0
 
+    def take(self, counted: Counted) -> None:
+        """Takes clades that were counted elsewhere in other trees."""
+        self._waiting.append(counted)
+
     def table(self) -> Counted:
         """All clades that were counted."""
         parts = [*([self._table] if self._table is not None else []), *self._waiting]

@@ -55,7 +55,7 @@ def clade_keys(topology: Topology, taxa: NDArray[np.integer], names: CladeKeys, 
         sums = np.zeros(topology.size, np.uint64)
         sums[counted] = half[taxa[counted]]
         keys.append(sum_below(topology, sums))
-    single = np.flatnonzero(topology.child_counts == 1) if chains else ()
+    single = np.flatnonzero((topology.child_counts == 1) & chains)
     if len(single):
         height = np.zeros(topology.size, np.uint64)
         children, first = topology.children, topology.first_child

@@ -1,4 +1,4 @@
-"""The ledger of a sample: figures of every clade of the summary on every tree, in memory or, if they are many, on disk."""
+"""The ledger of a sample: figures of every clade of the summary on every tree, in memory or, if many, on disk."""
 
 from __future__ import annotations
 
@@ -54,13 +54,24 @@ class Ledger:
     _held: int = 0
     _file: BinaryIO | None = None
 
+    @classmethod
+    def joined(cls, ledgers: Sequence[Ledger]) -> Ledger:
+        """All entries of several ledgers of the same clades and figures."""
+        whole = cls(ledgers[0].clades, ledgers[0].figures)
+        for each in ledgers:
+            whole._numbers += each._numbers
+            whole._parameters += each._parameters
+            whole._present += each._present
+            whole._blocks += each._blocks
+        return whole
+
     def add(self, entry: Entry) -> None:
         """Takes the figures of some more trees."""
         self._numbers.append(entry.numbers)
         self._parameters.append(entry.parameters)
         self._present.append(entry.present)
-        block = np.ascontiguousarray(entry.figures)
-        self._held += block.nbytes
+        block = entry.figures if isinstance(entry.figures, np.memmap) else np.ascontiguousarray(entry.figures)
+        self._held += 0 if isinstance(block, np.memmap) else block.nbytes
         self._blocks.append(block)
         if self._held > _ROOM:
             self._spill()

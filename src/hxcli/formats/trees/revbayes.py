@@ -75,6 +75,8 @@ def _end_of_row(blanked: Blanked, text: bytes, start: int, end: int, behind: int
 
 
 def _ragged(blanked: Blanked, text: bytes, row: int, near: int) -> InputError:
-    offset = row + int(np.argmax(np.frombuffer(text[row : near + 1] or b" ", np.uint8) > ord(" "))) if near > row else row
+    offset = (
+        row + int(np.argmax(np.frombuffer(text[row : near + 1] or b" ", np.uint8) > ord(" "))) if near > row else row
+    )
     found = "a row of the tree log that is not like the header"
     return blanked.source.error(found, "give every row the same cells, one of them a tree with its ';'", offset)

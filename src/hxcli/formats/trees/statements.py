@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hxcli.formats.trees.nexus_tip_names import Translation
 from hxcli.formats.trees.newick import read_tree
+from hxcli.formats.trees.nexus_tip_names import Translation
 from hxcli.formats.trees.scanner.labels import Header
 from hxcli.formats.trees.scanner.masking import Blanked
 from hxcli.phylogeny import Phylogeny

@@ -199,9 +199,7 @@ class TreeStream:
 
         def refuse(i: int, found: str, advice: str) -> InputError:
             prefix = statements[trees_of_tips[i]].header.tree
-            return blanked.source.error(
-                f"{prefix}: {found}" if prefix else found, advice, int(scanned.label_starts[i])
-            )
+            return blanked.source.error(f"{prefix}: {found}" if prefix else found, advice, int(scanned.label_starts[i]))
 
         taxa[scanned.tips] = self._taxa_of(labels, translation, refuse)
         if _repeated(trees_of_tips, taxa[scanned.tips], len(self.taxa)):
@@ -237,9 +235,7 @@ class TreeStream:
             names = fresh
             if translation is not None:
                 at = list(first.values())
-                names, _ = translation.rename(
-                    fresh, Texts(()), lambda i, found, advice: refuse(at[i], found, advice)
-                )
+                names, _ = translation.rename(fresh, Texts(()), lambda i, found, advice: refuse(at[i], found, advice))
             if "" in names:
                 return np.zeros(len(labels), np.int32)
             more = np.array([self.taxa.number(name) for name in names], np.int32)
