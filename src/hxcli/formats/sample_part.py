@@ -15,8 +15,8 @@ import numpy as np
 
 from hxcli.analyses.tree_samples.clade_counts import Counted
 from hxcli.analyses.tree_samples.clades import CladeKeys
-from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.analyses.tree_samples.ledger import Entry, Ledger
+from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.engine.topology import Topology
 from hxcli.errors import InputError
 from hxcli.formats.source import reading

@@ -15,9 +15,9 @@ from hxcli import analyses
 from hxcli.analyses.tree_samples.clade_counts import CladeCounts, Counted
 from hxcli.analyses.tree_samples.clades import CladeIndex, nodes_of_clades
 from hxcli.analyses.tree_samples.figures import BatchAnalysis, BatchFigures
-from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.analyses.tree_samples.ledger import Entry, Ledger
 from hxcli.analyses.tree_samples.observed_names import observations_on, star_of
+from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.close_names import counted
 from hxcli.errors import OptionError
 from hxcli.formats.atomic_write import write_all
@@ -85,7 +85,7 @@ def perform_sample(job: Job, progress: Progress = lambda stage: None) -> Outcome
             options=job.inputs,
             analysis_options=job.analysis_options,
             inputs=_inputs(sample, table, sha256),
-            reconstructions=(),
+            findings=(),
             device=device,
             precision=job.runtime.precision,
             threads=job.runtime.threads,

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.analyses.tree_samples.clade_counts import Counted
-from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.analyses.tree_samples.ledger import Ledger
 from hxcli.analyses.tree_samples.pooling import pool, sample_ends
+from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.close_names import counted
 from hxcli.formats.trees.node_identifiers import mrca_tips, node_names
 from hxcli.phylogeny import FloatArray, Phylogeny, relabel
@@ -120,9 +120,8 @@ def _details(setting: SampleSetting, values: FloatArray) -> dict[str, dict[str, 
 
 def _warnings(setting: SampleSetting, values: FloatArray, observed: FloatArray) -> tuple[str, ...]:
     said = []
-    none = np.isnan(observed).all(0)
     for d, trait in enumerate(setting.observations.traits):
-        if none[d]:
+        if np.isnan(observed[:, d]).all():
             said.append(f"trait {trait!r} has no value at any tip: its estimates are empty")
             continue
         for name, each in zip(setting.parameters, values[:, d], strict=True):
