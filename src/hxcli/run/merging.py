@@ -90,7 +90,9 @@ def refuse_strangers(paths: Sequence[str], parts: Sequence[Part]) -> None:
         owner[number] = path
     if missing := [number for number in range(1, of + 1) if number not in owner]:
         which = listed([f"{number}/{of}" for number in missing])
-        raise OptionError(f"{counted(len(missing), 'part')} missing: {which} (make them with --shard, and name them all)")
+        raise OptionError(
+            f"{counted(len(missing), 'part')} missing: {which} (make them with --shard, and name them all)"
+        )
     numbers = np.concatenate([part.ledger.numbers for part in parts])
     if len(np.unique(numbers)) < len(numbers):
         raise InputError("a tree is in two parts", "make the parts again", file=paths[0])
