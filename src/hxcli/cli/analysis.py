@@ -62,6 +62,7 @@ class RunChoices:
         *,
         named: Mapping[str, str | None] = MappingProxyType({}),
         without: Collection[str] = (),
+        side: Mapping[str, tuple[str | None, str]] = MappingProxyType({}),
         seed: int | None = None,
         **analysis_options: Any,
     ) -> AnalysisRequest:
@@ -72,11 +73,13 @@ class RunChoices:
             tree, traits: The files.
             named: Kind -> path of the products that not all commands have, None for one that is not named.
             without: Kinds of products that nobody asked for.
+            side: Option of the analysis -> path of a further file, None for none, and its reader.
             seed: Handed to the analysis where random numbers are drawn.
             analysis_options: The analysis's own.
         """
         # Here and not above, because `hx --help` needs none of it.
         from hxcli.run.perform import Job
+        from hxcli.run.side_inputs import SideInput
 
         trees, table = self.sample.files(tree, traits)
         named = {**self.outputs.named(), **self.sample.named(), **named}
@@ -89,6 +92,9 @@ class RunChoices:
             runtime=self.machine.runtime_options(),
             chunk_traits=self.machine.chunk_traits,
             choices={"table": "wide" if self.outputs.wide else "long"},
+            side_inputs={
+                option: SideInput(path, reader) for option, (path, reader) in side.items() if path is not None
+            },
             command_line=("hx", *sys.argv[1:]),
             sample=self.sample.sample_options(trees),
         )

@@ -23,6 +23,8 @@ COMMANDS = {
     "mean": "hxcli.cli.mean",
     "posterior": "hxcli.cli.posterior",
     "signal": "hxcli.cli.signal",
+    "fit": "hxcli.cli.fit",
+    "models": "hxcli.cli.models",
     "plot": "hxcli.cli.plot",
     "merge": "hxcli.cli.merge",
     "check": "hxcli.cli.check",

@@ -6,7 +6,7 @@ import importlib
 import os
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -23,6 +23,7 @@ from hxcli.run.products import prepare_products, writer_for
 from hxcli.run.record import Stage, run_record
 from hxcli.run.runtime import Runtime, RuntimeOptions, keep_freed_memory, prepare, started, versions
 from hxcli.run.sample_options import SampleOptions
+from hxcli.run.side_inputs import SideInput
 from hxcli.run.trait_chunks import default_chunk, in_chunks
 from hxcli.traits import MatchReport, Observations
 
@@ -43,6 +44,7 @@ class Job:
         runtime: Where and how precisely to compute.
         chunk_traits: Largest number of traits to compute at a time; None to go by the size of the tree.
         seed: Seed of the random numbers; None where nothing is random.
+        side_inputs: Further files, by the option of the analysis that takes what is in them.
         command_line: The words that asked for the run, for its record.
         sample: Which trees are used where many are; None for the one tree of `inputs`.
     """
@@ -55,6 +57,7 @@ class Job:
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
     chunk_traits: int | None = None
     seed: int | None = None
+    side_inputs: Mapping[str, SideInput] = field(default_factory=dict)
     command_line: tuple[str, ...] = ()
     sample: SampleOptions | None = None
 
@@ -108,6 +111,7 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
         aside.submit(importlib.import_module, "jax")
     # What goes wrong aside goes wrong again when it is needed.
     inputs = read_inputs(job.inputs, clock.begin, lambda tree: aside.submit(prepare_products, job.products, tree))
+    job, side_files = _with_side_inputs(job)
     clock.begin("starting JAX")
     with started(job.runtime) as runtime:
         clock.begin("computing")
@@ -123,8 +127,9 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
             command=job.analysis,
             command_line=job.command_line,
             options=job.inputs,
-            analysis_options=job.analysis_options,
+            analysis_options={k: v for k, v in job.analysis_options.items() if k not in job.side_inputs},
             inputs=inputs,
+            side_files=side_files,
             findings=findings,
             device=device,
             precision=job.runtime.precision,
@@ -143,6 +148,15 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
     warnings = tuple(warning for each in findings for warning in each.warnings)
     written = tuple(path for path in writers if path != "-")
     return Outcome(findings, inputs.matches, (*notes, *warnings), clock.so_far(), written, result)
+
+
+def _with_side_inputs(job: Job) -> tuple[Job, dict[str, dict[str, str]]]:
+    """The job with what its side inputs hold among the options of the analysis, and the files for the record."""
+    options, files = dict(job.analysis_options), {}
+    for option, side in job.side_inputs.items():
+        options[option], sha256 = side.read(job.inputs.max_size)
+        files[option] = {"file": side.path, "sha256": sha256}
+    return replace(job, analysis_options=options), files
 
 
 def _refuse_parts(job: Job) -> None:

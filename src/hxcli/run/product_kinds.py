@@ -85,6 +85,18 @@ KINDS: dict[str, Kind] = {
         default=".nex",
         streamed=".nex",
     ),
+    "fits table": Kind(
+        "--out-fits",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["fits table"],),
+        default=".fits.csv",
+        streamed=".csv",
+        of="fits table",
+    ),
     "parameter table": Kind(
         "--out-params",
         {
