@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from hxcli import __version__
@@ -35,7 +36,6 @@ def run_record(
     options: InputOptions,
     analysis_options: Mapping[str, Any],
     inputs: Inputs,
-    side_files: Mapping[str, Mapping[str, str]],
     findings: Sequence[Findings],
     device: str,
     precision: int,
@@ -44,6 +44,7 @@ def run_record(
     seed: int | None,
     notes: Sequence[str],
     stages: Sequence[Stage],
+    side_files: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Builds the record of one run.
 
