@@ -19,7 +19,24 @@ Integers = TypeVar("Integers", NDArray[np.int32], NDArray[np.int64])
 _FEW = 50
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Origin:
+    """Where a tree was read from.
+
+    Attributes:
+        file: Path as the user gave it.
+        format: Of the file, such as `newick`.
+        sha256: Hex digest of the file's bytes.
+        notes: What a reader of the file should know, a sentence each.
+    """
+
+    file: str
+    format: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Phylogeny:
     """A tree with edge lengths and labels, nodes in the breadth-first order of its topology.
 
@@ -36,6 +53,7 @@ class Phylogeny:
             `&&NHX:S=human`), in the file's order.
         rooted: What the file states (`[&R]`, `[&U]`), None where it states nothing.
         name: The tree's name in its file; "" for none.
+        origin: Where it was read from, for the records of runs; None where nobody said.
     """
 
     topology: Topology
@@ -45,6 +63,7 @@ class Phylogeny:
     annotations: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     rooted: bool | None = None
     name: str = ""
+    origin: Origin | None = None
 
     def __post_init__(self) -> None:
         for values in (self.edge_lengths, self.labels, self.support):
@@ -66,6 +85,10 @@ class Phylogeny:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}, " if self.name else ""
+        return f"Phylogeny({name}{len(self.tips)} tips, {self.topology.size} nodes)"
 
     @cached_property
     def tips(self) -> NDArray[np.intp]:

@@ -33,7 +33,7 @@ class Cells:
     is_text: tuple[bool, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TraitTable:
     """The numeric columns of a trait table.
 
@@ -61,6 +61,9 @@ class TraitTable:
     id_header: str = ""
     error_columns: tuple[str, ...] = ()
     cells: Cells | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.names)} rows; {', '.join(self.traits)})"
 
 
 @dataclass(frozen=True, eq=False)

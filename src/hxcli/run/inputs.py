@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -96,7 +97,7 @@ def read_inputs(
     # Both at once, because either lets the other run for most of the time; what is wrong with the tree is said first.
     with ThreadPoolExecutor(1) as thread:
         # A pipe has its turn, because whoever fills it may wait to hear of the tree.
-        begun = thread.submit(read_trait_table, options) if os.path.isfile(options.traits) else None
+        begun = thread.submit(copy_context().run, read_trait_table, options) if os.path.isfile(options.traits) else None
         progress("reading the tree")
         tree_file = read_tree_file(options)
         picked = pick_tree(tree_file, options.tree_index)
