@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     ancestral: Callable[..., Analysis]
     mean: Callable[..., Analysis]
     posterior: Callable[..., Analysis]
+    signal: Callable[..., Analysis]
     check: Callable[..., Checkup]
 
 # Resolved on first use (PEP 562), because half of these import jax and `hx --help` must not.
@@ -68,7 +69,7 @@ _HOMES = {
     "read_traits": "hxcli.api.readers",
 }
 # Commands that are functions too, with the same options.
-_FUNCTIONS = ("ancestral", "mean", "posterior", "check")
+_FUNCTIONS = ("ancestral", "mean", "posterior", "signal", "check")
 
 # Names of modules: `@hx.model`, because that module can be called, and `hxcli.model` are one attribute.
 _MODULES = {"model"}

@@ -123,7 +123,7 @@ def test_the_record_says_where_a_tree_was_read(here):
     (here / "traits.csv").unlink()
     assert hx.mean(tree, traits, weights="local").table().equals(done.table())
     # Options of the analysis go before those of the reading.
-    assert hx.mean(tree, traits, column="size", weights="local").reconstruction.traits == ("size",)
+    assert hx.mean(tree, traits, column="size", weights="local").found.traits == ("size",)
 
 
 def test_what_reading_has_told_is_not_told_again(here):
@@ -199,3 +199,20 @@ def test_what_is_neither_tree_nor_table_is_named():
         hx.read_traits({"tip": ["A"], "x": [object()]})
     with pytest.raises(hx.InputError, match=r"nothing.nwk: no such file"):
         hx.read_tree("nothing.nwk")
+
+
+@pytest.mark.filterwarnings("ignore::hxcli.errors.HxWarning")
+def test_all_trees_of_a_list_are_pooled_as_those_of_a_file(here):
+    texts = ["((A_a:1,'B b':1):1,(C:1,'D''s':1):1);", "((A_a:1,C:2):1,'B b':1,'D''s':1);"] * 2
+    (here / "two.nwk").write_text("\n".join(texts[:2]))
+    tables = []
+    for trees in (texts, hx.read_trees(texts), ["two.nwk", "two.nwk"]):
+        done = hx.mean(trees, "traits.csv", all_trees=True, column="mass", summary_tree=texts[0])
+        assert done.products == ("table", "tree", "node ages", "trees table", "record")
+        assert done.table("trees table")["tree"].unique().to_list() == [1, 2, 3, 4]
+        tables.append(done.table())
+    assert tables[0]["frequency"].to_list()[:3] == [1.0, 0.5, 0.5]
+    assert tables[0].equals(tables[1])
+    assert tables[0].equals(tables[2])
+    with pytest.raises(hx.HxError, match=r"3 files, where a tree and a table are expected \(give --all-trees\)"):
+        hx.mean(["two.nwk", "two.nwk"], "traits.csv")

@@ -14,8 +14,8 @@ import polars as pl
 from hxcli.api.command_words import request_of, words
 from hxcli.api.notes import tell
 from hxcli.api.summary_html import summary_html
-from hxcli.cli.summary import headline
 from hxcli.errors import OptionError
+from hxcli.findings import STATES, Findings
 from hxcli.formats.atomic_write import write_all
 from hxcli.reconstruction import Reconstruction
 from hxcli.run.perform import Outcome
@@ -46,9 +46,9 @@ class Analysis:
         self._outcome = outcome
 
     @property
-    def reconstruction(self) -> Reconstruction:
-        """The states of all nodes as arrays, with the tree and the observations."""
-        return self._outcome.reconstructions[0]
+    def found(self) -> Findings:
+        """The record of what was found: the tree, and the states of all nodes as arrays, where there are states."""
+        return self._outcome.findings[0]
 
     def table(self, kind: str | None = None, *, wide: bool = False) -> pl.DataFrame:
         """A table, as its file has it: `.table().write_csv()` gives the bytes of the CSV.
@@ -103,13 +103,14 @@ class Analysis:
         from hxcli.pictures.writers import draw
 
         choices = request_of(words("plot", {"tree": "", "traits": "", "out": "picture.svg", "kind": kind, **options}))
-        traits = self.reconstruction.traits
+        found = self.found
+        if not isinstance(found, Reconstruction):
+            raise OptionError(f"hx {self.command} finds no states of nodes to draw")
+        traits = found.traits
         if trait is not None and trait not in traits:
             raise OptionError(f"there is no trait {trait!r} (there are {', '.join(traits)})")
         with drawing_style():
-            return draw(
-                self.reconstruction, choices.job.choices["picture"], 0 if trait is None else traits.index(trait)
-            )
+            return draw(found, choices.job.choices["picture"], 0 if trait is None else traits.index(trait))
 
     def write(self, path: str | os.PathLike[str], kind: str | None = None, *, wide: bool = False) -> None:
         """Writes one product, whole or not at all: the extension picks it.
@@ -140,7 +141,7 @@ class Analysis:
     def _write(self, products: Mapping[str, str], wide: bool, stack_level: int) -> tuple[str, ...]:
         result = self._result(wide)
         writers = {path: writer_for(path, kind) for kind, path in products.items()}
-        tell(product_notes(products, self.reconstruction, result.choices), stack_level + 1)
+        tell(product_notes(products, self.found, result.choices), stack_level + 1)
         write_all({path: partial(write, result) for path, write in writers.items()})
         return tuple(writers)
 
@@ -151,7 +152,8 @@ class Analysis:
     def _kind_of(self, path: str) -> str:
         """The kind of product that the end of a path names: the longest default name, else the extension."""
         bare = path.lower().removesuffix(".gz")
-        there = [kind for kind in KINDS if not KINDS[kind].commands or kind in self.products]
+        states = isinstance(self.found, Reconstruction)
+        there = [kind for kind, about in KINDS.items() if kind in self.products or (states and about.of == STATES)]
         named = [kind for kind in there if bare.endswith(KINDS[kind].default or "\0")]
         if named:
             return max(named, key=lambda kind: len(KINDS[kind].default or ""))
@@ -166,7 +168,7 @@ class Analysis:
     def __repr__(self) -> str:
         count = len(self.notes)
         notes = f"; {count} note{'s' * (count > 1)}" if count else ""
-        return f"<hx {self.command}: {headline(self.reconstruction)}{notes}>"
+        return f"<hx {self.command}: {self.found.headline()}{notes}>"
 
     def _repr_html_(self) -> str:
         return summary_html(self._outcome)

@@ -19,13 +19,13 @@ from hxcli.cli.options import OutputChoices, TalkChoices
 from hxcli.errors import OptionError
 from hxcli.run.product_kinds import KINDS
 
-# What only a command line can be told: where results go, what is said, and the size of thread pools, which a program
-# that runs already has.
+# What only a command line can be told: where results go, what is said, the size of thread pools, which a program that
+# runs already has, and what one of many processes does.
 _COMMAND_LINE_ONLY = {field.name for group in (OutputChoices, TalkChoices) for field in fields(group)} | {
-    "json",
-    "threads",
+    *("json", "threads", "shard", "distributed"),
+    # Several files of trees are a list.
+    "more",
 }
-_SCALARS = (str, os.PathLike, bool, Real)
 
 
 @cache
@@ -68,7 +68,9 @@ def words(command: str, values: Mapping[str, Any]) -> tuple[str, ...]:
     parameters = command_of(command).params
     arguments = [each for each in parameters if is_argument(each)]
     options = [each for each in parameters if not is_argument(each)]
-    places = [_text(each.name, values[each.name]) for each in arguments if values.get(each.name) is not None]
+    places = [
+        text for each in arguments if (value := values.get(each.name)) is not None for text in _texts(each.name, value)
+    ]
     named = [word for each in options for word in _option_words(each, values.get(each.name))]
     # Behind it, nothing is taken for an option.
     guard = ["--"] if any(place.startswith("-") and place != "-" for place in places) else []
@@ -106,12 +108,12 @@ def _option_words(option: Any, value: Any) -> Iterator[str]:
 
 
 def _texts(name: str, value: Any) -> list[str]:
-    """The values of an option that may be given several times."""
+    """The values of an argument or option that may be given several times."""
     if isinstance(value, Mapping):
         return [f"{key}={_text(name, item)}" for key, item in value.items()]
-    if isinstance(value, _SCALARS):
-        return [_text(name, value)]
-    return [_text(name, item) for item in value]
+    if isinstance(value, (list, tuple)):
+        return [_text(name, item) for item in value]
+    return [_text(name, value)]
 
 
 def _text(name: str, value: Any) -> str:

@@ -18,7 +18,6 @@ from hxcli.cli.analysis import AnalysisRequest
 from hxcli.cli.check import CheckRequest
 from hxcli.formats.source import held_files
 from hxcli.run.checking import check
-from hxcli.run.perform import perform
 
 
 @cache
@@ -52,10 +51,10 @@ def asked(name: str, given: dict[str, Any], holder: Holder) -> tuple[Any, tuple[
         holder: Takes what stands for files.
     """
     known = {each.name: each for each in command_of(name).params}
-    values = {
-        parameter: holder.named(parameter, value, repeatable=getattr(known[parameter], "multiple", False))
-        for parameter, value in given.items()
-    }
+    values = {}
+    for parameter, value in given.items():
+        repeatable = getattr(known[parameter], "multiple", False)
+        values[parameter] = holder.named(parameter, value, repeatable=repeatable, several="more" in known)
     # Of a table that was read, the options of its reading come first.
     reading = {option: value for option, value in holder.options.items() if option in known}
     said = words(name, reading | values)
@@ -73,7 +72,8 @@ def _answer(name: str, given: dict[str, Any]) -> Any:
 
 def _analysed(request: AnalysisRequest, said: tuple[str, ...]) -> tuple[Analysis, tuple[str, ...]]:
     runtime = replace(request.job.runtime, own_process=False)
-    outcome = perform(replace(request.job, products={}, runtime=runtime, command_line=said))
+    job = replace(request.job, products={}, runtime=runtime, command_line=said)
+    outcome = replace(request, job=job).outcome()
     return Analysis(request.job.analysis, outcome, tuple(request.job.products)), outcome.notes
 
 

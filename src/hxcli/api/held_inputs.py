@@ -47,13 +47,14 @@ class Holder:
         self.options: dict[str, Any] = {}
         self.told: tuple[str, ...] = ()
 
-    def named(self, parameter: str, value: Any, *, repeatable: bool = False) -> Any:
+    def named(self, parameter: str, value: Any, *, repeatable: bool = False, several: bool = False) -> Any:
         """What the command line is given for a value: the name that holds it, or the value where nothing is to hold.
 
         Args:
             parameter: What the value is for; a table or tree without a name of its own goes by it.
-            value: A path, text, a tree or several, a table; any other value comes back as it is.
+            value: A path or several, text, a tree or several, a table; any other value comes back as it is.
             repeatable: Whether a list is values of an option and a dict its NAME=VALUE pairs, and neither is data.
+            several: Whether the command takes several files.
         """
         if isinstance(value, ReadTable) and value.source is not None:
             source = value.source
@@ -65,9 +66,11 @@ class Holder:
             return value
         if is_table(value):
             return self._hold(f"<{parameter}>", held_table(value, f"<{parameter}>"))
+        if several and isinstance(value, (list, tuple)) and all(map(_is_path, value)):
+            return value
         if (trees := _tree_file(value, f"<{parameter}>")) is not None:
             self.told += trees.warnings if isinstance(value, Phylogeny) else ()
-            return self._hold_source(ParsedTrees(trees.file, b"", trees.sha256, tree_file=trees))
+            return self._hold_source(ParsedTrees(trees))
         return value
 
     def _hold_source(self, source: Source) -> str:
@@ -76,6 +79,10 @@ class Holder:
     def _hold(self, name: str, give: HeldFile) -> str:
         self.files[name] = give
         return name
+
+
+def _is_path(value: Any) -> bool:
+    return isinstance(value, os.PathLike) or (isinstance(value, str) and not _is_tree_text(value))
 
 
 def _is_tree_text(value: str) -> bool:

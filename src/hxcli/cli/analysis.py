@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -14,7 +14,7 @@ from hxcli.errors import OptionError
 from hxcli.findings import STATES
 
 if TYPE_CHECKING:
-    from hxcli.run.perform import Job
+    from hxcli.run.perform import Job, Outcome
 
 
 @dataclass(frozen=True)
@@ -29,17 +29,21 @@ class AnalysisRequest:
     job: Job
     talk: TalkChoices
 
+    def outcome(self, progress: Callable[[str], None] = lambda stage: None) -> Outcome:
+        """Performs the job."""
+        if self.job.sample is None:
+            from hxcli.run.perform import perform
+        else:
+            from hxcli.run.many_trees import perform_sample as perform
+        return perform(self.job, progress)
+
     def perform(self) -> None:
         """Performs the job and says on standard error what came out."""
         from hxcli.cli.progress import Progress
         from hxcli.cli.summary import show_outcome
 
-        if self.job.sample is None:
-            from hxcli.run.perform import perform
-        else:
-            from hxcli.run.many_trees import perform_sample as perform
         with Progress(wanted=not self.talk.quiet) as progress:
-            outcome = perform(self.job, progress)
+            outcome = self.outcome(progress)
         if not self.talk.quiet:
             show_outcome(outcome, verbose=self.talk.verbose)
 

@@ -112,6 +112,12 @@ def held_files(files: Mapping[str, HeldFile]) -> Iterator[None]:
         _HELD.reset(token)
 
 
+def held_source(file: str, *, parquet: bool = False) -> Source | None:
+    """What `held_files` has for a file; None where it has nothing."""
+    give = _HELD.get().get(file)
+    return None if give is None else give(parquet)
+
+
 def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE, parquet: bool = False) -> Source:
     """Reads a file, or standard input for `-`, and checks that it is text; or gives what `held_files` has for it.
 
@@ -127,8 +133,8 @@ def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZ
             NUL or control bytes; a known binary format.
     """
     file = os.fspath(path)
-    if file in (held := _HELD.get()):
-        return held[file](parquet)
+    if (held := held_source(file, parquet=parquet)) is not None:
+        return held
     raw = _read_raw(file, max_size)
     data = _expand(raw, file, max_size) if raw.startswith(_GZIP) else raw
     sha256 = hashlib.sha256(raw).hexdigest()

@@ -16,6 +16,7 @@ from hxcli.formats.source import (
     SourcePart,
     checked_beginning,
     gunzipped,
+    held_source,
     reading,
     refuse_no_text,
 )
@@ -41,6 +42,8 @@ class TextStream:
         self.file = file
         self.sha256 = ""
         self._max_size = max_size
+        # Asked here, because what is held is known to this thread alone.
+        self._held = held_source(file)
         self._kept: BinaryIO | None = None
 
     def beginning(self, size: int = 1 << 16) -> Source:
@@ -106,6 +109,10 @@ class TextStream:
 
     def _text(self) -> Iterator[bytes]:
         """The text in blocks, decompressed; the digest of the bytes as they lie on disk is known at the end."""
+        if self._held is not None:
+            yield self._held.data
+            self.sha256 = self._held.sha256
+            return
         digest = hashlib.sha256()
         with ExitStack() as stack:
             stack.enter_context(reading(self.file))

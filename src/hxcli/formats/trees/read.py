@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -48,15 +50,26 @@ class TreeFile:
     sha256: str
 
 
-@dataclass(frozen=True, eq=False)
 class ParsedTrees(Source):
     """Trees that are at hand as records, for `held_files`: a source that needs no reading.
 
-    Attributes:
+    Args:
         tree_file: The trees.
     """
 
-    tree_file: TreeFile | None = None
+    def __init__(self, tree_file: TreeFile) -> None:
+        about = {"file": tree_file.file, "sha256": tree_file.sha256, "is_ascii": False, "tree_file": tree_file}
+        self.__dict__.update(about)
+
+    @cached_property
+    def data(self) -> bytes:
+        """The trees as Newick, for those who read a stream of them."""
+        from hxcli.formats.trees.newick import write_newick
+
+        stream = io.BytesIO()
+        for phylogeny in self.__dict__["tree_file"].phylogenies:
+            write_newick(stream, phylogeny)
+        return stream.getvalue()
 
 
 def read_trees(source: Source | str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE) -> TreeFile:
@@ -67,8 +80,9 @@ def read_trees(source: Source | str | os.PathLike[str], *, max_size: int = DEFAU
     """
     if not isinstance(source, Source):
         source = read_source(source, max_size=max_size)
-    if isinstance(source, ParsedTrees) and source.tree_file is not None:
-        return source.tree_file
+    if isinstance(source, ParsedTrees):
+        known: TreeFile = source.__dict__["tree_file"]
+        return known
     if not source.data.strip():
         raise source.error("the file contains no tree: it is empty", "give a Newick, NEXUS, phyloXML or NeXML file")
     other = looks_like(source)
