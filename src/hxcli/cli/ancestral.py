@@ -4,20 +4,38 @@ from __future__ import annotations
 
 from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
-from hxcli.cli.options import Plot, RateChoices, TraitsArgument, TreeArgument
+from hxcli.cli.options import ModelChoices, Plot, RateChoices, TraitsArgument, TreeArgument
+
+# What stands for several models, weighed.
+AVERAGE = "average"
 
 
 @command
 def ancestral(
-    tree: TreeArgument, traits: TraitsArgument, *, rate: RateChoices, plot: Plot = None, run: RunChoices
+    tree: TreeArgument,
+    traits: TraitsArgument,
+    *,
+    rate: RateChoices,
+    models: ModelChoices,
+    plot: Plot = None,
+    run: RunChoices,
 ) -> AnalysisRequest:
-    """States of all ancestors under Brownian motion.
+    """States of all ancestors, under Brownian motion or another model.
 
     For every node and trait: the estimate given all tips, its standard error and its interval. Tips without a
-    value are estimated too.
+    value are estimated too. --model ou, ... takes another model (hx models lists them), with parameters by REML or ML;
+    --model average weighs several by AICc.
 
     \b
     Example:
       hx ancestral data/primates.nwk data/primates.csv -o results/primates
     """
-    return run.request("ancestral", tree, traits, named={"picture": plot}, **rate.analysis_options())
+    return run.request(
+        "ancestral",
+        tree,
+        traits,
+        named={"picture": plot},
+        side=models.side_inputs(),
+        **rate.analysis_options(),
+        **models.fit_options(several=AVERAGE),
+    )

@@ -155,10 +155,19 @@ class ModelChoices:
         ),
     ] = None
 
-    def fit_options(self) -> dict[str, Any]:
-        """The same choices as the analyses take them, but for the regimes."""
+    def fit_options(self, several: str = "") -> dict[str, Any]:
+        """The same choices as the analyses take them, but for the regimes.
+
+        Args:
+            several: Name that stands for several models, where a command takes one model otherwise.
+        """
+        names = tuple(self.model or ())
+        if several and len(names) > 1 and several not in names:
+            raise typer.BadParameter(
+                f"--model is given {len(names)} times: give one, or --model {several} with those to be averaged"
+            )
         return {
-            "models": tuple(self.model or ()),
+            "models": names,
             "held": parse_settings(self.settings),
             "ou_root": self.ou_root.value if self.ou_root else None,
             "lambda_max": self.lambda_max,

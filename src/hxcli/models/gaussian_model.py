@@ -183,6 +183,10 @@ class BoundModel:
         """The model's name."""
         return self.model.name
 
+    def widen(self, name: str, high: float) -> None:
+        """Moves the upper end of a coordinate's support, if the model has it."""
+        self.coordinates = tuple(each._replace(high=high) if each.name == name else each for each in self.coordinates)
+
     def edges(self, x: FloatArray, columns: Mapping[str, Any]) -> Edges:
         """The edges at K points of the search.
 

@@ -133,7 +133,10 @@ class Fitter:
     def bound(self, model: GaussianModel) -> BoundModel:
         """The model on the tree."""
         if id(model) not in self._bound:
-            self._bound[id(model)] = model.on(self.fields)
+            bound = model.on(self.fields)
+            if self.options.lambda_max:
+                bound.widen("lambda", largest_lambda(self.fields))
+            self._bound[id(model)] = bound
         return self._bound[id(model)]
 
     def fit(self, model: GaussianModel, trait: int) -> FittedModel:
@@ -206,6 +209,13 @@ class Fitter:
             held=held,
         )
         return likelihood, own
+
+
+def largest_lambda(fields: EdgeFields) -> float:
+    """The largest lambda whose matrix is a covariance: no tip has less variance than it shares with others."""
+    start, end = fields.columns["start"], fields.columns["end"]
+    shares = fields.columns["is_tip"] & (start > 0)
+    return float((end[shares] / start[shares]).min(initial=np.inf)) if shares.any() else 1.0
 
 
 def moves_with_all(bound: BoundModel, held: Mapping[str, float]) -> bool:
