@@ -48,12 +48,14 @@ class Phylogeny:
             kept so that it can be written back; no analysis uses it.
         labels: (N,) names without their quotes; "" for none. Tips are named and unique.
         support: (N,) support values as the file wrote them (`95`, `100/0.99`); "" for none. A tree has either
-            internal labels or support values, never both.
+            internal labels or support values, never both; beside support values the root may have a label.
         annotations: Node -> the texts of its bracketed annotations without the brackets (`&rate=0.1`,
             `&&NHX:S=human`), in the file's order.
         rooted: What the file states (`[&R]`, `[&U]`), None where it states nothing.
         name: The tree's name in its file; "" for none.
         origin: Where it was read from, for the records of runs; None where nobody said.
+        header: Texts of the annotations that stand before the tree (`&clockrate=0.01`), but for `&R` and `&U`.
+        beside_names: Tip name -> the label as it stands in the file, where a comment touches it.
     """
 
     topology: Topology
@@ -64,6 +66,8 @@ class Phylogeny:
     rooted: bool | None = None
     name: str = ""
     origin: Origin | None = None
+    header: tuple[str, ...] = ()
+    beside_names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for values in (self.edge_lengths, self.labels, self.support):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -165,7 +165,7 @@ def _taxa_block(reader: NexusReader, commands: Iterator[_Command], begin: _Comma
                 raise reader.error("a second TAXLABELS in one block", "is END; missing before it?", command.start)
             labels = read_taxlabels(reader.blanked, command.rest, command.end)
     if labels is not None:
-        reader.taxa.append(Taxa(title, labels))
+        reader.taxa.append(replace(labels, title=title))
         if len(reader.taxa) == 2:
             reader.warnings.append("there are several blocks with TAXLABELS")
     elif name == b"TAXA":
@@ -181,9 +181,10 @@ def _trees_block(reader: NexusReader, commands: Iterator[_Command], begin: _Comm
         elif command.word == b"TRANSLATE":
             if len(translation.keys):
                 raise reader.error("a second TRANSLATE in one TREES block", "join the two", command.start)
-            translation.keys, translation.names = read_translate(reader.blanked, command.rest, command.end)
+            found = read_translate(reader.blanked, command.rest, command.end)
+            translation.keys, translation.names, translation.beside = found
         elif command.word == b"LINK":
-            translation = Translation(_linked(reader, _words(reader, command)), translation.keys, translation.names)
+            translation = replace(translation, taxa=_linked(reader, _words(reader, command)), _strangers={})
         elif command.word != b"TITLE":
             shown = _cut(reader, command)
             # A misspelt TREE or TRANSLATE must not go missing.
@@ -210,7 +211,8 @@ def _tree(reader: NexusReader, command: _Command, translation: Translation) -> T
         raise reader.error(found, "write TREE name = (...);", command.rest + bracket if bracket >= 0 else command.start)
     name = _name(reader, command.rest, equals)
     label = f"tree {shorten(name)}" if name else f"tree {reader.count}"
-    header = Header(command.rest, name, label, False if command.word == b"UTREE" else None)
+    rooted = False if command.word == b"UTREE" else None
+    header = Header(command.rest, name, label, rooted, translation.beside_names)
     if not any(reader.text[equals + 1 : end].strip() for end in (min(equals + _GLANCE, command.end), command.end)):
         raise reader.error(f"{label}: nothing behind '='", "give the tree, or remove the command", equals)
     return TreeStatement(reader.blanked, equals + 1, command.end, header, translation)

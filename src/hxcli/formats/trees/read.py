@@ -20,13 +20,14 @@ from hxcli.phylogeny import Phylogeny, relabel
 
 Reader = Callable[[Source], tuple[list[Phylogeny], list[str]]]
 # Atomic, so that a hostile prolog is not tried in every possible way.
-_PROLOG = rb"\s*(?>(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE\b[^\[>]*(?:\[.*?\]\s*)?>\s*)*)<(?:[\w.-]+:)?"
+_BEFORE_ROOT = rb"\s*(?>(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE\b[^\[>]*(?:\[.*?\]\s*)?>\s*)*)<"
+_PROLOG, _PROLOG_AND_NAME = _BEFORE_ROOT + rb"(?:[\w.-]+:)?", _BEFORE_ROOT + rb"([\w.:-]{1,80})"
 # Format -> what its text begins with, and its reader, imported on use; the first that fits is taken. Newick fits all
 # that is left.
 _FORMATS: dict[str, tuple[re.Pattern[bytes], str]] = {
     "nexus": (re.compile(rb"\s*(?:\[[^\[\]]*\]\s*)*#nexus(?![^\s\[;])", re.IGNORECASE), "nexus_reader:read_nexus"),
-    "phyloxml": (re.compile(_PROLOG + rb"phyloxml\b", re.DOTALL), "phyloxml:read_phyloxml"),
-    "nexml": (re.compile(_PROLOG + rb"nexml\b", re.DOTALL), "nexml:read_nexml"),
+    "phyloxml": (re.compile(_PROLOG + rb"phyloxml\b", re.DOTALL | re.IGNORECASE), "phyloxml:read_phyloxml"),
+    "nexml": (re.compile(_PROLOG + rb"nexml\b", re.DOTALL | re.IGNORECASE), "nexml:read_nexml"),
     "newick": (re.compile(rb""), "newick:read_newick"),
 }
 
@@ -103,7 +104,10 @@ def format_of(source: Source) -> str:
     head = source.data[:65536]
     kind = next(name for name, (beginning, _) in _FORMATS.items() if beginning.match(head))
     if kind == "newick" and re.match(rb"\s*<(\?xml|\w+[\s>:/])", head):
-        raise source.error("not a tree file: XML that is neither phyloXML nor NeXML", "export it as one of them")
+        root = re.match(_PROLOG_AND_NAME, head, re.DOTALL)
+        name = f", its root element is <{root[1].decode('utf-8', 'replace')}>" if root else ""
+        found = f"not a tree file: XML that is neither phyloXML nor NeXML{name}"
+        raise source.error(found, "export it as one of them")
     return kind
 
 
