@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 from hxcli.cli.options import MachineChoices, OutputChoices, ReadingChoices, TalkChoices
 from hxcli.cli.sample_options import SampleChoices
 from hxcli.errors import OptionError
-from hxcli.findings import STATES
 
 if TYPE_CHECKING:
     from hxcli.run.perform import Job, Outcome
@@ -108,6 +107,7 @@ class RunChoices:
         self, analysis: str, inputs: tuple[str, ...], named: Mapping[str, str | None], without: Collection[str]
     ) -> dict[str, str]:
         from hxcli.analyses import ANALYSES
+        from hxcli.findings import STATES
         from hxcli.run.product_kinds import KINDS, OF_SAMPLES
         from hxcli.run.products import choose_products, prefix_of, stem
 

@@ -10,9 +10,13 @@ import typer
 
 from hxcli.cli.command import command
 from hxcli.cli.options import OptionalTraitsArgument, ReadingChoices, TalkChoices, TreeArgument
+from hxcli.cli.sample_options import SampleFileChoices
 
 if TYPE_CHECKING:
+    from hxcli.run.checking_samples import SampleCheckup
+    from hxcli.run.checkup import Checkup
     from hxcli.run.inputs import InputOptions
+    from hxcli.run.sample_options import SampleOptions
 
 
 @dataclass(frozen=True)
@@ -23,11 +27,13 @@ class CheckRequest:
         inputs: Which files, and how they are read.
         json: Where the report goes as JSON; None to say it to a person.
         quiet: Whether nothing is said.
+        sample: Which trees are looked at where all are; None for the one that an analysis of one tree takes.
     """
 
     inputs: InputOptions
     json: str | None
     quiet: bool
+    sample: SampleOptions | None = None
 
     def perform(self) -> None:
         """Looks, and reports.
@@ -35,21 +41,29 @@ class CheckRequest:
         Raises:
             HxError: What stands in the way of an analysis; it is in the report too.
         """
-        from hxcli.run.checking import check as check_files
-
-        found = check_files(self.inputs)
+        found = self._look()
         if self.json is not None:
             from hxcli.formats.atomic_write import write_whole
             from hxcli.formats.json_record import write_record
             from hxcli.run.products import choose_products
 
-            files = tuple(file for file in (self.inputs.tree, self.inputs.traits) if file)
+            trees = (self.inputs.tree,) if self.sample is None else self.sample.files
+            files = tuple(file for file in (*trees, self.inputs.traits) if file)
             choose_products("check", files, named={"record": self.json})
             write_whole(self.json, lambda stream: write_record(stream, found.as_json()))
         elif not self.quiet:
             print(found, file=sys.stderr)
         if found.obstacle is not None:
             raise found.obstacle
+
+    def _look(self) -> Checkup | SampleCheckup:
+        if self.sample is not None:
+            from hxcli.run.checking_samples import check_sample
+
+            return check_sample(self.inputs, self.sample)
+        from hxcli.run.checking import check as check_files
+
+        return check_files(self.inputs)
 
 
 @command
@@ -61,14 +75,17 @@ def check(
         str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - streams it.")
     ] = None,
     reading: ReadingChoices,
+    sample: SampleFileChoices,
     talk: TalkChoices,
 ) -> CheckRequest:
     """Read, validate and match; say what an analysis would use. Nothing is computed.
 
-    Exits with 0 where an analysis could use the files, with 2 where it could not.
+    Exits with 0 where an analysis could use the files, with 2 where it could not. With --all-trees: how many trees
+    there are, what they have in common, and what differs.
 
     \b
     Example:
       hx check data/primates.nwk data/primates.csv
     """
-    return CheckRequest(reading.input_options(tree, traits), json, talk.quiet)
+    trees, table = sample.files(tree, traits)
+    return CheckRequest(reading.input_options(trees[0], table), json, talk.quiet, sample.sample_options(trees))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -32,8 +32,8 @@ def parse_shard(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class SampleChoices:
-    """Which trees of a sample are used, and how."""
+class SampleFileChoices:
+    """Which trees of which files are used."""
 
     more: Annotated[
         list[str] | None,
@@ -58,19 +58,62 @@ class SampleChoices:
     thin: Annotated[
         int | None, typer.Option("--thin", min=1, metavar="K", help="Of the rest keep every K-th tree.")
     ] = None
+    missing_tips: Annotated[
+        MissingTips | None,
+        typer.Option(
+            "--missing-tips",
+            help="Trees that differ in their tips: prune to those of all, or keep each as it is. [default: refuse]",
+        ),
+    ] = None
+
+    def files(self, tree: str, traits: str) -> tuple[tuple[str, ...], str]:
+        """The tree files, and the table, which comes last; "" for none.
+
+        Raises:
+            OptionError: Options or files that only many trees have, without `--all-trees`.
+        """
+        if self.all_trees:
+            files = [tree, *([traits] if traits else []), *(self.more or [])]
+            return (tuple(files[:-1]), files[-1]) if len(files) > 1 else (tuple(files), "")
+        if self.more:
+            raise OptionError(f"{len(self.more) + 2} files, where a tree and a table are expected (give --all-trees)")
+        for option, given in self.asked().items():
+            if given:
+                raise OptionError(f"{option} is about many trees (give --all-trees too)")
+        return (tree,), traits
+
+    def asked(self) -> dict[str, bool]:
+        """Options that are about many trees, and whether they are given."""
+        return {
+            "--burn-in": self.burn_in is not None,
+            "--thin": self.thin is not None,
+            "--missing-tips": self.missing_tips is not None,
+        }
+
+    def sample_options(self, files: tuple[str, ...]) -> SampleOptions | None:
+        """The same choices as the library takes them; None for a run on one tree."""
+        if not self.all_trees:
+            return None
+        from hxcli.run.sample_options import SampleOptions
+
+        return SampleOptions(
+            files=files,
+            burn_in=self.burn_in or 0.0,
+            thin=self.thin or 1,
+            missing_tips=None if self.missing_tips is None else self.missing_tips.value,
+        )
+
+
+@dataclass(frozen=True)
+class SampleChoices(SampleFileChoices):
+    """Which trees of a sample are used, and how they are pooled."""
+
     summary_tree: Annotated[
         str | None,
         typer.Option(
             "--summary-tree",
             metavar="TREE",
             help="Tree to tell the results on: first, mcc (highest clade credibility) or a file. [default: first]",
-        ),
-    ] = None
-    missing_tips: Annotated[
-        MissingTips | None,
-        typer.Option(
-            "--missing-tips",
-            help="Trees that differ in their tips: prune to those of all, or keep each as it is. [default: refuse]",
         ),
     ] = None
     shard: Annotated[
@@ -96,47 +139,25 @@ class SampleChoices:
         """Kind of product -> its path, None where none is named."""
         return {"trees table": self.out_trees, "node ages": self.out_ages}
 
-    def files(self, tree: str, traits: str) -> tuple[tuple[str, ...], str]:
-        """The tree files, and the table, which comes last.
-
-        Raises:
-            OptionError: Options or files that only many trees have, without `--all-trees`.
-        """
-        if self.all_trees:
-            files = [tree, traits, *(self.more or [])]
-            return tuple(files[:-1]), files[-1]
-        if self.more:
-            raise OptionError(f"{len(self.more) + 2} files, where a tree and a table are expected (give --all-trees)")
-        for option, given in {
-            "--burn-in": self.burn_in is not None,
-            "--thin": self.thin is not None,
+    def asked(self) -> dict[str, bool]:
+        """Options that are about many trees, and whether they are given."""
+        return {
+            **super().asked(),
             "--summary-tree": self.summary_tree is not None,
-            "--missing-tips": self.missing_tips is not None,
             "--shard": self.shard is not None,
             "--distributed": self.distributed,
             "--out-trees": self.out_trees is not None,
             "--out-ages": self.out_ages is not None,
-        }.items():
-            if given:
-                raise OptionError(f"{option} is about many trees (give --all-trees too)")
-        return (tree,), traits
+        }
 
     def sample_options(self, files: tuple[str, ...]) -> SampleOptions | None:
         """The same choices as the library takes them; None for a run on one tree."""
-        if not self.all_trees:
+        options = super().sample_options(files)
+        if options is None:
             return None
-        from hxcli.run.sample_options import SampleOptions
-
         shard = None
         if self.shard is not None:
             number, of = map(int, self.shard.split("/"))
             shard = (number, of)
-        return SampleOptions(
-            files=files,
-            burn_in=self.burn_in or 0.0,
-            thin=self.thin or 1,
-            summary_tree=self.summary_tree or "first",
-            missing_tips=None if self.missing_tips is None else self.missing_tips.value,
-            shard=shard,
-            distributed=self.distributed,
-        )
+        summary_tree = self.summary_tree or "first"
+        return replace(options, summary_tree=summary_tree, shard=shard, distributed=self.distributed)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -149,7 +150,7 @@ def _report_lines(found: Checkup) -> list[str]:
     if found.trees > 1 and any(found.tree_names):
         lines.insert(1, f"trees    {listed(found.tree_names, 10)}")
     if found.table is not None:
-        lines += _table_lines(found)
+        lines += table_lines(found.table, found.columns, found.match, tree.tips)
     lines += [f"note     {note}" for note in found.notes]
     lines += [f"needs    {need}" for need in found.needs]
     if found.obstacle is None:
@@ -157,19 +158,21 @@ def _report_lines(found: Checkup) -> list[str]:
     return lines
 
 
-def _table_lines(found: Checkup) -> list[str]:
-    assert found.table is not None
-    lines = [f"table    {found.table.file}: {counted(len(found.table.names), 'row')}"]
+def table_lines(
+    table: TraitTable, columns: Mapping[str, ColumnFacts], report: MatchReport | None, tips: int
+) -> list[str]:
+    """What a report says of a table, and of how its rows met so many tips."""
+    lines = [f"table    {table.file}: {counted(len(table.names), 'row')}"]
     lines += [
         f"trait    {name}: {counted(facts.n, 'value')}, {facts.missing} missing, {facts.min:.6g} to {facts.max:.6g}"
-        for name, facts in found.columns.items()
+        for name, facts in columns.items()
     ]
-    lines += [f"text     {name}: left out" for name in found.table.text_columns]
-    if (report := found.match) is not None:
+    lines += [f"text     {name}: left out" for name in table.text_columns]
+    if report is not None:
         ways = {"exactly": report.exact, "by underscore": len(report.by_underscore), "by NFC": len(report.by_unicode)}
         matched = ", ".join(f"{count} {way}" for way, count in ways.items() if count or way == "exactly")
         lines.append(
-            f"match    {sum(ways.values())} of {counted(found.tree.tips, 'tip')} ({matched}); "
+            f"match    {sum(ways.values())} of {counted(tips, 'tip')} ({matched}); "
             f"{counted(len(report.tips_without_data), 'tip')} without data, "
             f"{counted(len(report.rows_without_tip), 'row')} without a tip"
         )

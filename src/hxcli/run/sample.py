@@ -59,11 +59,18 @@ class Sample:
             InputError: A tree that is refused; file, line and column say where.
         """
         changed = np.zeros(2, np.int64)
+        total = unrooted = branching = 0
         for batch in self.stream.batches(mine):
             if self.options.missing_tips is None:
                 self._refuse_other_tips(batch)
+            total += batch.count
+            unrooted += int((batch.rooted == 0).sum())
+            if batch.topology.depth > 1:
+                branches = batch.topology.child_counts[: batch.count]
+                branching += int(((batch.rooted < 0) & (branches > 2)).sum())
             yield self._with_lengths(batch, changed)
         self._note_lengths(changed)
+        self._note_roots(total, unrooted, branching)
 
     def keys(self, batch: TreeBatch) -> CladeKeys:
         """(N,) the clade of every node."""
@@ -133,6 +140,14 @@ class Sample:
         changed += (int(missing.sum()), int(negative.sum()))
         lengths = np.where(missing, self.reading.missing_lengths or 0.0, np.where(negative, 0.0, batch.edge_lengths))
         return batch.with_lengths(lengths)
+
+    def _note_roots(self, total: int, unrooted: int, branching: int) -> None:
+        said = []
+        if unrooted:
+            said.append(f"{unrooted} of {total} trees are marked as unrooted ([&U]); their written roots are used")
+        if branching:
+            said.append(f"{branching} of {total} trees have roots with more than two branches, as unrooted trees have")
+        self.notes += [note for note in said if note not in self.notes]
 
     def _note_lengths(self, changed: NDArray[np.int64]) -> None:
         missing, negative = changed.tolist()

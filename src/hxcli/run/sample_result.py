@@ -125,7 +125,8 @@ def _warnings(setting: SampleSetting, values: FloatArray, observed: FloatArray) 
             said.append(f"trait {trait!r} has no value at any tip: its estimates are empty")
             continue
         for name, each in zip(setting.parameters, values[:, d], strict=True):
-            if missing := int(np.isnan(each).sum()):
+            missing = int(np.isnan(each).sum())
+            if missing and name != "root_se":
                 said.append(f"trait {trait!r}: {name} has no value on {missing} of {counted(len(each), 'tree')}")
     return tuple(said)
 
