@@ -41,7 +41,7 @@ class CheckRequest:
         Raises:
             HxError: What stands in the way of an analysis; it is in the report too.
         """
-        found = self._look()
+        found = self.look()
         if self.json is not None:
             from hxcli.formats.atomic_write import write_whole
             from hxcli.formats.json_record import write_record
@@ -56,7 +56,7 @@ class CheckRequest:
         if found.obstacle is not None:
             raise found.obstacle
 
-    def _look(self) -> Checkup | SampleCheckup:
+    def look(self) -> Checkup | SampleCheckup:
         if self.sample is not None:
             from hxcli.run.checking_samples import check_sample
 

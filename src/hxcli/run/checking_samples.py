@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.analyses.tree_samples.clades import CladeKeys, clade_keys, taxon_keys
+from hxcli.analyses.tree_samples.observed_names import star_of
 from hxcli.close_names import counted, listed
 from hxcli.errors import HxError, InputError, ModelError
+from hxcli.formats.tables.read import UnreadTable
 from hxcli.formats.trees.tree_stream import Selection, TreeStream
 from hxcli.run.checking import ULTRAMETRIC_TOLERANCE, column_facts
 from hxcli.run.checkup import ColumnFacts, table_lines
-from hxcli.run.inputs import InputOptions, read_trait_table
+from hxcli.run.inputs import InputOptions, explained, read_trait_table
 from hxcli.run.matching import match
 from hxcli.run.sample_options import SampleOptions
 from hxcli.traits import MatchReport, TraitTable
@@ -146,13 +148,12 @@ def check_sample(options: InputOptions, sample: SampleOptions) -> SampleCheckup:
     obstacle: HxError | None = None
     if options.traits:
         try:
-            table, table_notes, _ = read_trait_table(options)
-            # Imports nothing of JAX, as all of this.
-            from hxcli.analyses.tree_samples.observed_names import star_of
-
-            _, report, match_notes = match(
-                star_of(names, 1.0), table, strict=options.strict, replicates=options.replicates
-            )
+            star = star_of(names, 1.0)
+            try:
+                table, table_notes, _ = read_trait_table(options)
+            except UnreadTable as refusal:
+                raise explained(refusal, star) from refusal
+            _, report, match_notes = match(star, table, strict=options.strict, replicates=options.replicates)
             notes += [*table_notes, *match_notes]
         except (InputError, ModelError) as error:
             obstacle = error

@@ -22,12 +22,13 @@ from hxcli.close_names import counted
 from hxcli.errors import OptionError
 from hxcli.formats.atomic_write import write_all
 from hxcli.formats.sample_part import Part, write_part
+from hxcli.formats.tables.read import UnreadTable
 from hxcli.formats.trees.read import TreeFile
 from hxcli.phylogeny import FloatArray
 from hxcli.run.clock import Clock, Progress
-from hxcli.run.inputs import Inputs, read_trait_table
+from hxcli.run.inputs import Inputs, explained, read_trait_table
 from hxcli.run.matching import match
-from hxcli.run.perform import Job, Outcome
+from hxcli.run.perform import Job, Outcome, with_side_inputs
 from hxcli.run.product_kinds import Result
 from hxcli.run.product_notes import product_notes
 from hxcli.run.products import writer_for
@@ -64,7 +65,11 @@ def perform_sample(job: Job, progress: Progress = lambda stage: None) -> Outcome
         clock.begin("reading the trees")
         sample = open_sample(options, job.inputs, clock.begin)
         clock.begin("reading the table")
-        table, table_notes, sha256 = read_trait_table(job.inputs)
+        try:
+            table, table_notes, sha256 = read_trait_table(job.inputs)
+        except UnreadTable as refusal:
+            raise explained(refusal, sample.summary) from refusal
+        job, side_files = with_side_inputs(job)
     names = sample.stream.taxa.names
     star = star_of(names, float(sample.summary.lengths.max(initial=0.0)) or 1.0)
     counting = [name for name, counts in zip(names, sample.counts_tip, strict=True) if counts]
@@ -83,8 +88,9 @@ def perform_sample(job: Job, progress: Progress = lambda stage: None) -> Outcome
             command=job.analysis,
             command_line=job.command_line,
             options=job.inputs,
-            analysis_options=job.analysis_options,
+            analysis_options={k: v for k, v in job.analysis_options.items() if k not in job.side_inputs},
             inputs=_inputs(sample, table, sha256),
+            side_files=side_files,
             findings=(),
             device=device,
             precision=job.runtime.precision,

@@ -111,7 +111,7 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
         aside.submit(importlib.import_module, "jax")
     # What goes wrong aside goes wrong again when it is needed.
     inputs = read_inputs(job.inputs, clock.begin, lambda tree: aside.submit(prepare_products, job.products, tree))
-    job, side_files = _with_side_inputs(job)
+    job, side_files = with_side_inputs(job)
     clock.begin("starting JAX")
     with started(job.runtime) as runtime:
         clock.begin("computing")
@@ -150,7 +150,7 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
     return Outcome(findings, inputs.matches, (*notes, *warnings), clock.so_far(), written, result)
 
 
-def _with_side_inputs(job: Job) -> tuple[Job, dict[str, dict[str, str]]]:
+def with_side_inputs(job: Job) -> tuple[Job, dict[str, dict[str, str]]]:
     """The job with what its side inputs hold among the options of the analysis, and the files for the record."""
     options, files = dict(job.analysis_options), {}
     for option, side in job.side_inputs.items():
