@@ -17,7 +17,6 @@ from hxcli.api.notes import tell
 from hxcli.cli.analysis import AnalysisRequest
 from hxcli.cli.check import CheckRequest
 from hxcli.formats.source import held_files
-from hxcli.run.checking import check
 
 
 @cache
@@ -79,7 +78,7 @@ def _analysed(request: AnalysisRequest, said: tuple[str, ...]) -> tuple[Analysis
 
 def _checked(request: CheckRequest, said: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
     # Its notes are its answer.
-    return check(request.inputs), ()
+    return request.look(), ()
 
 
 # Kind of request -> what answers it, and what the user should know.

@@ -113,6 +113,10 @@ class TextStream:
             yield self._held.data
             self.sha256 = self._held.sha256
             return
+        if (held := held_source(self.file)) is not None:
+            self.sha256 = held.sha256
+            yield held.data
+            return
         digest = hashlib.sha256()
         with ExitStack() as stack:
             stack.enter_context(reading(self.file))
