@@ -118,12 +118,6 @@ def held_source(file: str, *, parquet: bool = False) -> Source | None:
     return None if give is None else give(parquet)
 
 
-def held_source(file: str) -> Source | None:
-    """What a Python program has in memory for a file of this name; None for a file."""
-    held = _HELD.get().get(file)
-    return None if held is None else held(False)
-
-
 def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE, parquet: bool = False) -> Source:
     """Reads a file, or standard input for `-`, and checks that it is text; or gives what `held_files` has for it.
 
