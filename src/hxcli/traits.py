@@ -117,3 +117,16 @@ class MatchReport:
     by_unicode: tuple[tuple[str, str], ...]
     tips_without_data: tuple[str, ...]
     rows_without_tip: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """Rates of D traits that evolve together.
+
+    Attributes:
+        traits: Their names.
+        rates: (D, D) covariance of their changes per unit of length.
+    """
+
+    traits: tuple[str, ...]
+    rates: FloatArray

@@ -33,6 +33,7 @@ class Analysis:
 ANALYSES: dict[str, Analysis] = {
     "ancestral": Analysis("hxcli.analyses.ancestral:ancestral", by_trait=True),
     "fit": Analysis("hxcli.analyses.fit.fit:fit", ("fits table", "parameter table")),
+    "simulate": Analysis("hxcli.analyses.simulate:simulate", ("simulation",)),
     "mean": Analysis("hxcli.analyses.mean:mean", by_trait=True),
     "posterior": Analysis(
         "hxcli.analyses.posterior.posterior:posterior", (STATES, "parameter table", "leave-one-out table", "draws")

@@ -89,7 +89,7 @@ class RunChoices:
         job = Job(
             analysis=analysis,
             inputs=self.reading.input_options(trees[0], table),
-            products=self._products(analysis, (*trees, table), named, without),
+            products=self._products(analysis, (*trees, *([table] if table else [])), named, without),
             analysis_options=analysis_options if seed is None else {**analysis_options, "seed": seed},
             seed=seed,
             runtime=self.machine.runtime_options(),

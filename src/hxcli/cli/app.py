@@ -25,6 +25,7 @@ COMMANDS = {
     "signal": "hxcli.cli.signal",
     "fit": "hxcli.cli.fit",
     "models": "hxcli.cli.models",
+    "simulate": "hxcli.cli.simulate",
     "plot": "hxcli.cli.plot",
     "merge": "hxcli.cli.merge",
     "check": "hxcli.cli.check",

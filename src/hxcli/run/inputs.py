@@ -9,6 +9,8 @@ from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import numpy as np
+
 from hxcli.errors import InputError, OptionError
 from hxcli.formats.source import DEFAULT_MAX_SIZE, read_source
 from hxcli.formats.tables.read import UnreadTable, read_table
@@ -16,6 +18,7 @@ from hxcli.formats.trees.read import TreeFile, analysable, length_notes, pick_tr
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.matching import match, other_reading
 from hxcli.run.table_shapes import refuse_long
+from hxcli.text_columns import Texts
 from hxcli.traits import MatchReport, Observations, TraitTable
 
 
@@ -103,6 +106,8 @@ def read_inputs(
         picked = pick_tree(tree_file, options.tree_index)
         phylogeny = analysable_tree(picked, tree_file.file, options)
         use_tree(phylogeny)
+        if not options.traits:
+            return _without_table(tree_file, phylogeny, (*tree_file.warnings, *edge_notes(picked, options)))
         progress("reading the table")
         try:
             table, table_notes, sha256 = begun.result() if begun else read_trait_table(options)
@@ -114,6 +119,14 @@ def read_inputs(
     table = replace(table, cells=None)
     notes = (*tree_file.warnings, *edge_notes(picked, options), *table_notes, *match_notes)
     return Inputs(tree_file, table, sha256, (phylogeny,), (observations,), (report,), notes)
+
+
+def _without_table(tree_file: TreeFile, phylogeny: Phylogeny, notes: tuple[str, ...]) -> Inputs:
+    """The inputs of an analysis that takes no traits."""
+    nothing = np.zeros((0, 0))
+    table = TraitTable(Texts(()), (), nothing, nothing)
+    observations = Observations(np.zeros(0, np.intp), nothing, nothing, ())
+    return Inputs(tree_file, table, "", (phylogeny,), (observations,), (MatchReport(0, (), (), (), ()),), notes)
 
 
 def explained(refusal: UnreadTable, phylogeny: Phylogeny) -> InputError:

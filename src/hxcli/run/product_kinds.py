@@ -97,6 +97,17 @@ KINDS: dict[str, Kind] = {
         streamed=".csv",
         of="fits table",
     ),
+    "simulation": Kind(
+        "--out-simulation",
+        {
+            ".csv": "hxcli.formats.tables.simulation:write_csv",
+            ".parquet": "hxcli.formats.tables.simulation:write_parquet",
+        },
+        lambda result: (result.found.phylogeny, result.found.tables["simulation"]),
+        default=".csv",
+        streamed=".csv",
+        of="simulation",
+    ),
     "parameter table": Kind(
         "--out-params",
         {
