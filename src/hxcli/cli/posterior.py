@@ -175,7 +175,7 @@ def posterior(
         raise typer.BadParameter("--no-noise says that there is no observation variance (leave it or the other out)")
     if more.draws_out is not None and more.draws is None:
         raise typer.BadParameter("--draws-out needs to know how many (give --draws K)")
-    sampling = {"chains": more.chains, "samples": more.samples}
+    sampling: dict[str, Any] = {"chains": more.chains, "samples": more.samples}
     sampling = {name: value for name, value in sampling.items() if value is not None}
     if sampling and more.method is not Method.NUTS:
         raise typer.BadParameter(f"--{next(iter(sampling))} is for sampling (give --method nuts, or leave it out)")
@@ -194,7 +194,7 @@ def posterior(
         },
         without=[kind for kind, wanted in asked.items() if not wanted],
         seed=None if more.draws is None and more.method is Method.QUADRATURE else more.seed,
-        **_sampler_options(more.method, sampling),
+        **({"chains": _CHAINS, "samples": _SAMPLES, **sampling} if more.method is Method.NUTS else {}),
         method=more.method.value,
         draws=more.draws or 0,
         loo=more.loo,
@@ -207,7 +207,3 @@ def posterior(
         root_state=priors.root.state,
         level=level,
     )
-
-
-def _sampler_options(method: Method, given: dict[str, int | None]) -> dict[str, Any]:
-    return {"chains": _CHAINS, "samples": _SAMPLES, **given} if method is Method.NUTS else {}

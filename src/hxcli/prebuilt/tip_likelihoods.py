@@ -13,15 +13,15 @@ from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.traits import Observations
 
 
-def tip_likelihoods(phylogeny: Phylogeny, observations: Observations, tau2: Any = 0.0) -> dict[str, FloatArray]:
+def tip_likelihoods(size: int, observations: Observations, tau2: Any = 0.0) -> dict[str, FloatArray]:
     """The fields of `gaussian.LIKELIHOOD` at the tips, each (N, D): replicates combined, missing ones silent.
 
     Args:
-        phylogeny: N nodes.
+        size: Number of nodes N.
         observations: M observations of D traits that do not contradict each other.
         tau2: () or (D,) observation variance, added to the squares of the known standard errors.
     """
-    shape = (phylogeny.topology.size, len(observations.traits))
+    shape = (size, len(observations.traits))
     nodes = observations.nodes
     once = _is_ascending(nodes)
 

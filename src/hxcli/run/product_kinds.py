@@ -50,9 +50,6 @@ class Kind:
     of: str = STATES
 
 
-# What every analysis gives of a sample of trees, beside the states of nodes.
-OF_SAMPLES = ("trees table", "node ages")
-
 KINDS: dict[str, Kind] = {
     "table": Kind(
         "--out-table",
@@ -84,29 +81,6 @@ KINDS: dict[str, Kind] = {
         },
         default=".nex",
         streamed=".nex",
-    ),
-    "fits table": Kind(
-        "--out-fits",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["fits table"],),
-        default=".fits.csv",
-        streamed=".csv",
-        of="fits table",
-    ),
-    "simulation": Kind(
-        "--out-simulation",
-        {
-            ".csv": "hxcli.formats.tables.simulation:write_csv",
-            ".parquet": "hxcli.formats.tables.simulation:write_parquet",
-        },
-        lambda result: (result.found.phylogeny, result.found.tables["simulation"]),
-        default=".csv",
-        streamed=".csv",
-        of="simulation",
     ),
     "parameter table": Kind(
         "--out-params",
@@ -144,29 +118,29 @@ KINDS: dict[str, Kind] = {
         streamed=".csv",
         of="signal table",
     ),
-    "node ages": Kind(
-        "--out-ages",
+    "covariance table": Kind(
+        "--out-covariance",
         {
             ".csv": "hxcli.formats.tables.plain_table:write_csv",
             ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
             ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
         },
-        lambda result: (result.found.tables["node ages"],),
-        default=".ages.csv",
+        lambda result: (result.found.tables["covariance table"],),
+        default=".covariance.csv",
         streamed=".csv",
-        of="node ages",
+        of="covariance table",
     ),
-    "trees table": Kind(
-        "--out-trees",
+    "within table": Kind(
+        "--out-within",
         {
             ".csv": "hxcli.formats.tables.plain_table:write_csv",
             ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
             ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
         },
-        lambda result: (result.found.tables["trees table"],),
-        default=".trees.csv",
+        lambda result: (result.found.tables["within table"],),
+        default=".within.csv",
         streamed=".csv",
-        of="trees table",
+        of="within table",
     ),
     "draws": Kind(
         "--draws-out",

@@ -24,23 +24,23 @@ def choose_products(
     command: str,
     inputs: tuple[str, ...],
     *,
+    analysis: str = "",
     out: str | None = None,
     named: Mapping[str, str | None],
     only_named: bool = False,
     without: Collection[str] = (),
-    gives: Collection[str] | None = None,
 ) -> dict[str, str]:
     """Says where each product goes: kind -> path, `-` for standard output.
 
     Args:
         command: Name of the command, part of the default prefix.
+        analysis: Name of the analysis, whose products they are; "" for that of the command's name.
         inputs: Paths of the input files, the tree first; no product may replace one.
         out: Prefix of all products; None for the tree's stem, a dot and the command, in the current folder.
         named: Kind -> path of one product, None for one that is not named. If an exclusive one is named and `out`
             is not given, only what is named is written.
         only_named: Whether the command writes nothing but what is named.
         without: Kinds that nobody asked for, so that the prefix does not stand for them.
-        gives: What products can be made of; None for what the command's analysis gives.
 
     Raises:
         OptionError: Two products go to one place, a product would replace an input, or an extension that no
@@ -52,8 +52,8 @@ def choose_products(
         raise OptionError("an output path is empty (name a file)")
     chosen = {kind: path for kind, path in named.items() if path is not None}
     if not only_named and (out is not None or not any(KINDS[kind].exclusive for kind in chosen)):
-        prefix = prefix_of(out, f"{stem(inputs[0])}.{command}")
-        gives = ANALYSES[command].gives if gives is None else gives
+        prefix = _prefix(out, f"{stem(inputs[0])}.{command}")
+        gives = ANALYSES[analysis or command].gives
         # Not `tree.signal.signal.csv`.
         bare = stem(inputs[0]) if prefix == f"{stem(inputs[0])}.{command}" else prefix
         defaults = {
@@ -140,8 +140,7 @@ def stem(path: str) -> str:
     return os.path.splitext(name)[0] or name
 
 
-def prefix_of(out: str | None, default: str) -> str:
-    """What the paths of all products begin with."""
+def _prefix(out: str | None, default: str) -> str:
     if out is None:
         return default
     if out.endswith(("/", os.sep)) or os.path.isdir(out):

@@ -51,7 +51,7 @@ def signal(
     refuse_coincident(phylogeny, observations, exact_ones(observations))
     units = units_of(phylogeny, observations)
     tree = relabel(phylogeny, edge_lengths=phylogeny.edge_lengths / units.length)
-    tips = tip_likelihoods(tree, units.observations(observations))
+    tips = tip_likelihoods(tree.topology.size, units.observations(observations))
     there = (tips["known"] > 0) | (tips["precision"] > 0)
     names = observations.traits
     found = {name: np.full(len(names), np.nan) for name in _COLUMNS}

@@ -1,0 +1,1 @@
+"""Traits together: correlated evolution, states from relatives and from the other traits."""

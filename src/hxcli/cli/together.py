@@ -1,0 +1,82 @@
+"""The options of traits together, shared by the commands that have `--together`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from hxcli.cli.analysis import RunChoices
+
+
+class JointModelName(StrEnum):
+    """What happens along an edge, for all traits alike."""
+
+    BM = "bm"
+    LAMBDA = "lambda"
+    OU = "ou"
+
+
+@dataclass(frozen=True)
+class TogetherChoices:
+    """Traits together instead of each alone."""
+
+    together: Annotated[
+        bool,
+        typer.Option("--together", help="Traits evolve together: their covariance, and states from the other traits."),
+    ] = False
+    phenotypic: Annotated[
+        bool,
+        typer.Option(
+            "--phenotypic", help="With --together: rows of one tip vary around it, with a covariance that is estimated."
+        ),
+    ] = False
+    out_covariance: Annotated[
+        str | None,
+        typer.Option(
+            "--out-covariance",
+            metavar="FILE",
+            help="Covariances of --together: .csv .tsv .parquet. [default: PREFIX.covariance.csv]",
+        ),
+    ] = None
+    out_within: Annotated[
+        str | None,
+        typer.Option(
+            "--out-within", metavar="FILE", help="Those within species, of --phenotypic. [default: PREFIX.within.csv]"
+        ),
+    ] = None
+
+    def refuse_alone(self) -> None:
+        """Raises where an option needs `--together`.
+
+        Raises:
+            typer.BadParameter: It names the option.
+        """
+        given = {
+            "--phenotypic": self.phenotypic,
+            "--out-covariance": self.out_covariance,
+            "--out-within": self.out_within,
+        }
+        for option, value in given.items():
+            if value and not self.together:
+                raise typer.BadParameter(f"{option} is for traits together (give --together, or leave it out)")
+        if self.out_within and not self.phenotypic:
+            raise typer.BadParameter("--out-within is the table of --phenotypic (give both)")
+
+    def named(self) -> dict[str, str | None]:
+        """Kind of product -> its path, None where none is named."""
+        return {"covariance table": self.out_covariance, "within table": self.out_within}
+
+    def without(self) -> list[str]:
+        """Kinds of products that nobody asked for."""
+        return [] if self.phenotypic else ["within table"]
+
+    def reading(self, run: RunChoices) -> RunChoices:
+        """The run with its table read as `--phenotypic` needs it: rows of one name are replicates."""
+        return replace(run, reading=replace(run.reading, replicates=True)) if self.phenotypic else run
+
+    def analysis_options(self) -> dict[str, Any]:
+        """The same choices as the analyses take them."""
+        return {"phenotypic": self.phenotypic}

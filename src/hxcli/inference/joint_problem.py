@@ -1,0 +1,343 @@
+"""Traits together as one problem: a tree with observations, and its log likelihood with all derivatives."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, Literal, NamedTuple, TypeAlias
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.engine.topology import Topology, from_parents
+from hxcli.engine.tree import Tree
+from hxcli.errors import OptionError
+from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.prebuilt.gaussian_joint import adjoints, joint_tree, states, swept_up
+from hxcli.prebuilt.small_matrices import inverted
+from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_bad_variance, refuse_contradictions, tip_likelihoods
+from hxcli.prebuilt.units import Units, units_of
+from hxcli.traits import Observations
+
+JointModel: TypeAlias = Literal["bm", "lambda", "ou"]
+
+
+class Evaluation(NamedTuple):
+    """Log likelihood of one set of parameters, and its derivatives.
+
+    Attributes:
+        log_likelihood: Restricted or plain.
+        rate, within: (D, D) derivatives; by a symmetric change dR the likelihood changes by sum(rate * dR).
+        shape: Derivative by the shape parameter.
+        densities: (D,) how many one-dimensional densities of every trait the likelihood is made of.
+    """
+
+    log_likelihood: float
+    rate: FloatArray
+    within: FloatArray
+    shape: float
+    densities: FloatArray
+
+
+class JointStates(NamedTuple):
+    """All nodes given all observations, in units of computation.
+
+    Attributes:
+        means: (N, D).
+        covariances: (N, D, D).
+        pull, information: (N, D) and (N, D, D): what a node's edge feels, of which leaving a cell out is made.
+    """
+
+    means: FloatArray
+    covariances: FloatArray
+    pull: FloatArray
+    information: FloatArray
+
+
+class JointProblem:
+    """The observations of D traits on one tree, in units of their own.
+
+    Attributes:
+        phylogeny: N nodes.
+        observations: As given.
+        units: What values and lengths are divided by.
+        model: Which edges.
+        restricted: Whether the likelihood is the restricted one.
+        phenotypic: Whether every observation is a draw around its species, with a covariance to be estimated.
+        tree: Framed, of M >= N nodes: with `phenotypic`, every observation is a tip below its species.
+        nodes: (N,) where the phylogeny's nodes are in it.
+        cells: (D,) numbers of tips with a value.
+    """
+
+    def __init__(
+        self,
+        phylogeny: Phylogeny,
+        observations: Observations,
+        *,
+        model: JointModel = "bm",
+        restricted: bool = True,
+        phenotypic: bool = False,
+        tau2: float = 0.0,
+    ) -> None:
+        if jnp.result_type(float) != jnp.float64:
+            raise OptionError("--precision 32: a covariance is found with 64 bits (leave it out)")
+        refuse_bad_variance("tau2", tau2)
+        if not phenotypic:
+            # Before anything is rounded, so that the message has the values of the table.
+            refuse_contradictions(phylogeny, observations, exact_ones(observations, tau2))
+        self.phylogeny, self.observations = phylogeny, observations
+        self.model, self.restricted, self.phenotypic = model, restricted, phenotypic
+        self.units: Units = units_of(phylogeny, observations)
+        seen = self.units.observations(observations)
+        noise = self.units.variance(tau2, "tau2")
+        self.traits = len(observations.traits)
+        self.lengths = phylogeny.lengths / self.units.length
+        topology, self.nodes, added, rows = phylogeny.topology, np.arange(phylogeny.topology.size), None, seen.nodes
+        if phenotypic:
+            topology, self.nodes, added = with_observations(topology, seen.nodes)
+            rows = added
+        self.parents = np.asarray(topology.parents)
+        self.depths = np.zeros(topology.size)
+        self.depths[self.nodes] = phylogeny.root_distances / self.units.length
+        self.noise = np.zeros(topology.size)
+        if added is not None:
+            self.noise[added] = 1.0
+        self.is_tip = np.zeros(topology.size, bool)
+        self.is_tip[self.nodes[phylogeny.tips]] = True
+        self.size = topology.size
+        self.observed_nodes = np.unique(rows[(~np.isnan(seen.values)).any(1)])
+        self.cells = (~np.isnan(observations.means(0, phylogeny.topology.size))).sum(0)
+        # One column of data, and for a mean that is not the root's state one for every trait.
+        self.columns = 1 + (self.traits if model == "ou" else 0)
+        self._length = np.zeros(topology.size)
+        self._length[self.nodes] = self.lengths
+        edges = self._edges(self.neutral_shape)
+        placed = Observations(rows, seen.values, seen.standard_errors, seen.traits)
+        tips = _tip_fields(topology, placed, noise, self.columns)
+        self.known = tips["known"] > 0
+        self.tree = joint_tree(topology, {**edges[0], "noise": self.noise}, tips)
+        self.evaluations = 0
+
+    @property
+    def complete(self) -> bool:
+        """Whether every tip that has a value has one of every trait, all of them exact."""
+        seen = self.observations
+        return (
+            not self.phenotypic
+            and bool(self.known[self.observed_nodes].all())
+            and bool(self.known.any())
+            and (len(seen.nodes) > 0)
+        )
+
+    @property
+    def neutral_shape(self) -> float:
+        """A shape parameter in the middle, in units of computation; 0 where there is none."""
+        if self.model == "lambda":
+            return 0.5
+        return 1.0 / self.height if self.model == "ou" else 0.0
+
+    @property
+    def height(self) -> float:
+        """Largest distance between root and tip."""
+        return float(self.depths.max())
+
+    def _edges(self, shape: float) -> tuple[dict[str, FloatArray], FloatArray, FloatArray]:
+        """`time` and `scale` of every edge, and their derivatives by the shape parameter."""
+        length, one, none = self._length, np.ones(self.size), np.zeros(self.size)
+        if self.model == "bm":
+            return {"time": length, "scale": one}, none, none
+        if self.model == "lambda":
+            # Pagel (1999, Nature 401:877): tips stay where they are, all else is drawn towards the root.
+            above = self.depths[self.parents]
+            time = np.where(self.is_tip, length + (1 - shape) * above, shape * length)
+            return {"time": time, "scale": one}, np.where(self.is_tip, -above, length), none
+        # Hansen (1997, Evolution 51:1341), root at the optimum, deviations from which are swept.
+        decay = np.exp(-shape * length)
+        if shape == 0:
+            return {"time": length, "scale": one}, -(length**2), -length
+        time = -np.expm1(-2 * shape * length) / (2 * shape)
+        slope = (length * decay**2 - time) / shape
+        return {"time": time, "scale": decay}, slope, -length * decay
+
+    def evaluate(self, rate: FloatArray, within: FloatArray | None = None, shape: float = 0.0) -> Evaluation:
+        """Log likelihood and derivatives; -inf where it is no number."""
+        self.evaluations += 1
+        edges, time_slope, scale_slope = self._edges(shape)
+        found = _evaluate(
+            self._with(edges), jnp.asarray(rate), self._within(within), self.restricted, self.model == "ou"
+        )
+        value, by_rate, by_within, by_time, by_scale, densities = (np.asarray(x, np.float64) for x in found)
+        by_shape = 0.0
+        if self.model != "bm":
+            by_shape = float(by_time[: self.size] @ time_slope + by_scale[: self.size] @ scale_slope)
+        height = float(value) if np.isfinite(value) and np.all(np.isfinite(by_rate)) else -np.inf
+        return Evaluation(height, (by_rate + by_rate.T) / 2, (by_within + by_within.T) / 2, by_shape, densities)
+
+    def states(self, rate: FloatArray, within: FloatArray | None = None, shape: float = 0.0) -> JointStates:
+        """All nodes given all observations at these parameters."""
+        tree = self._with(self._edges(shape)[0])
+        found = _states(tree, jnp.asarray(rate), self._within(within), self.restricted, self.model == "ou")
+        return JointStates(*(np.asarray(x, np.float64)[: self.size] for x in found))
+
+    def _with(self, edges: dict[str, FloatArray]) -> Tree:
+        if self.model == "bm":
+            return self.tree
+        room = self.tree.size - self.size
+        root = np.arange(self.size) == 0
+        wide = {n: np.pad(np.where(root, n == "scale", v), (0, room)) for n, v in edges.items()}
+        return Tree.from_data(self.tree.topology, {**self.tree.data, **wide})
+
+    def _within(self, within: FloatArray | None) -> Any:
+        return jnp.asarray(np.zeros((self.traits, self.traits)) if within is None else within)
+
+
+def with_observations(topology: Topology, nodes: Any) -> tuple[Topology, Any, Any]:
+    """The tree with a further tip below a node for every observation of it.
+
+    Args:
+        topology: N nodes.
+        nodes: (M,) the node of every observation.
+
+    Returns:
+        The topology of N + M nodes, where the N nodes are in it, and where the M tips are.
+    """
+    size = topology.size
+    depths = np.concatenate([topology.node_depths, topology.node_depths[nodes] + 1])
+    parents = np.concatenate([topology.parents, nodes])
+    order = np.argsort(depths, kind="stable")
+    place = np.empty(len(order), np.int64)
+    place[order] = np.arange(len(order))
+    return from_parents(place[parents[order]]), place[:size], place[size:]
+
+
+def _tip_fields(topology: Topology, seen: Observations, noise: FloatArray, columns: int) -> dict[str, Any]:
+    """The tips' fields of `joint_tree`, replicates combined."""
+    said = tip_likelihoods(topology.size, seen, noise)
+    known, precision = said["known"] > 0, said["precision"]
+    soft = precision > 0
+    informed = known | soft
+    variance = np.where(soft, 1 / np.where(soft, precision, 1), 0)
+    mean = np.zeros((*informed.shape, columns))
+    mean[:, :, 0] = np.where(informed, said["mean"], 0)
+    traits = np.arange(informed.shape[1])
+    if columns > 1:
+        mean[:, traits, 1 + traits] = informed
+    spread = np.zeros((*informed.shape, informed.shape[1]))
+    spread[:, traits, traits] = variance
+    quadratic = np.zeros((len(informed), columns, columns))
+    quadratic[:, 0, 0] = said["quadratic"].sum(1)
+    # As `tip_likelihoods` counts it, the mean's own density is in these figures.
+    log_det = said["log_det"].sum(1) + np.log(np.where(soft, precision, 1)).sum(1)
+    return {
+        "count": said["count"] - soft,
+        "informed": informed.astype(float),
+        "known": known.astype(float),
+        "log_det": log_det,
+        "mean": mean,
+        "quadratic": quadratic,
+        "spread": spread,
+    }
+
+
+class _Root(NamedTuple):
+    """The root given all observations, and how products of columns count."""
+
+    log_likelihood: Any
+    mix: Any
+    pull: Any
+    information: Any
+    best: Any
+    densities: Any
+
+
+def _at_root(swept: Tree, restricted: bool, fixed: bool) -> _Root:
+    """What an up sweep says, with the root's state free, or 0 with the means in further columns.
+
+    Args:
+        swept: Tree.
+        restricted: Whether the means are integrated out.
+        fixed: Whether the root is 0.
+    """
+    count, log_det, quadratic = swept["count"][0], swept["log_det"][0], swept["quadratic"][0]
+    mean, spread, weight = swept["mean"][0], swept["spread"][0], swept["weight"][0]
+    soft = (swept["informed"][0] > 0) & (swept["known"][0] == 0)
+    log_2pi, none = np.log(2 * np.pi), jnp.zeros_like(mean)
+    if not fixed:
+        base = -(count.sum() * log_2pi + log_det + quadratic[0, 0]) / 2
+        if not restricted:
+            return _Root(base, jnp.ones((1, 1)), none, weight, jnp.ones(1), count)
+        _, log_precision = inverted(weight[:, :, None], soft[:, None])
+        given = base + (soft.sum() * log_2pi - log_precision[0]) / 2
+        return _Root(given, jnp.ones((1, 1)), none, jnp.zeros_like(spread), jnp.ones(1), count - soft)
+    squares = quadratic + mean.T @ weight @ mean
+    everywhere = jnp.ones(mean.shape[0])[:, None] > 0
+    covariance, log_information = (x[..., 0] for x in inverted(squares[1:, 1:, None], everywhere))
+    means = covariance @ squares[1:, 0]
+    best = jnp.concatenate([jnp.ones(1), -means])
+    value = -(count.sum() * log_2pi + log_det + squares[0, 0] - squares[0, 1:] @ means) / 2
+    mix = jnp.outer(best, best)
+    if restricted:
+        value = value + (len(means) * log_2pi - log_information) / 2
+        mix = mix.at[1:, 1:].add(covariance)
+        count = count - 1
+    return _Root(value, mix, weight @ mean, weight, best, count)
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _evaluate(tree: Tree, rate: Any, within: Any, restricted: bool, fixed: bool) -> tuple[Any, ...]:
+    """Log likelihood, its derivatives by rate and within-species covariance, and by every edge's time and scale."""
+    swept, root = _smoothed(tree, rate, within, restricted, fixed)
+    score = _scores(swept, root)
+    by_time = jnp.einsum("nab,ab->n", score, rate)
+    by_rate = jnp.einsum("nab,n->ab", score, swept["time"])
+    by_within = jnp.einsum("nab,n->ab", score, swept["noise"])
+    return root.log_likelihood, by_rate, by_within, by_time, swept["push"], root.densities
+
+
+def _smoothed(tree: Tree, rate: Any, within: Any, restricted: bool, fixed: bool) -> tuple[Tree, _Root]:
+    columns = tree["mean"].shape[2]
+    params = {"rate": rate, "within": within, "mix": jnp.zeros((columns, columns))}
+    swept = swept_up(tree, params)
+    root = _at_root(swept, restricted, fixed)
+    swept = swept.update(
+        pull=jnp.zeros_like(swept["mean"]), information=jnp.zeros_like(swept["spread"]), push=jnp.zeros(swept.size)
+    )
+    swept = swept.at[0].set(pull=root.pull, information=root.information)
+    return adjoints(swept, params={**params, "mix": root.mix}), root
+
+
+def _scores(swept: Tree, root: _Root) -> Any:
+    """(N, D, D) derivatives by the covariance of every edge; the root's, which has none, is 0."""
+    pull = swept["pull"]
+    squares = jnp.einsum("nac,cd,nbd->nab", pull, root.mix, pull)
+    return ((squares - swept["information"]) / 2).at[0].set(0)
+
+
+@partial(jax.jit, static_argnums=(3, 4))
+def _states(tree: Tree, rate: Any, within: Any, restricted: bool, fixed: bool) -> tuple[Any, ...]:
+    swept, root = _smoothed(tree, rate, within, restricted, fixed)
+    # The uncertainty of the means is in the states whatever the likelihood.
+    if not restricted:
+        root = _at_root(swept, True, fixed)
+        seeded = swept.at[0].set(pull=root.pull, information=root.information)
+        columns = tree["mean"].shape[2]
+        swept = adjoints(seeded, params={"rate": rate, "within": within, "mix": jnp.zeros((columns, columns))})
+    params = {"rate": rate, "within": within, "mix": root.mix}
+    begun = swept.update(state=jnp.zeros_like(swept["mean"]), state_spread=jnp.zeros_like(swept["spread"]))
+    if not fixed:
+        begun = begun.at[0].set(state=swept["mean"][0], state_spread=swept["spread"][0])
+    smooth = states(begun, params=params)
+    state, spread = smooth["state"], smooth["state_spread"]
+    means = state @ root.best
+    information = swept["information"]
+    if fixed:
+        follows = jnp.eye(rate.shape[0])[None] - state[:, :, 1:]
+        covariance = root.mix[1:, 1:] - jnp.outer(root.best[1:], root.best[1:])
+        means = means - root.best[None, 1:]
+        spread = spread + _turned(follows, covariance)
+        information = information - _turned(swept["pull"][:, :, 1:], covariance)
+    return means, spread, swept["pull"] @ root.best, information
+
+
+def _turned(matrices: Any, covariance: Any) -> Any:
+    return jnp.einsum("nab,bc,ndc->nad", matrices, covariance, matrices)
