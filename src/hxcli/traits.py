@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,12 +75,15 @@ class Observations:
         values: (M, D) observed values; nan = missing.
         standard_errors: (M, D) known standard errors; 0 where none is given.
         traits: (D,) names of the traits.
+        texts: Header -> (M,) cells of every column in which no cell is a number, "" for a missing one; empty where they
+            were not asked for.
     """
 
     nodes: NDArray[np.intp]
     values: FloatArray
     standard_errors: FloatArray
     traits: tuple[str, ...]
+    texts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
 
     def means(self, start: int, stop: int) -> FloatArray:
         """(stop - start, D) the mean of what was observed at each node of a range; nan where nothing was."""

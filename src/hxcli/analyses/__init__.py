@@ -39,6 +39,10 @@ ANALYSES: dict[str, Analysis] = {
     "posterior": Analysis(
         "hxcli.analyses.posterior.posterior:posterior", (STATES, "parameter table", "leave-one-out table", "draws")
     ),
+    "regress": Analysis(
+        "hxcli.analyses.regress.regress:regress",
+        ("coefficients table", "regression table", "residuals table", "comparison table"),
+    ),
     "signal": Analysis("hxcli.analyses.signal.signal:signal", ("signal table",)),
 }
 

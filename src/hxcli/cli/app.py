@@ -23,6 +23,7 @@ COMMANDS = {
     "mean": "hxcli.cli.mean",
     "posterior": "hxcli.cli.posterior",
     "signal": "hxcli.cli.signal",
+    "regress": "hxcli.cli.regress",
     "plot": "hxcli.cli.plot",
     "check": "hxcli.cli.check",
     "devices": "hxcli.cli.devices",

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Annotated, Any
 
@@ -43,6 +43,8 @@ class TableRunChoices:
         traits: str,
         *,
         named: Mapping[str, str | None] = MappingProxyType({}),
+        without: Collection[str] = (),
+        with_texts: bool = False,
         seed: int | None = None,
         **analysis_options: Any,
     ) -> AnalysisRequest:
@@ -52,6 +54,8 @@ class TableRunChoices:
             analysis: A name in `hxcli.analyses.ANALYSES`, and of the command.
             tree, traits: The files.
             named: Kind -> path of the tables, None for one that is not named.
+            without: Kinds of tables that nobody asked for.
+            with_texts: Whether columns of text are of use.
             seed: Handed to the analysis where random numbers are drawn.
             analysis_options: The analysis's own.
         """
@@ -61,12 +65,13 @@ class TableRunChoices:
 
         job = Job(
             analysis=analysis,
-            inputs=self.reading.input_options(tree, traits),
+            inputs=replace(self.reading.input_options(tree, traits), with_texts=with_texts),
             products=choose_products(
                 analysis,
                 (tree, traits),
                 out=self.outputs.out,
                 named={**named, "record": self.outputs.out_json},
+                without=without,
             ),
             analysis_options=analysis_options if seed is None else {**analysis_options, "seed": seed},
             seed=seed,

@@ -18,8 +18,9 @@ from hxcli.engine.tree import Tree
 from hxcli.errors import OptionError
 from hxcli.models.gaussian_model import BoundModel, Coordinate, Edges, GaussianModel, Layout
 from hxcli.phylogeny import FloatArray, Phylogeny
-from hxcli.prebuilt.gls import Swept, sweep_design, sweep_up
+from hxcli.prebuilt.gls import Swept, sweep_design, sweep_down, sweep_up
 from hxcli.prebuilt.gls_solution import Solution, estimates, solve
+from hxcli.prebuilt.inverse_covariance import times_inverse
 from hxcli.prebuilt.parameter_columns import in_widths, observed_fields, seen_fields
 from hxcli.traits import Observations
 
@@ -103,6 +104,7 @@ class TraitLikelihood:
         restricted: REML, or ML.
         profiled: Whether the first rate is solved for; else all rates are coordinates.
         free: (P,) which unknowns of the mean are solved for.
+        unknowns: Names of the P unknowns of the mean: the model's, or the columns of a design.
     """
 
     def __init__(
@@ -115,6 +117,8 @@ class TraitLikelihood:
         restricted: bool,
         tau2: float = 0.0,
         held: Mapping[str, float] | None = None,
+        design: FloatArray | None = None,
+        terms: tuple[str, ...] = (),
     ) -> None:
         """Places the observations of a trait.
 
@@ -126,6 +130,9 @@ class TraitLikelihood:
             restricted: REML, or ML.
             tau2: Observation variance, added to the squares of the known errors.
             held: Parameters that are given, in the unit of computation.
+            design: (N, P) what the means of the tips are linear in, in the place of the model's own unknowns: those of
+                a regression. Columns of zeros are no unknowns.
+            terms: (P,) its names.
 
         Raises:
             OptionError: A name in `held` that the model does not have, or a value outside its support.
@@ -134,17 +141,20 @@ class TraitLikelihood:
         phylogeny = bound.fields.phylogeny
         fields, exact = seen_fields(phylogeny, observations, trait)
         self._on, self._tau2 = on, tau2
+        self.unknowns = bound.unknowns if design is None else terms
+        if design is not None:
+            fields = {**fields, "design": design}
         self._tree = Tree.from_data(on.tree.topology, {**_padded(on.tree, fields), "length": on.tree["length"]})
         rates = [name for name in bound.rates if name in self.held]
         self.profiled = exact and tau2 == 0 and not rates and bool(bound.rates)
-        self.free = tuple(name not in self.held for name in bound.unknowns)
+        self.free = tuple(name not in self.held for name in self.unknowns)
         self._refuse_unknown()
         every = list(bound.coordinates)
         if not self.profiled:
             every = [each for each in every if not each.is_rate] + self._rates(observations.values[:, trait])
         self._every = tuple(every)
         self.coordinates = tuple(each for each in every if each.name not in self.held)
-        self._given_beta = np.array([self.held.get(name, 0.0) for name in bound.unknowns])
+        self._given_beta = np.array([self.held.get(name, 0.0) for name in self.unknowns])
         self._shape = _Shape(restricted, self.profiled, self.free, self._is_drifting())
 
     @property
@@ -191,8 +201,25 @@ class TraitLikelihood:
         """
         point = self._parts(np.asarray(x, float)[None])[0]
         found = _states(self._tree, self._edges(point), *self._noise(point), self._shape)
-        mean, variance, design = (np.asarray(part, float)[: self._on.size] for part in found)
+        mean, variance, design, _ = (np.asarray(part, float)[: self._on.size] for part in found)
         return mean[:, 0], variance[:, 0], design[:, 0]
+
+    def weights(self, x: FloatArray) -> FloatArray:
+        """(N, P) V^-1 X at one point (S,), without replicates: X' V^-1 y is the sum of its rows times the response."""
+        point, size = self._parts(np.asarray(x, float)[None])[0], self._on.size
+        found = _states(self._tree, self._edges(point), *self._noise(point), self._shape)
+        state = np.asarray(found[3], float)[:size, 0, 1:]
+        edges = self.edges(x)
+        tips = {name: np.asarray(self._tree[name])[:size].sum(1) for name in ("number", "error2")}
+        return times_inverse(
+            self.bound.fields.phylogeny.topology,
+            edges.scale[:, 0],
+            edges.variance[:, 0],
+            float(edges.root_variance[0]),
+            state,
+            np.asarray(found[2], float)[:size, 0],
+            np.where(tips["number"] > 0, tips["error2"] + self._tau2, np.nan),
+        )
 
     def edges(self, x: FloatArray) -> Edges:
         """The edges at one point (S,), at a first rate of 1, as numpy arrays of N nodes and one column."""
@@ -231,7 +258,7 @@ class TraitLikelihood:
 
     def _is_drifting(self) -> bool:
         """Whether the mean moves along edges, at some points of the support."""
-        if not self.bound.layout:
+        if not self.bound.layout or "design" in self._tree.schema:
             return False
         shares = np.linspace(0.2, 0.8, _LOOKS)[:, None]
         ends = self.ends
@@ -268,8 +295,8 @@ class TraitLikelihood:
             elif name in self.bound.rates:
                 if not value > 0:
                     raise OptionError(f"--set {name}={value:g}: a rate is above 0")
-            elif name not in self.bound.unknowns:
-                has = ", ".join([*known, *self.bound.rates, *self.bound.unknowns])
+            elif name not in self.unknowns:
+                has = ", ".join([*known, *self.bound.rates, *self.unknowns])
                 raise OptionError(f"--set {name}: model {self.bound.name} has no such parameter (it has {has})")
 
 
@@ -283,7 +310,10 @@ def _padded(tree: Tree, fields: Mapping[str, FloatArray]) -> dict[str, Any]:
 def _swept(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: _Shape) -> tuple[Swept, Solution, Any, Any]:
     """The sweep, its solution, the design of all unknowns, and the mean that given unknowns make; while tracing."""
     size, columns = edges.scale.shape
-    if shape.drifting:
+    if "design" in tree.schema:
+        given_design = tree["design"]
+        design = jnp.broadcast_to(given_design[:, None], (size, columns, given_design.shape[1]))
+    elif shape.drifting:
         design = sweep_design(tree.topology, edges.scale, edges.shift, edges.root_mean)
     else:
         design = jnp.broadcast_to(edges.root_mean[None], (size, columns, edges.root_mean.shape[1]))
@@ -319,10 +349,11 @@ def _figures(solution: Solution, shape: _Shape) -> ColumnFigures:
 
 
 @partial(jax.jit, static_argnums=4)
-def _states(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: _Shape) -> tuple[Any, Any, Any]:
+def _states(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: _Shape) -> tuple[Any, ...]:
     swept, solution, design, given = _swept(tree, edges, tau2, given_beta, shape)
-    mean, variance = estimates(swept, solution, design, _figures(solution, shape).rate)
-    return mean + given, variance, design
+    deviations = sweep_down(swept)
+    mean, variance = estimates(swept, solution, design, _figures(solution, shape).rate, deviations)
+    return mean + given, variance, design, deviations[0]
 
 
 @lru_cache(maxsize=64)

@@ -117,7 +117,9 @@ def solve(swept: Swept) -> Solution:
     )
 
 
-def estimates(swept: Swept, solution: Solution, design: Any, sigma2: Any) -> tuple[Any, Any]:
+def estimates(
+    swept: Swept, solution: Solution, design: Any, sigma2: Any, deviations: tuple[Any, Any] | None = None
+) -> tuple[Any, Any]:
     """Both (N, K): best linear unbiased prediction of every node's state and its variance, beta's uncertainty included.
 
     Goldberger (1962, J. Am. Stat. Assoc. 57:369).
@@ -126,8 +128,9 @@ def estimates(swept: Swept, solution: Solution, design: Any, sigma2: Any) -> tup
         swept, solution: From `sweep_up` and `solve`.
         design: (N, K, P) from `sweep_design`.
         sigma2: (K,) what the variances are multiplied by.
+        deviations: From `sweep_down`, where they are there already.
     """
-    state, variance = sweep_down(swept)
+    state, variance = deviations or sweep_down(swept)
     rest = design - state[:, :, 1:]
     mean = state[:, :, 0] + (rest * solution.beta[None]).sum(2)
     of_beta = jnp.einsum("nkp,kpq,nkq->nk", rest, solution.covariance, rest)

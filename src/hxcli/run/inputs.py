@@ -10,7 +10,8 @@ from typing import Literal
 
 from hxcli.errors import InputError, OptionError
 from hxcli.formats.source import DEFAULT_MAX_SIZE, read_source
-from hxcli.formats.tables.read import UnreadTable, read_table
+from hxcli.formats.tables.numeric_columns import MISSING
+from hxcli.formats.tables.read import LEFT_OUT, UnreadTable, read_table
 from hxcli.formats.trees.read import TreeFile, analysable, length_notes, pick_tree, read_trees
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.matching import match, other_reading
@@ -35,6 +36,7 @@ class InputOptions:
         replicates: Whether a tip may have several rows, each an observation of its own.
         strict: Whether tips without data and rows without a tip are refused.
         max_size: Largest number of bytes of text that an input may have, once decompressed.
+        with_texts: Whether columns of text are of use too.
     """
 
     tree: str
@@ -49,6 +51,7 @@ class InputOptions:
     replicates: bool = False
     strict: bool = False
     max_size: int = DEFAULT_MAX_SIZE
+    with_texts: bool = False
 
     def __post_init__(self) -> None:
         if self.tree == self.traits == "-":
@@ -108,7 +111,15 @@ def read_inputs(
         except UnreadTable as refusal:
             raise explained(refusal, phylogeny) from refusal
     progress("matching")
-    observations, report, match_notes = match(phylogeny, table, strict=options.strict, replicates=options.replicates)
+    observations, report, match_notes = match(
+        phylogeny,
+        table,
+        strict=options.strict,
+        replicates=options.replicates,
+        texts=(*MISSING, *options.na) if options.with_texts else None,
+    )
+    if options.with_texts:
+        table_notes = tuple(note for note in table_notes if not note.startswith(LEFT_OUT))
     # Its text has served.
     table = replace(table, cells=None)
     notes = (*tree_file.warnings, *edge_notes(picked, options), *table_notes, *match_notes)
@@ -169,6 +180,6 @@ def read_trait_table(options: InputOptions, *, text_only: bool = False) -> tuple
         columns=options.columns,
         na=options.na,
         se_columns=dict(options.se_columns),
-        text_only=text_only,
+        text_only=text_only or options.with_texts,
     )
     return table, notes, source.sha256

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,12 @@ from hxcli.traits import Cells, MatchReport, Observations, TraitTable
 
 
 def match(
-    phylogeny: Phylogeny, table: TraitTable, *, strict: bool = False, replicates: bool = False
+    phylogeny: Phylogeny,
+    table: TraitTable,
+    *,
+    strict: bool = False,
+    replicates: bool = False,
+    texts: Collection[str] | None = None,
 ) -> tuple[Observations, MatchReport, tuple[str, ...]]:
     """Places the rows of a table on the tips of a tree.
 
@@ -32,6 +38,7 @@ def match(
         table: The table.
         strict: Refuse tips without a row and rows without a tip.
         replicates: Accept several rows for one tip, each an observation of its own.
+        texts: Marks of missing values in columns of text, which are placed too; None to leave them out.
 
     Returns:
         The observations, how the names met, and what the user should know, a sentence each.
@@ -83,8 +90,19 @@ def match(
         if table.standard_errors.any()
         else np.broadcast_to(0.0, values.shape),
         traits=table.traits,
+        texts={} if texts is None or table.cells is None else _texts(table.cells, rows, texts),
     )
     return observations, report, notes
+
+
+def _texts(cells: Cells, rows: NDArray[np.intp], missing: Collection[str]) -> dict[str, NDArray[Any]]:
+    """Header -> the cells of those rows, of the columns in which no cell is a number."""
+    found = {}
+    for index, header in enumerate(cells.header):
+        if cells.is_text[index] and index != cells.id_index and header:
+            texts = (text.strip() for text in cells.column(index)[rows])
+            found[header] = np.array(["" if text in missing else text for text in texts], object)
+    return found
 
 
 # Names of a table that are looked at where none is a tip.

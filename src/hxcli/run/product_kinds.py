@@ -106,6 +106,54 @@ KINDS: dict[str, Kind] = {
         streamed=".csv",
         of="leave-one-out table",
     ),
+    "coefficients table": Kind(
+        "--out-coefficients",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["coefficients table"],),
+        default=".coefficients.csv",
+        streamed=".csv",
+        of="coefficients table",
+    ),
+    "regression table": Kind(
+        "--out-regression",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["regression table"],),
+        default=".regression.csv",
+        streamed=".csv",
+        of="regression table",
+    ),
+    "residuals table": Kind(
+        "--out-residuals",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["residuals table"],),
+        default=".residuals.csv",
+        streamed=".csv",
+        of="residuals table",
+    ),
+    "comparison table": Kind(
+        "--out-comparison",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["comparison table"],),
+        default=".comparison.csv",
+        streamed=".csv",
+        of="comparison table",
+    ),
     "signal table": Kind(
         "--out-signal",
         {

@@ -17,6 +17,9 @@ from hxcli.phylogeny import FloatArray
 from hxcli.text_columns import Texts
 from hxcli.traits import Cells, TraitTable
 
+# How the note about columns of text begins.
+LEFT_OUT = "left out, because no cell is a number"
+
 
 def read_table(
     source: Source,
@@ -118,7 +121,7 @@ def _table(
     left_out = [index for index in named.values() if index not in used and not cells.has_numbers[index]]
     text = tuple(cells.header[index] for index in left_out)
     if text and not columns:
-        notes.append(f"left out, because no cell is a number: {listed(text)}")
+        notes.append(f"{LEFT_OUT}: {listed(text)}")
     table = TraitTable(
         names=_names(cells, id_index),
         traits=tuple(cells.header[index] for index in traits),
