@@ -7,9 +7,14 @@ import importlib
 # Known to type checkers by its name. The module typing would take longer than all that is done here.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Any
 
     from hxcli import model as model
+    from hxcli.api.analysis import Analysis as Analysis
+    from hxcli.api.readers import read_traits as read_traits
+    from hxcli.api.readers import read_tree as read_tree
+    from hxcli.api.readers import read_trees as read_trees
     from hxcli.engine.forest import Forest as Forest
     from hxcli.engine.schema import FieldSpec as FieldSpec
     from hxcli.engine.schema import Schema as Schema
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
     from hxcli.engine.topology import symmetric_topology as symmetric_topology
     from hxcli.engine.tree import Tree as Tree
     from hxcli.errors import HxError as HxError
+    from hxcli.errors import HxWarning as HxWarning
     from hxcli.errors import InputError as InputError
     from hxcli.errors import MissingField as MissingField
     from hxcli.errors import SchemaMismatch as SchemaMismatch
@@ -28,6 +34,13 @@ if TYPE_CHECKING:
     from hxcli.newick import from_newick as from_newick
     from hxcli.newick import to_newick as to_newick
     from hxcli.phylogeny import Phylogeny as Phylogeny
+    from hxcli.run.checkup import Checkup
+
+    ancestral: Callable[..., Analysis]
+    mean: Callable[..., Analysis]
+    posterior: Callable[..., Analysis]
+    signal: Callable[..., Analysis]
+    check: Callable[..., Checkup]
 
 # Resolved on first use (PEP 562), because half of these import jax and `hx --help` must not.
 _HOMES = {
@@ -49,21 +62,31 @@ _HOMES = {
     "from_newick": "hxcli.newick",
     "to_newick": "hxcli.newick",
     "Phylogeny": "hxcli.phylogeny",
+    "HxWarning": "hxcli.errors",
+    "Analysis": "hxcli.api.analysis",
+    "read_tree": "hxcli.api.readers",
+    "read_trees": "hxcli.api.readers",
+    "read_traits": "hxcli.api.readers",
 }
+# Commands that are functions too, with the same options.
+_FUNCTIONS = ("ancestral", "mean", "posterior", "signal", "check")
 
 # Names of modules: `@hx.model`, because that module can be called, and `hxcli.model` are one attribute.
 _MODULES = {"model"}
 
-__all__ = ["__version__", *_HOMES, *sorted(_MODULES)]  # noqa: PLE0604
+__all__ = ["__version__", *_HOMES, *_FUNCTIONS, *sorted(_MODULES)]  # noqa: PLE0604
 __version__ = "0.1.0"
 
 
 def __getattr__(name: str) -> Any:
     if name in _MODULES:
         return importlib.import_module(f"hxcli.{name}")
-    if name not in _HOMES:
+    if name in _FUNCTIONS:
+        value = importlib.import_module("hxcli.api.functions").function(name)
+    elif name in _HOMES:
+        value = getattr(importlib.import_module(_HOMES[name]), name)
+    else:
         raise AttributeError(f"module 'hxcli' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
     globals()[name] = value
     return value
 

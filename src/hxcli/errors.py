@@ -16,6 +16,10 @@ class HxError(Exception):
     exit_code = 1
 
 
+class HxWarning(UserWarning):
+    """What a user should know although the run went through; the command line says it as a note."""
+
+
 class OptionError(HxError):
     """Options that contradict each other or name something that is not there."""
 

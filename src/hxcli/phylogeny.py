@@ -19,7 +19,24 @@ Integers = TypeVar("Integers", NDArray[np.int32], NDArray[np.int64])
 _FEW = 50
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
+class Origin:
+    """Where a tree was read from.
+
+    Attributes:
+        file: Path as the user gave it.
+        format: Of the file, such as `newick`.
+        sha256: Hex digest of the file's bytes.
+        notes: What a reader of the file should know, a sentence each.
+    """
+
+    file: str
+    format: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Phylogeny:
     """A tree with edge lengths and labels, nodes in the breadth-first order of its topology.
 
@@ -31,11 +48,14 @@ class Phylogeny:
             kept so that it can be written back; no analysis uses it.
         labels: (N,) names without their quotes; "" for none. Tips are named and unique.
         support: (N,) support values as the file wrote them (`95`, `100/0.99`); "" for none. A tree has either
-            internal labels or support values, never both.
+            internal labels or support values, never both; beside support values the root may have a label.
         annotations: Node -> the texts of its bracketed annotations without the brackets (`&rate=0.1`,
             `&&NHX:S=human`), in the file's order.
         rooted: What the file states (`[&R]`, `[&U]`), None where it states nothing.
         name: The tree's name in its file; "" for none.
+        origin: Where it was read from, for the records of runs; None where nobody said.
+        header: Texts of the annotations that stand before the tree (`&clockrate=0.01`), but for `&R` and `&U`.
+        beside_names: Tip name -> the label as it stands in the file, where a comment touches it.
     """
 
     topology: Topology
@@ -45,6 +65,9 @@ class Phylogeny:
     annotations: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
     rooted: bool | None = None
     name: str = ""
+    origin: Origin | None = None
+    header: tuple[str, ...] = ()
+    beside_names: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for values in (self.edge_lengths, self.labels, self.support):
@@ -66,6 +89,10 @@ class Phylogeny:
         )
 
     __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        name = f"{self.name!r}, " if self.name else ""
+        return f"Phylogeny({name}{len(self.tips)} tips, {self.topology.size} nodes)"
 
     @cached_property
     def tips(self) -> NDArray[np.intp]:
@@ -117,7 +144,7 @@ class Phylogeny:
 
 
 def fold_below(topology: Topology, values: Integers, how: Literal["sum", "min"]) -> Integers:
-    """(N,) the sum, or the smallest, of the (N,) integers `values` at and below every node; no recursion."""
+    """(N,) the sum, or the smallest, of the (N,) integers `values` at and below every node, of one or several trees."""
     folded = values.copy()
     ufunc = np.add if how == "sum" else np.minimum
     children, first, starts = topology.children, topology.first_child, topology.level_starts
@@ -138,6 +165,9 @@ def _folded_singly(topology: Topology, values: Integers, how: Literal["sum", "mi
     parents, below = topology.parents.tolist(), values.tolist()
     for node in range(topology.size - 1, 0, -1):
         parent = parents[node]
+        if parent == node:
+            # Of several trees side by side, a root.
+            break
         if how == "sum":
             below[parent] += below[node]
         elif below[node] < below[parent]:

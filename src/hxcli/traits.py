@@ -34,7 +34,7 @@ class Cells:
     is_text: tuple[bool, ...]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class TraitTable:
     """The numeric columns of a trait table.
 
@@ -62,6 +62,9 @@ class TraitTable:
     id_header: str = ""
     error_columns: tuple[str, ...] = ()
     cells: Cells | None = None
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({len(self.names)} rows; {', '.join(self.traits)})"
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,3 +121,16 @@ class MatchReport:
     by_unicode: tuple[tuple[str, str], ...]
     tips_without_data: tuple[str, ...]
     rows_without_tip: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Covariance:
+    """Rates of D traits that evolve together.
+
+    Attributes:
+        traits: Their names.
+        rates: (D, D) covariance of their changes per unit of length.
+    """
+
+    traits: tuple[str, ...]
+    rates: FloatArray

@@ -158,6 +158,14 @@ def is_support(text: str) -> bool:
     return all(is_number(part) for part in text.split("/"))
 
 
+def may_be_support(text: str) -> bool:
+    """As `is_support`, with percentages and marks of missing values among the numbers."""
+    marks = ("NA", "Na", "na", "N/A", "n/a", "NaN", "nan", "Nan", "naN", "NAN", "-", "?")
+    for mark in ("N/A", "n/A", "N/a", "n/a"):
+        text = text.replace(mark, "NA")
+    return all(part in marks or is_number(part.removesuffix("%")) for part in text.split("/"))
+
+
 def parse_tree(items: Sequence[Item], head: Sequence[Item] = ()) -> Tree | None:
     """One tree without its semicolon; None where there is none."""
     tree = Tree(Node())
@@ -225,11 +233,13 @@ def finish(tree: Tree) -> Tree:
     """Support values out of internal labels or bracketed numbers."""
     nodes = [node for node, _ in tree.root.walk()]
     inner = [node for node in nodes if node.children]
-    labels = [node.label for node in inner if node.label]
-    if all(is_support(label) for label in labels):
+    below = [node for node in inner if node is not tree.root]
+    numbers = [node.label for node in inner if node is not tree.root or may_be_support(node.label)]
+    if all(may_be_support(label) for label in numbers if label) and any(c.isdigit() for c in "".join(numbers)):
         for node in inner:
-            node.support, node.label = node.label, ""
-    if not labels:
+            if node is not tree.root or may_be_support(node.label):
+                node.support, node.label = node.label, ""
+    elif not any(node.label for node in below):
         plain = {
             id(node): [c.strip() for c in node.comments if not c.startswith("&") and is_support(c.strip())]
             for node in nodes

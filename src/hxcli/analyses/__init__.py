@@ -32,6 +32,8 @@ class Analysis:
 
 ANALYSES: dict[str, Analysis] = {
     "ancestral": Analysis("hxcli.analyses.ancestral:ancestral", by_trait=True),
+    "fit": Analysis("hxcli.analyses.fit.fit:fit", ("fits table", "parameter table")),
+    "simulate": Analysis("hxcli.analyses.simulate:simulate", ("simulation",)),
     "together": Analysis(
         "hxcli.analyses.together.ancestral:ancestral_together", (STATES, "covariance table", "within table")
     ),

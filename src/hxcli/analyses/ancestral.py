@@ -26,6 +26,8 @@ def ancestral(
     estimator: Estimator = "REML",
     level: float = 0.95,
     tau2: float = 0.0,
+    models: tuple[str, ...] = (),
+    **of_models: Any,
 ) -> Reconstruction:
     """States of all nodes given all tips, with a flat root.
 
@@ -39,10 +41,26 @@ def ancestral(
             maximum of the restricted or plain likelihood.
         level: Probability of the interval.
         tau2: Observation variance, trait^2, added to the known standard errors' squares.
+        models: Another model than Brownian motion, or `average` and names of models; see `model_states`.
+        of_models: Further options of `model_states`.
 
     Raises:
         ModelError: Error-free observations that contradict each other.
+        OptionError: Models or options that this tree does not allow.
     """
+    if models not in ((), ("bm",)) or any(of_models.values()):
+        # Here, because Brownian motion alone needs none of it.
+        from hxcli.analyses.model_states import model_states
+
+        return model_states(
+            phylogeny,
+            observations,
+            models=models or ("bm",),
+            estimator=estimator,
+            level=level,
+            tau2=tau2,
+            **of_models,
+        )
     tree, start, units = prepare(phylogeny, observations, tau2)
     found = on_host(_ancestral(tree, start, estimator == "REML"), phylogeny.topology.size)
     means, variances, sigma2, log_likelihood, densities = found

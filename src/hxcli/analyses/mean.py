@@ -105,13 +105,24 @@ def _distances_to_tips(node: Any, children: Any, params: Any) -> dict[str, Any]:
 def _mean(tree: Tree, reach: Tree, start: Any, restricted: bool) -> tuple[Any, ...]:
     """Means, variances, effective numbers of tips (N, D); sigma2, log likelihood, its number of densities (D,)."""
     swept, scale, sigma2, log_likelihood, densities = sweep_up(tree, start, restricted)
+    return *clade_means(swept, reach, sigma2[None], scale[None]), sigma2, log_likelihood, densities
+
+
+def clade_means(swept: Tree, reach: Tree, sigma2: Any, scale: Any) -> tuple[Any, Any, Any]:
+    """All (N, D): means, variances and effective numbers of tips, from a tree swept up.
+
+    Args:
+        swept: From `sweep_up`.
+        reach: The tree with the fields `length` (N,), `tips` (N, D), 1 where a tip was observed, and `distance`, zeros.
+        sigma2, scale: (1, D) or (N, D), from `sweep_up`.
+    """
     known, precision = swept["known"] > 0, swept["precision"]
     informed = precision > 0
-    variance = jnp.where(informed, 1 / jnp.where(informed, precision, 1), jnp.nan) * scale[None]
+    variance = jnp.where(informed, 1 / jnp.where(informed, precision, 1), jnp.nan) * scale
     below = _distances_to_tips(reach)
     tips = below["tips"]
     # The variance of one tip at the mean distance, over that of the mean.
-    alone = sigma2[None] * below["distance"] / jnp.maximum(tips, 1)
+    alone = sigma2 * below["distance"] / jnp.maximum(tips, 1)
     effective = jnp.where(known, 1, jnp.where(informed & (alone > 0), alone / variance, jnp.where(tips > 0, 1, 0)))
     means = jnp.where(known | informed, swept["mean"], jnp.nan)
-    return means, jnp.where(known, 0, variance), effective, sigma2, log_likelihood, densities
+    return means, jnp.where(known, 0, variance), effective

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from hxcli.cli.options import MachineChoices, OutputChoices, ReadingChoices, TalkChoices
+from hxcli.cli.sample_options import SampleChoices
+from hxcli.errors import OptionError
 
 if TYPE_CHECKING:
-    from hxcli.run.perform import Job
+    from hxcli.run.perform import Job, Outcome
 
 
 @dataclass(frozen=True)
@@ -26,14 +28,21 @@ class AnalysisRequest:
     job: Job
     talk: TalkChoices
 
+    def outcome(self, progress: Callable[[str], None] = lambda stage: None) -> Outcome:
+        """Performs the job."""
+        if self.job.sample is None:
+            from hxcli.run.perform import perform
+        else:
+            from hxcli.run.many_trees import perform_sample as perform
+        return perform(self.job, progress)
+
     def perform(self) -> None:
         """Performs the job and says on standard error what came out."""
         from hxcli.cli.progress import Progress
         from hxcli.cli.summary import show_outcome
-        from hxcli.run.perform import perform
 
         with Progress(wanted=not self.talk.quiet) as progress:
-            outcome = perform(self.job, progress)
+            outcome = self.outcome(progress)
         if not self.talk.quiet:
             show_outcome(outcome, verbose=self.talk.verbose)
 
@@ -44,6 +53,7 @@ class RunChoices:
 
     outputs: OutputChoices
     reading: ReadingChoices
+    sample: SampleChoices
     machine: MachineChoices
     talk: TalkChoices
 
@@ -55,6 +65,7 @@ class RunChoices:
         *,
         named: Mapping[str, str | None] = MappingProxyType({}),
         without: Collection[str] = (),
+        side: Mapping[str, tuple[str | None, str]] = MappingProxyType({}),
         seed: int | None = None,
         command: str = "",
         **analysis_options: Any,
@@ -66,32 +77,61 @@ class RunChoices:
             tree, traits: The files.
             named: Kind -> path of the products that not all commands have, None for one that is not named.
             without: Kinds of products that nobody asked for.
+            side: Option of the analysis -> path of a further file, None for none, and its reader.
             seed: Handed to the analysis where random numbers are drawn.
             command: Name of the command; "" for that of the analysis.
             analysis_options: The analysis's own.
         """
         # Here and not above, because `hx --help` needs none of it.
         from hxcli.run.perform import Job
-        from hxcli.run.products import choose_products
+        from hxcli.run.side_inputs import SideInput
 
-        outputs = self.outputs
+        trees, table = self.sample.files(tree, traits)
+        named = {**self.outputs.named(), **self.sample.named(), **named}
         job = Job(
             analysis=analysis,
-            inputs=self.reading.input_options(tree, traits),
-            products=choose_products(
-                command or analysis,
-                (tree, traits),
-                analysis=analysis,
-                out=outputs.out,
-                named={**outputs.named(), **named},
-                without=without,
-            ),
+            inputs=self.reading.input_options(trees[0], table),
+            products=self._products(analysis, command, (*trees, *([table] if table else [])), named, without),
             analysis_options=analysis_options if seed is None else {**analysis_options, "seed": seed},
             seed=seed,
             runtime=self.machine.runtime_options(),
             chunk_traits=self.machine.chunk_traits,
-            choices={"table": "wide" if outputs.wide else "long"},
+            choices={"table": "wide" if self.outputs.wide else "long"},
+            side_inputs={
+                option: SideInput(path, reader) for option, (path, reader) in side.items() if path is not None
+            },
             command_line=("hx", *sys.argv[1:]),
+            sample=self.sample.sample_options(trees),
             command=command,
         )
         return AnalysisRequest(job, self.talk)
+
+    def _products(
+        self,
+        analysis: str,
+        command: str,
+        inputs: tuple[str, ...],
+        named: Mapping[str, str | None],
+        without: Collection[str],
+    ) -> dict[str, str]:
+        from hxcli.analyses import ANALYSES
+        from hxcli.findings import STATES
+        from hxcli.run.product_kinds import KINDS, OF_SAMPLES
+        from hxcli.run.products import choose_products, prefix_of, stem
+
+        out = self.outputs.out
+        if not self.sample.all_trees:
+            return choose_products(
+                command or analysis, inputs, analysis=analysis, out=out, named=named, without=without
+            )
+        gives = [what for what in ANALYSES[analysis].gives if what == STATES] + list(OF_SAMPLES)
+        asked = [kind for kind, path in named.items() if path is not None]
+        if other := [kind for kind in asked if KINDS[kind].of and KINDS[kind].of not in gives]:
+            raise OptionError(f"{KINDS[other[0]].option} does not go with --all-trees (leave one of them out)")
+        if self.sample.shard is None:
+            return choose_products(analysis, inputs, out=out, named=named, gives=gives)
+        if asked:
+            raise OptionError(
+                f"{KINDS[asked[0]].option} does not go with --shard, which writes PREFIX.part (name it for hx merge)"
+            )
+        return {"part": prefix_of(out, f"{stem(inputs[0])}.{analysis}") + ".part"}

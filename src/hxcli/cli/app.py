@@ -24,7 +24,11 @@ COMMANDS = {
     "posterior": "hxcli.cli.posterior",
     "signal": "hxcli.cli.signal",
     "regress": "hxcli.cli.regress",
+    "fit": "hxcli.cli.fit",
+    "models": "hxcli.cli.models",
+    "simulate": "hxcli.cli.simulate",
     "plot": "hxcli.cli.plot",
+    "merge": "hxcli.cli.merge",
     "check": "hxcli.cli.check",
     "devices": "hxcli.cli.devices",
 }
@@ -146,7 +150,7 @@ def run(arguments: list[str]) -> int:
     except OSError as error:
         return _refuse(error, f"{error.filename or 'standard output'}: {error.strerror or error}", 1, debug)
     except Exception as error:
-        if (message := _usage_message(error)) is not None:
+        if (message := usage_message(error)) is not None:
             return _refuse(error, message, 2, debug)
         text = " ".join(str(error).split()) or "no message"
         hint = "" if debug else " (run again with --debug to see where)"
@@ -162,7 +166,7 @@ def _refuse(error: BaseException, message: str, exit_code: int, debug: bool) -> 
     return exit_code
 
 
-def _usage_message(error: Exception) -> str | None:
+def usage_message(error: Exception) -> str | None:
     """What typer says about a wrong command line, as one line; None for an error that is not typer's."""
     # Newer versions of typer carry click's classes under another name: known by what they can do.
     if not hasattr(error, "format_message"):

@@ -107,6 +107,79 @@ class RateChoices:
         return {"level": self.level, "estimator": self.estimator.name, "tau2": self.tau2}
 
 
+class OuRoot(StrEnum):
+    """Where the root of a process of Ornstein and Uhlenbeck lies."""
+
+    THETA = "theta"
+    STATIONARY = "stationary"
+    FREE = "free"
+
+
+def parse_settings(given: list[str] | None) -> dict[str, float]:
+    """Parameter -> value, of `alpha=2` and the like."""
+    found: dict[str, float] = {}
+    for text in given or []:
+        name, equals, value = text.rpartition("=")
+        if not (equals and name):
+            raise typer.BadParameter(f"--set {text}: write NAME=VALUE, such as alpha=2")
+        if name in found:
+            raise typer.BadParameter(f"--set {name} is given twice")
+        found[name] = parse_number(value)
+    return found
+
+
+@dataclass(frozen=True)
+class ModelChoices:
+    """Which models, and how they are fitted."""
+
+    model: Annotated[
+        list[str] | None,
+        typer.Option("--model", metavar="NAME", help="Model of the trait; repeatable. hx models lists them."),
+    ] = None
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Hold a parameter of the model; repeatable."),
+    ] = None
+    ou_root: Annotated[
+        OuRoot | None, typer.Option("--ou-root", help="Root of ou, oum, ...: at the optimum, stationary, or free.")
+    ] = None
+    lambda_max: Annotated[
+        bool, typer.Option("--lambda-max", help="Let lambda exceed 1, up to where its covariances stay possible.")
+    ] = False
+    regimes: Annotated[
+        str | None,
+        typer.Option(
+            "--regimes",
+            metavar="FILE",
+            help="Table of regimes of the edges; or the word labels, for those that label inner nodes.",
+        ),
+    ] = None
+
+    def fit_options(self, several: str = "") -> dict[str, Any]:
+        """The same choices as the analyses take them, but for the regimes.
+
+        Args:
+            several: Name that stands for several models, where a command takes one model otherwise.
+        """
+        names = tuple(self.model or ())
+        if several and len(names) > 1 and several not in names:
+            raise typer.BadParameter(
+                f"--model is given {len(names)} times: give one, or --model {several} with those to be averaged"
+            )
+        return {
+            "models": names,
+            "held": parse_settings(self.settings),
+            "ou_root": self.ou_root.value if self.ou_root else None,
+            "lambda_max": self.lambda_max,
+            **({"regimes": "labels"} if self.regimes == "labels" else {}),
+        }
+
+    def side_inputs(self) -> dict[str, tuple[str | None, str]]:
+        """The table of regimes, if there is one."""
+        path = None if self.regimes == "labels" else self.regimes
+        return {"regimes": (path, "hxcli.formats.tables.regimes:read_regimes")}
+
+
 @dataclass(frozen=True)
 class ReadingChoices:
     """How the tree file and the table are read."""

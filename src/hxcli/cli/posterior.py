@@ -194,7 +194,7 @@ def posterior(
         },
         without=[kind for kind, wanted in asked.items() if not wanted],
         seed=None if more.draws is None and more.method is Method.QUADRATURE else more.seed,
-        **({"chains": _CHAINS, "samples": _SAMPLES, **sampling} if more.method is Method.NUTS else {}),
+        **_sampler_options(more.method, sampling),
         method=more.method.value,
         draws=more.draws or 0,
         loo=more.loo,
@@ -207,3 +207,7 @@ def posterior(
         root_state=priors.root.state,
         level=level,
     )
+
+
+def _sampler_options(method: Method, given: dict[str, int | None]) -> dict[str, Any]:
+    return {"chains": _CHAINS, "samples": _SAMPLES, **given} if method is Method.NUTS else {}

@@ -6,26 +6,32 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from hxcli.findings import Findings
     from hxcli.run.perform import Outcome
     from hxcli.run.record import Stage
 
-_MOST_TRAITS = 20
+MOST_TRAITS = 20
 
 
 def show_outcome(outcome: Outcome, *, verbose: bool = False) -> None:
     """Says per trait what was found, then what to know, then which files were written."""
     for found in outcome.findings:
         _say(found.headline())
-        _say_table(found.summary(_MOST_TRAITS))
-        left_out = len(found.traits) - _MOST_TRAITS
-        if left_out > 0:
-            _say(f"... and {left_out} more traits")
+        _say_table(found.summary(MOST_TRAITS))
+        for line in left_out(found):
+            _say(line)
     for note in outcome.notes:
         _say(f"hx: note: {note}", style="yellow")
     if verbose:
         _say_table([("stage", "seconds", "memory so far"), *map(_stage_row, outcome.stages)])
     if outcome.written:
         _say(f"wrote {', '.join(outcome.written)}")
+
+
+def left_out(found: Findings) -> tuple[str, ...]:
+    """What the rows of a summary leave out, a line; nothing where that is nothing."""
+    more = len(found.traits) - MOST_TRAITS
+    return (f"... and {more} more traits",) if more > 0 else ()
 
 
 def _stage_row(stage: Stage) -> tuple[str, str, str]:

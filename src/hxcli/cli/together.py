@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
 
 from hxcli.cli.analysis import RunChoices
+from hxcli.cli.options import ModelChoices
 
-
-class JointModelName(StrEnum):
-    """What happens along an edge, for all traits alike."""
-
-    BM = "bm"
-    LAMBDA = "lambda"
-    OU = "ou"
+# What may happen along an edge, for all traits alike.
+JOINT_MODELS = ("bm", "lambda", "ou")
 
 
 @dataclass(frozen=True)
@@ -77,6 +72,23 @@ class TogetherChoices:
         """The run with its table read as `--phenotypic` needs it: rows of one name are replicates."""
         return replace(run, reading=replace(run.reading, replicates=True)) if self.phenotypic else run
 
-    def analysis_options(self) -> dict[str, Any]:
-        """The same choices as the analyses take them."""
-        return {"phenotypic": self.phenotypic}
+    def analysis_options(self, models: ModelChoices) -> dict[str, Any]:
+        """The same choices as the analyses take them, with the one model that holds for all traits.
+
+        Raises:
+            typer.BadParameter: Another model, several, or an option that only traits by themselves have.
+        """
+        names = models.model or ["bm"]
+        if len(names) > 1 or names[0] not in JOINT_MODELS:
+            found = " and ".join(names)
+            raise typer.BadParameter(f"--model {found}: traits together take one of {', '.join(JOINT_MODELS)}")
+        given = {
+            "--set": models.settings,
+            "--ou-root": models.ou_root,
+            "--lambda-max": models.lambda_max,
+            "--regimes": models.regimes,
+        }
+        for option, value in given.items():
+            if value:
+                raise typer.BadParameter(f"{option} is for traits by themselves (leave it or --together out)")
+        return {"phenotypic": self.phenotypic, "model": names[0]}

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -79,6 +79,24 @@ class Source:
         return InputError(found, advice, file=self.file, line=line, column=column)
 
 
+@dataclass(frozen=True, eq=False)
+class SourcePart(Source):
+    """A part of the text of an input that is never in memory as a whole.
+
+    Attributes:
+        lines_before: Number of line ends before the part.
+        columns_before: Number of characters before it on its first line.
+    """
+
+    lines_before: int = 0
+    columns_before: int = 0
+
+    def line_column(self, offset: int) -> tuple[int, int]:
+        """1-based line and column, in the whole text, of a byte offset into this part."""
+        line, column = _line_column(self.data, offset)
+        return line + self.lines_before, column + (self.columns_before if line == 1 else 0)
+
+
 # What stands for a file: asked whether Parquet is accepted too, it gives the source.
 HeldFile = Callable[[bool], Source]
 _HELD: ContextVar[Mapping[str, HeldFile]] = ContextVar("held files", default=MappingProxyType({}))
@@ -92,6 +110,12 @@ def held_files(files: Mapping[str, HeldFile]) -> Iterator[None]:
         yield
     finally:
         _HELD.reset(token)
+
+
+def held_source(file: str, *, parquet: bool = False) -> Source | None:
+    """What `held_files` has for a file; None where it has nothing."""
+    give = _HELD.get().get(file)
+    return None if give is None else give(parquet)
 
 
 def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE, parquet: bool = False) -> Source:
@@ -109,8 +133,8 @@ def read_source(path: str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZ
             NUL or control bytes; a known binary format.
     """
     file = os.fspath(path)
-    if file in (held := _HELD.get()):
-        return held[file](parquet)
+    if (held := held_source(file, parquet=parquet)) is not None:
+        return held
     raw = _read_raw(file, max_size)
     data = _expand(raw, file, max_size) if raw.startswith(_GZIP) else raw
     sha256 = hashlib.sha256(raw).hexdigest()
@@ -125,37 +149,69 @@ def checked_source(file: str, data: bytes, sha256: str = "") -> Source:
     Raises:
         InputError: As `read_source`, for what concerns the content.
     """
+    data = checked_beginning(file, data)
+    source = Source(file, data, sha256 or hashlib.sha256(data).hexdigest(), data.isascii())
+    refuse_no_text(source)
+    return source
+
+
+def checked_beginning(file: str, data: bytes) -> bytes:
+    """What a file begins with, without a byte order mark.
+
+    Raises:
+        InputError: A known binary format, UTF-16, or what stands in the place of a file.
+    """
     for magic, what, advice in _BINARY_MAGIC:
         if data.startswith(magic):
             raise InputError(f"not a text file: this looks like {what}", advice, file=file)
     if data.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise InputError("the file is UTF-16", "save it as UTF-8", file=file)
     data = data.removeprefix(_BOM)
-    _refuse_control(file, data)
-    is_ascii = data.isascii()
-    if not is_ascii:
-        _refuse_other_encodings(file, data)
     if data.startswith(b"version https://git-lfs"):
         raise InputError("this is a Git LFS pointer, not the file itself", "run `git lfs pull`", file=file)
-    return Source(file, data, sha256 or hashlib.sha256(data).hexdigest(), is_ascii)
+    return data
+
+
+def refuse_no_text(source: Source) -> None:
+    """Raises unless a text is UTF-8 without control bytes but white space.
+
+    Raises:
+        InputError: Says where.
+    """
+    _refuse_control(source)
+    if not source.is_ascii:
+        _refuse_other_encodings(source)
 
 
 def _read_raw(file: str, max_size: int) -> bytes:
-    try:
+    with reading(file):
         if file == "-":
             return _read_limited(sys.stdin.buffer, file, max_size)
-        if os.path.isdir(file):
-            raise InputError("this is a directory", "name a file in it", file=file)
         with open(file, "rb") as stream:
             if os.fstat(stream.fileno()).st_size > max_size:
                 raise _too_large(file, max_size)
             return _read_limited(stream, file, max_size)
+
+
+@contextmanager
+def reading(file: str) -> Iterator[None]:
+    """Says in words why a file cannot be read.
+
+    Raises:
+        InputError: Missing, unreadable, a directory, or no path.
+    """
+    try:
+        if file != "-" and os.path.isdir(file):
+            raise InputError("this is a directory", "name a file in it", file=file)
+        yield
     except FileNotFoundError:
         raise InputError("no such file", "check the path", file=file) from None
     except PermissionError:
         raise InputError("permission denied", "make the file readable", file=file) from None
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}", file=file) from None
+    except UnicodeError:
+        raise
     except ValueError:
         # A path with a NUL in it.
         raise InputError("this is no path", "check the path", file=file) from None
@@ -185,48 +241,68 @@ def _expand(raw: bytes, file: str, max_size: int) -> bytes:
 
 def _gunzip(raw: bytes, file: str) -> Iterator[bytes]:
     """Yields the decompressed pieces of all gzip members."""
-    position, view = 0, memoryview(raw)
-    while position < len(raw):
-        if raw[position : position + 2] != _GZIP:
-            if raw[position:].strip(b"\0"):
-                raise InputError("bytes that are not gzip follow the gzip data", "compress the file again", file=file)
-            return
-        member = zlib.decompressobj(wbits=31)
-        while not member.eof:
-            chunk = view[position : position + _CHUNK]
-            if not chunk:
-                raise InputError("the gzip data is cut short", "copy or download the file again", file=file)
-            position += len(chunk)
+    view = memoryview(raw)
+    return gunzipped((view[start : start + _CHUNK] for start in range(0, len(raw), _CHUNK)), file)
+
+
+def gunzipped(blocks: Iterable[bytes | memoryview], file: str) -> Iterator[bytes]:
+    """Yields the decompressed pieces of all gzip members of a stream that comes in blocks.
+
+    Raises:
+        InputError: Damaged or cut short, or followed by bytes that are not gzip.
+    """
+    rest, member = b"", None
+    for block in blocks:
+        rest = rest + block if rest else bytes(block)
+        # A member's first two bytes tell that it is one.
+        while len(rest) > 1 or (rest and member is not None):
+            if member is None:
+                if rest[:2] != _GZIP:
+                    # Padding of nothing but zeros may follow.
+                    if rest.strip(b"\0"):
+                        raise _not_gzip(file)
+                    rest = b"\0"
+                    break
+                member = zlib.decompressobj(wbits=31)
             try:
-                piece = member.decompress(chunk, 16 * _CHUNK)
+                piece = member.decompress(rest, 16 * _CHUNK)
                 while piece:
                     yield piece
                     piece = member.decompress(member.unconsumed_tail, 16 * _CHUNK) if not member.eof else b""
             except zlib.error as error:
                 detail = str(error).split(": ")[-1]
                 raise InputError(f"damaged gzip data: {detail}", "copy or download the file again", file=file) from None
-        position -= len(member.unused_data)
+            rest = member.unused_data
+            if not member.eof:
+                break
+            member = None
+    if member is not None:
+        raise InputError("the gzip data is cut short", "copy or download the file again", file=file)
+    if rest.strip(b"\0"):
+        raise _not_gzip(file)
 
 
-def _refuse_control(file: str, data: bytes) -> None:
+def _not_gzip(file: str) -> InputError:
+    return InputError("bytes that are not gzip follow the gzip data", "compress the file again", file=file)
+
+
+def _refuse_control(source: Source) -> None:
+    data = source.data
     found = data.translate(None, _NOT_CONTROL)
     if not found:
         return
     if found.count(0) > len(data) // 4:
-        raise InputError("the file is full of NUL bytes: UTF-16 or binary", "save it as UTF-8 text", file=file)
-    offset = data.index(found[:1])
-    line, column = _line_column(data, offset)
+        raise source.error("the file is full of NUL bytes: UTF-16 or binary", "save it as UTF-8 text")
     what = "NUL byte" if found[0] == 0 else f"control byte 0x{found[0]:02x}"
-    raise InputError(f"{what} in the file", "remove it, or give a text file", file=file, line=line, column=column)
+    raise source.error(f"{what} in the file", "remove it, or give a text file", data.index(found[:1]))
 
 
-def _refuse_other_encodings(file: str, data: bytes) -> None:
+def _refuse_other_encodings(source: Source) -> None:
     try:
-        data.decode("utf-8")
+        source.data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line, column = _line_column(data, error.start)
-        found = f"byte 0x{data[error.start]:02x} is not UTF-8"
-        raise InputError(found, "save the file as UTF-8 text", file=file, line=line, column=column) from None
+        found = f"byte 0x{source.data[error.start]:02x} is not UTF-8"
+        raise source.error(found, "save the file as UTF-8 text", error.start) from None
 
 
 def _line_column(data: bytes, offset: int) -> tuple[int, int]:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax.numpy as jnp
 import numpy as np
 
 from hxcli.engine.tree import Tree
-from hxcli.inference.rate_estimation import degrees_of_freedom, log_likelihood_of, rate_with_error, rate_without_error
+from hxcli.inference.rate_estimation import (
+    degrees_of_freedom,
+    log_likelihood_of,
+    rate_with_error,
+    rate_without_error,
+    same,
+)
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.brownian import brownian_edges
 from hxcli.prebuilt.device_placement import placed, placed_traits
@@ -72,22 +79,31 @@ def prepare(phylogeny: Phylogeny, observations: Observations, tau2: float) -> Pr
     return Prepared(placed(tree), start, units)
 
 
-def sweep_up(tree: Tree, start: Any, restricted: bool) -> SweptUp:
+def sweep_up(
+    tree: Tree,
+    start: Any,
+    restricted: bool,
+    at_roots: Callable[[Any], Any] = same,
+    per_node: Callable[[Any], Any] = same,
+) -> SweptUp:
     """Estimates the rate and sweeps up; to be called while tracing.
 
     Args:
         tree, start: From `prepare`.
         restricted: REML or ML.
+        at_roots, per_node: Of `rate_with_error`, for B trees side by side; all figures are then (B, D).
     """
     if start is None:
         swept = likelihoods(tree)
-        sigma2, log_likelihood = rate_without_error(swept, restricted)
-        return SweptUp(swept, sigma2, sigma2, log_likelihood, degrees_of_freedom(swept, restricted))
+        roots = at_roots(swept)
+        sigma2, log_likelihood = rate_without_error(roots, restricted)
+        return SweptUp(swept, sigma2, sigma2, log_likelihood, degrees_of_freedom(roots, restricted))
     lengths = tree["variance"]
-    sigma2 = rate_with_error(tree, lengths, start, restricted)
-    swept = likelihoods(with_edges(tree, brownian_edges(lengths, sigma2)))
-    densities = degrees_of_freedom(swept, restricted)
-    return SweptUp(swept, jnp.ones_like(sigma2), sigma2, log_likelihood_of(swept, restricted), densities)
+    sigma2 = rate_with_error(tree, lengths, start, restricted, at_roots, per_node)
+    swept = likelihoods(with_edges(tree, brownian_edges(lengths, per_node(sigma2))))
+    roots = at_roots(swept)
+    densities = degrees_of_freedom(roots, restricted)
+    return SweptUp(swept, jnp.ones_like(sigma2), sigma2, log_likelihood_of(roots, restricted), densities)
 
 
 def figures(

@@ -215,6 +215,21 @@ def _quantiles_of(normals: Any, weight: Any, probabilities: Any) -> Any:
     return lax.while_loop(going, step, (start, low, high, jnp.asarray(jnp.inf, start.dtype), 0))[0]
 
 
+def standard_quantiles(means: Any, deviations: Any, weights: Any, probabilities: Any) -> Any:
+    """(N, P) quantiles of N mixtures of J normals, by rows of order one; to be called while tracing.
+
+    Args:
+        means, deviations, weights: (N, J) of the components; a deviation of 0 is a point, a weight of 0 no component.
+        probabilities: (P,).
+    """
+    # Components without weight must not widen the bracket that is searched.
+    first = jnp.argmax(weights > 0, axis=1)[:, None]
+    means, deviations = (
+        jnp.where(weights > 0, values, jnp.take_along_axis(values, first, 1)) for values in (means, deviations)
+    )
+    return _quantiles_of((means, jnp.maximum(deviations, _THINNEST)), weights, probabilities)
+
+
 def _shortest(normals: Any, weight: Any, equal: Any, level: Any) -> tuple[Any, Any]:
     """(N, 2) ends of equal density that hold the level, by Newton's method from the equal-tailed ones; which."""
 

@@ -152,14 +152,18 @@ def _along_one(
             intervals[each.name] = Interval(*(both if each.weights[0] > 0 else both[::-1]))
             continue
         extremes = [_extreme_of(likelihood, each, side, pieces, floor) for side in (-1, 1)]
-        intervals[each.name] = Interval(*extremes)
+        if each.weights.any():
+            # It moves with the coordinate, which the likelihood lets go on to the end of its support.
+            open_ends = [end for end, there in zip(ends, reached, strict=True) if not there]
+            extremes = [(np.nan if at in open_ends else value, at) for value, at in extremes]
+        intervals[each.name] = Interval(*(value for value, _ in extremes))
     return intervals
 
 
 def _extreme_of(
     likelihood: TraitLikelihood, quantity: Quantity, side: int, pieces: list[_Curve], floor: float
-) -> float:
-    """The quantity's extreme over interpolated figures, and again over closer ones until both agree."""
+) -> tuple[float, float]:
+    """The quantity's extreme over interpolated figures, again over closer ones until both agree; and where it is."""
     highest = [(side * np.where(piece.inside, piece.extreme(quantity, side), -side * np.inf)) for piece in pieces]
     number = int(np.argmax([values.max() for values in highest]))
     piece, at = pieces[number], int(np.argmax(highest[number]))
@@ -187,7 +191,7 @@ def _extreme_of(
         if abs(value - before) <= 1e-7 * abs(value - other):
             break
         width /= 4
-    return value
+    return value, x
 
 
 def _interpolated(

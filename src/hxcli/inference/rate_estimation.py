@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -43,7 +44,19 @@ def rate_without_error(tree: Tree, restricted: bool) -> tuple[Any, Any]:
     return sigma2, -(size * jnp.log(2 * np.pi * sigma2) + log_det + width + size) / 2
 
 
-def rate_with_error(tree: Tree, lengths: Any, start: Any, restricted: bool) -> Any:
+def same(values: Any) -> Any:
+    """What one tree by itself needs for `at_roots` and `per_node`."""
+    return values
+
+
+def rate_with_error(
+    tree: Tree,
+    lengths: Any,
+    start: Any,
+    restricted: bool,
+    at_roots: Callable[[Any], Any] = same,
+    per_node: Callable[[Any], Any] = same,
+) -> Any:
     """(D,) sigma2 when the observations have known errors.
 
     A grid of logarithmic steps finds the highest point, because the likelihood may have several; bisection of the
@@ -54,12 +67,15 @@ def rate_with_error(tree: Tree, lengths: Any, start: Any, restricted: bool) -> A
         lengths: (N,) edge lengths.
         start: (D,) rate to search around, such as that of a model without observation error.
         restricted: REML or ML.
+        at_roots: For B trees side by side: takes a swept tree to its fields with the B roots as one node; figures that
+            are (D,) are then (B, D).
+        per_node: Likewise: takes (B, D) rates to (N, D).
     """
     start = jnp.where(start > 0, start, 1)
 
     def height(log_rate: Any) -> Any:
-        swept = likelihoods(with_edges(tree, brownian_edges(lengths, start * jnp.exp(log_rate))))
-        return log_likelihood_of(swept, restricted)
+        swept = likelihoods(with_edges(tree, brownian_edges(lengths, per_node(start * jnp.exp(log_rate)))))
+        return log_likelihood_of(at_roots(swept), restricted)
 
     def step(i: Any, state: Any) -> Any:
         """One evaluation: of the next grid point first, of the middle of the bracket afterwards."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hxcli.errors import ModelError
+from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
 
 
@@ -32,32 +33,18 @@ class EdgeFields:
         return float(self.columns["tree_height"])
 
 
-@dataclass(frozen=True)
-class Painting:
-    """Which regime every edge has.
-
-    Attributes:
-        regimes: Names of the regimes, sorted.
-        of_edge: (N,) number of the regime of the edge above every node; the root's own at the root.
-    """
-
-    regimes: tuple[str, ...]
-    of_edge: Any
-
-
-def edge_fields(
-    phylogeny: Phylogeny, painting: Painting | None = None, further: Mapping[str, Any] | None = None
-) -> EdgeFields:
+def edge_fields(painted: Painted | Phylogeny, further: Mapping[str, Any] | None = None) -> EdgeFields:
     """What a model sees of the edges.
 
     Args:
-        phylogeny: N nodes, edge lengths neither missing nor negative.
-        painting: Regimes of its edges, if there are any.
+        painted: A tree with or without regimes, edge lengths neither missing nor negative.
         further: Name -> (N, ...) further columns.
 
     Raises:
         ModelError: No tip has any distance from the root.
     """
+    phylogeny = painted.phylogeny if isinstance(painted, Painted) else painted
+    regimes = painted.regimes if isinstance(painted, Painted) else ()
     end = phylogeny.root_distances
     length: FloatArray = phylogeny.lengths
     height = float(end[phylogeny.tips].max(initial=0.0))
@@ -74,6 +61,6 @@ def edge_fields(
         "is_tip": np.asarray(phylogeny.topology.is_leaf),
         "tree_height": height,
     }
-    if painting is not None:
-        columns["regime"] = (painting.of_edge[:, None] == np.arange(len(painting.regimes))).astype(float)
-    return EdgeFields(phylogeny, {**columns, **(further or {})}, painting.regimes if painting else ())
+    if isinstance(painted, Painted) and regimes:
+        columns["regime"] = (painted.of_edge[:, None] == np.arange(len(regimes))).astype(float)
+    return EdgeFields(phylogeny, {**columns, **(further or {})}, regimes)

@@ -183,6 +183,10 @@ class BoundModel:
         """The model's name."""
         return self.model.name
 
+    def widen(self, name: str, high: float) -> None:
+        """Moves the upper end of a coordinate's support, if the model has it."""
+        self.coordinates = tuple(each._replace(high=high) if each.name == name else each for each in self.coordinates)
+
     def edges(self, x: FloatArray, columns: Mapping[str, Any]) -> Edges:
         """The edges at K points of the search.
 
@@ -209,6 +213,39 @@ class BoundModel:
             flat = found[each.parameter].reshape(len(x), -1)
             flat[:, each.entry] = each.from_search(x[:, number])
         return found
+
+    def settled(self, given: Mapping[str, float]) -> tuple[dict[str, FloatArray], FloatArray]:
+        """All parameters at given values: those that are not of the mean, (1, *shape) each, and the unknowns, (P,).
+
+        Raises:
+            OptionError: A parameter that is not given, that the model does not have, or outside its support.
+        """
+        shapes = {each.name: each for each in self.coordinates if not each.is_rate}
+        wanted = [*self.rates, *self.unknowns, *shapes]
+        for name in given:
+            if name not in wanted:
+                raise OptionError(f"--set {name}: model {self.name} has no such parameter (it has {', '.join(wanted)})")
+        if lacking := [name for name in wanted if name not in given]:
+            raise OptionError(f"model {self.name} needs {', '.join(lacking)} (--set {lacking[0]}=VALUE)")
+        for name, each in shapes.items():
+            if not each.low <= given[name] <= each.high:
+                raise OptionError(
+                    f"--set {name}={given[name]:g}: outside its support, {each.low:.6g} to {each.high:.6g}"
+                )
+        for name in self.rates:
+            if not given[name] >= 0:
+                raise OptionError(f"--set {name}={given[name]:g}: a rate is not below 0")
+        values = {}
+        of_mean = {name for name, _ in self.layout}
+        for name, declared in self.declarations.items():
+            if name in of_mean:
+                continue
+            if declared.role == "fixed":
+                values[name] = np.asarray(declared.start, float)[None]
+                continue
+            entries = self._entries(name, declared.shape)
+            values[name] = np.array([given[each] for each in entries], float).reshape(1, *declared.shape)
+        return values, np.array([given[name] for name in self.unknowns], float)
 
     @property
     def _rate_names(self) -> list[str]:

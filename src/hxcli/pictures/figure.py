@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from io import BytesIO
 from typing import Any, BinaryIO
 
 import matplotlib
@@ -98,9 +99,19 @@ def text_width(text: str, size: float) -> float:
         return float(TextToPath().get_text_width_height_descent(text, font, ismath=False)[0])
 
 
+class Picture(Figure):
+    """A figure that notebooks show as it would be written."""
+
+    def _repr_png_(self) -> bytes:
+        stream = BytesIO()
+        with drawing_style():
+            save(self, stream, "png")
+        return stream.getvalue()
+
+
 def paper(width: float, height: float) -> tuple[Figure, Axes]:
     """A white figure of that many points, and axes without decoration whose unit is the point, (0, 0) lower left."""
-    figure = Figure(figsize=(width / POINTS_PER_INCH, height / POINTS_PER_INCH), facecolor="white")
+    figure = Picture(figsize=(width / POINTS_PER_INCH, height / POINTS_PER_INCH), facecolor="white")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width), ylim=(0, height))
     axes.axis("off")

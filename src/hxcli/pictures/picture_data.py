@@ -74,7 +74,7 @@ def subject_of(reconstruction: Reconstruction, column: int = 0) -> Subject:
     )
 
 
-def small_print(reconstruction: Reconstruction, choices: PictureChoices) -> list[str]:
+def small_print(reconstruction: Reconstruction, choices: PictureChoices, column: int = 0) -> list[str]:
     """What the picture of a reconstruction leaves out, a sentence each: it stands in the picture."""
     phylogeny = reconstruction.phylogeny
     tips = len(phylogeny.tips)
@@ -83,7 +83,7 @@ def small_print(reconstruction: Reconstruction, choices: PictureChoices) -> list
         said.append("the tree has no support values")
     elif choices.support and tips > MOST_LABELLED:
         said.append("support values are left out with the names")
-    if np.isnan(reconstruction.estimates[:, 0]).any():
+    if np.isnan(reconstruction.estimates[:, column]).any():
         said.append("grey: not estimated")
     return said
 

@@ -63,14 +63,14 @@ def _write(stream: BinaryIO, extension: str, found: Reconstruction, choices: Pic
         save(draw(found, choices or PictureChoices()), stream, extension)
 
 
-def draw(reconstruction: Reconstruction, choices: PictureChoices) -> Figure:
-    """The picture as a matplotlib figure.
+def draw(reconstruction: Reconstruction, choices: PictureChoices, column: int = 0) -> Figure:
+    """The picture of one trait, the first unless `column` says which, as a matplotlib figure.
 
     Raises:
         OptionError: There is no such colour map.
     """
-    colours, subject = colour_map(choices.colormap), subject_of(reconstruction)
-    said = small_print(reconstruction, choices)
+    colours, subject = colour_map(choices.colormap), subject_of(reconstruction, column)
+    said = small_print(reconstruction, choices, column)
     if missing := missing_glyphs([*subject.names, subject.trait]):
         said.append(f"{len(missing)} characters are in no font here (an SVG still has them as text)")
     return PICTURES[choices.kind](subject, choices, colours, said)

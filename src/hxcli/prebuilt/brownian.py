@@ -12,11 +12,14 @@ def brownian_edges(lengths: Any, sigma2: Any = 1.0) -> dict[str, Any]:
 
     Args:
         lengths: (N,) edge lengths.
-        sigma2: () or (D,) rate, trait^2 per unit of length.
+        sigma2: (), (D,) or, of every edge by itself, (N, D) rate, trait^2 per unit of length.
 
     Returns:
-        Arrays `(N,)`, but `variance` is `(N, D)` if sigma2 is `(D,)`.
+        Arrays `(N,)`, but `variance` is `(N, D)` if sigma2 is not `()`.
     """
     flat = np.zeros(lengths.shape)
-    variance = lengths * sigma2 if np.ndim(sigma2) == 0 else lengths[:, None] * sigma2[None]
+    if np.ndim(sigma2) == 0:
+        variance = lengths * sigma2
+    else:
+        variance = lengths[:, None] * (sigma2[None] if np.ndim(sigma2) == 1 else sigma2)
     return {"scale": flat + 1, "shift": flat, "variance": variance}

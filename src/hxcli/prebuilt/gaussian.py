@@ -125,14 +125,15 @@ def with_edges(tree: Tree, edges: dict[str, Any]) -> Tree:
     return Tree.from_data(tree.topology, {**tree.data, **edges})
 
 
-def smooth(tree: Tree, root_mean: Any, root_variance: Any) -> tuple[Any, Any]:
+def smooth(tree: Tree, root_mean: Any, root_variance: Any, roots: int | slice = 0) -> tuple[Any, Any]:
     """Both (N, D): mean and variance of every node given all observations, from a tree swept up.
 
     Args:
         tree: The result of `likelihoods`.
-        root_mean, root_variance: (D,) state of the root given all observations.
+        root_mean, root_variance: (D,) state of the root given all observations; of B roots (B, D).
+        roots: Which nodes are the roots.
     """
-    seeded = tree.at[0].set(state=root_mean, state_variance=root_variance)
+    seeded = tree.at[roots].set(state=root_mean, state_variance=root_variance)
     swept = states(seeded)
     return swept["state"], swept["state_variance"]
 

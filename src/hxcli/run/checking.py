@@ -6,8 +6,6 @@ Without jax, but for numbers so extreme that only the computation tells.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -17,131 +15,15 @@ from hxcli.formats.tables.read import UnreadTable
 from hxcli.formats.trees.read import TreeFile, pick_tree
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.tip_likelihoods import refuse_contradictions
+from hxcli.run.checkup import Checkup, ColumnFacts, TreeFacts
 from hxcli.run.inputs import InputOptions, analysable_tree, edge_notes, explained, read_trait_table, read_tree_file
 from hxcli.run.matching import match
 from hxcli.run.runtime import RuntimeOptions, started
-from hxcli.traits import MatchReport, Observations, TraitTable
+from hxcli.traits import Observations, TraitTable
 
 # Lengths are often written with six digits.
 ULTRAMETRIC_TOLERANCE = 1e-6
 _SMALL = 1e-70
-
-
-@dataclass(frozen=True)
-class TreeFacts:
-    """One tree in figures.
-
-    Attributes:
-        tips: Number of tips.
-        nodes: Number of nodes, tips and root included.
-        total_edge_length: Sum of all edge lengths but the root's; missing ones count as 0.
-        max_root_to_tip: Largest sum of edge lengths between root and tip, likewise.
-        tip_names_sha1: SHA-1 of the tip names, sorted by code point and joined by line feeds, in UTF-8.
-        rooted: What the file states, else whether the root has at most two children.
-        rooted_stated: Whether the file states it.
-        binary: Whether every node that has children has two.
-        ultrametric: Whether all tips are equally far from the root, up to `ULTRAMETRIC_TOLERANCE` of the distance;
-            None where lengths are missing.
-        polytomies: Number of nodes with more than two children.
-        one_child_nodes: Number of nodes with one child.
-        missing_lengths, zero_lengths, negative_lengths: Numbers of such edges, the root's left out.
-        depth: Number of edges between the root and the deepest node.
-    """
-
-    tips: int
-    nodes: int
-    total_edge_length: float
-    max_root_to_tip: float
-    tip_names_sha1: str
-    rooted: bool
-    rooted_stated: bool
-    binary: bool
-    ultrametric: bool | None
-    polytomies: int
-    one_child_nodes: int
-    missing_lengths: int
-    zero_lengths: int
-    negative_lengths: int
-    depth: int
-
-
-@dataclass(frozen=True)
-class ColumnFacts:
-    """One trait column in figures.
-
-    Attributes:
-        n: Number of rows with a value.
-        missing: Number of rows without one.
-        min, max: Smallest and largest value.
-    """
-
-    n: int
-    missing: int
-    min: float
-    max: float
-
-
-@dataclass(frozen=True, eq=False)
-class Checkup:
-    """What was found in the files.
-
-    Attributes:
-        file: Path of the tree file.
-        format: Its format.
-        trees: Number of trees in it.
-        tree_names: Their names, "" for one without.
-        tree: Figures of the tree that was looked at.
-        table: The table; None without one, or where it was refused.
-        columns: Trait -> figures, in the table's order.
-        match: How tips and rows met; None where that is not known.
-        notes: What the user should know, a sentence each.
-        needs: What the analyses ask for before they use these files, a sentence each.
-        obstacle: The refusal that stands in the way of any analysis; None without one.
-    """
-
-    file: str
-    format: str
-    trees: int
-    tree_names: tuple[str, ...]
-    tree: TreeFacts
-    table: TraitTable | None
-    columns: dict[str, ColumnFacts]
-    match: MatchReport | None
-    notes: tuple[str, ...]
-    needs: tuple[str, ...]
-    obstacle: HxError | None
-
-    def as_json(self) -> dict[str, Any]:
-        """The figures as plain JSON values; `traits` only where a table was read."""
-        found: dict[str, Any] = {
-            "file": self.file,
-            "format": self.format,
-            "trees": self.trees,
-            "tree_names": list(self.tree_names),
-            "tree": asdict(self.tree),
-        }
-        if self.table is not None:
-            found["traits"] = {
-                "file": self.table.file,
-                "rows": len(self.table.names),
-                "columns": {name: asdict(facts) for name, facts in self.columns.items()},
-                "text_columns": list(self.table.text_columns),
-            }
-        if self.match is not None:
-            report = self.match
-            found["traits"] |= {
-                "matched": report.exact + len(report.by_underscore) + len(report.by_unicode),
-                "matched_exactly": report.exact,
-                "matched_by_underscore": len(report.by_underscore),
-                "matched_by_unicode": len(report.by_unicode),
-                "tips_without_data": len(report.tips_without_data),
-                "rows_without_tip": len(report.rows_without_tip),
-            }
-        found["ready"] = self.obstacle is None
-        found["notes"], found["needs"] = list(self.notes), list(self.needs)
-        if self.obstacle is not None:
-            found["obstacle"] = str(self.obstacle)
-        return found
 
 
 def check(options: InputOptions) -> Checkup:

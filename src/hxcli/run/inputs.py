@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass, replace
 from typing import Literal
+
+import numpy as np
 
 from hxcli.errors import InputError, OptionError
 from hxcli.formats.source import DEFAULT_MAX_SIZE, read_source
@@ -16,6 +19,7 @@ from hxcli.formats.trees.read import TreeFile, analysable, length_notes, pick_tr
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.matching import match, other_reading
 from hxcli.run.table_shapes import refuse_long
+from hxcli.text_columns import Texts
 from hxcli.traits import MatchReport, Observations, TraitTable
 
 
@@ -99,12 +103,14 @@ def read_inputs(
     # Both at once, because either lets the other run for most of the time; what is wrong with the tree is said first.
     with ThreadPoolExecutor(1) as thread:
         # A pipe has its turn, because whoever fills it may wait to hear of the tree.
-        begun = thread.submit(read_trait_table, options) if os.path.isfile(options.traits) else None
+        begun = thread.submit(copy_context().run, read_trait_table, options) if os.path.isfile(options.traits) else None
         progress("reading the tree")
         tree_file = read_tree_file(options)
         picked = pick_tree(tree_file, options.tree_index)
         phylogeny = analysable_tree(picked, tree_file.file, options)
         use_tree(phylogeny)
+        if not options.traits:
+            return _without_table(tree_file, phylogeny, (*tree_file.warnings, *edge_notes(picked, options)))
         progress("reading the table")
         try:
             table, table_notes, sha256 = begun.result() if begun else read_trait_table(options)
@@ -124,6 +130,14 @@ def read_inputs(
     table = replace(table, cells=None)
     notes = (*tree_file.warnings, *edge_notes(picked, options), *table_notes, *match_notes)
     return Inputs(tree_file, table, sha256, (phylogeny,), (observations,), (report,), notes)
+
+
+def _without_table(tree_file: TreeFile, phylogeny: Phylogeny, notes: tuple[str, ...]) -> Inputs:
+    """The inputs of an analysis that takes no traits."""
+    nothing = np.zeros((0, 0))
+    table = TraitTable(Texts(()), (), nothing, nothing)
+    observations = Observations(np.zeros(0, np.intp), nothing, nothing, ())
+    return Inputs(tree_file, table, "", (phylogeny,), (observations,), (MatchReport(0, (), (), (), ()),), notes)
 
 
 def explained(refusal: UnreadTable, phylogeny: Phylogeny) -> InputError:

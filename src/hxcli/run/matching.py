@@ -14,7 +14,7 @@ from hxcli.close_names import counted, listed
 from hxcli.errors import InputError
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.name_columns import better_column, called, name_key, refuse_row_numbers, shell_word
-from hxcli.run.name_hints import NameHints, beside_another_row, inner_node_note, inner_nodes_among
+from hxcli.run.name_hints import NameHints, beside_another_row, comment_note, inner_node_note, inner_nodes_among
 from hxcli.run.table_shapes import refuse_long, transposed
 from hxcli.text_columns import Texts
 from hxcli.traits import Cells, MatchReport, Observations, TraitTable
@@ -198,6 +198,8 @@ def _unmet_notes(report: MatchReport, phylogeny: Phylogeny, table: TraitTable) -
                 f"{called(better[0])} holds more of the tips, {better[1]} (--id-column {shell_word(better[0])})"
             )
         notes.append(f"{shown}; {', '.join(hints)}" if hints else shown)
+        if comment := comment_note(phylogeny, without_data):
+            notes.append(comment)
     return tuple(notes)
 
 
@@ -220,6 +222,8 @@ def _no_overlap(phylogeny: Phylogeny, table: TraitTable) -> InputError:
     hints = NameHints(tips)
     meant = next(((name, tip) for name in names if (tip := hints.tip_for(name)) is not None), None)
     hint = f"is {meant[0]!r} the tip {meant[1]!r}? " if meant else ""
+    if comment := comment_note(phylogeny, tips.tolist()):
+        return InputError(found, comment, file=table.file)
     return InputError(found, hint + "--id-column names the column of tip names", file=table.file)
 
 

@@ -80,6 +80,27 @@ def inner_node_note(names: Sequence[str]) -> str:
     return f"{len(names)} {are} of the tree, whose values are not used: {listed(names)}"
 
 
+def comment_note(phylogeny: Phylogeny, tips: Sequence[str]) -> str:
+    """What to say of tips without a row that have a comment beside their names, which may be meant as part of them.
+
+    Args:
+        phylogeny: The tree.
+        tips: Their names.
+
+    Returns:
+        "" where none has a comment.
+    """
+    touched = [tip for tip in tips if tip in phylogeny.beside_names] if phylogeny.beside_names else []
+    if not touched:
+        return ""
+    whole = phylogeny.beside_names[touched[0]]
+    names = "1 tip" if len(touched) == 1 else f"{len(touched)} tips"
+    return (
+        f"what is in brackets beside the names of {names} is a comment, no part of them, such as {whole!r} for "
+        f"{touched[0]!r}: quote names with brackets in the tree, '{whole}'"
+    )
+
+
 def beside_another_row(name: str, names: Texts) -> str:
     """What to say of a row that would be a tip's if another row were not; "" for any other."""
     for other in (name.replace(" ", "_"), name.replace("_", " ")):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import importlib
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import Any
 
@@ -16,16 +15,18 @@ from hxcli.errors import OptionError
 from hxcli.findings import Findings
 from hxcli.formats.atomic_write import write_all
 from hxcli.phylogeny import Phylogeny
+from hxcli.run.clock import Clock, Progress
 from hxcli.run.inputs import InputOptions, read_inputs
 from hxcli.run.product_kinds import Result
 from hxcli.run.product_notes import product_notes
 from hxcli.run.products import prepare_products, writer_for
 from hxcli.run.record import Stage, run_record
 from hxcli.run.runtime import Runtime, RuntimeOptions, keep_freed_memory, prepare, started, versions
+from hxcli.run.sample_options import SampleOptions
+from hxcli.run.side_inputs import SideInput
 from hxcli.run.trait_chunks import default_chunk, in_chunks
 from hxcli.traits import MatchReport, Observations
 
-Progress = Callable[[str], None]
 # Bytes of inputs that take longer to read than JAX to import.
 _LONG = 1 << 24
 
@@ -43,7 +44,9 @@ class Job:
         runtime: Where and how precisely to compute.
         chunk_traits: Largest number of traits to compute at a time; None to go by the size of the tree.
         seed: Seed of the random numbers; None where nothing is random.
+        side_inputs: Further files, by the option of the analysis that takes what is in them.
         command_line: The words that asked for the run, for its record.
+        sample: Which trees are used where many are; None for the one tree of `inputs`.
         command: Name of the command, where that is not the analysis's.
     """
 
@@ -55,7 +58,9 @@ class Job:
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
     chunk_traits: int | None = None
     seed: int | None = None
+    side_inputs: Mapping[str, SideInput] = field(default_factory=dict)
     command_line: tuple[str, ...] = ()
+    sample: SampleOptions | None = None
     command: str = ""
 
 
@@ -100,7 +105,7 @@ def perform(job: Job, progress: Progress = lambda stage: None) -> Outcome:
 
 def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome:
     """`perform`, with a thread for what can be done before it is needed."""
-    clock = _Clock(progress)
+    clock = Clock(progress)
     writers = {path: writer_for(path, kind) for kind, path in job.products.items()}
     prepare(job.runtime)
     if sum(map(os.path.getsize, filter(os.path.isfile, (job.inputs.tree, job.inputs.traits)))) > _LONG:
@@ -108,6 +113,7 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
         aside.submit(importlib.import_module, "jax")
     # What goes wrong aside goes wrong again when it is needed.
     inputs = read_inputs(job.inputs, clock.begin, lambda tree: aside.submit(prepare_products, job.products, tree))
+    job, side_files = with_side_inputs(job)
     clock.begin("starting JAX")
     with started(job.runtime) as runtime:
         clock.begin("computing")
@@ -123,8 +129,9 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
             command=job.command or job.analysis,
             command_line=job.command_line,
             options=job.inputs,
-            analysis_options=job.analysis_options,
+            analysis_options={k: v for k, v in job.analysis_options.items() if k not in job.side_inputs},
             inputs=inputs,
+            side_files=side_files,
             findings=findings,
             device=device,
             precision=job.runtime.precision,
@@ -145,6 +152,15 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
     return Outcome(findings, inputs.matches, (*notes, *warnings), clock.so_far(), written, result)
 
 
+def with_side_inputs(job: Job) -> tuple[Job, dict[str, dict[str, str]]]:
+    """The job with what its side inputs hold among the options of the analysis, and the files for the record."""
+    options, files = dict(job.analysis_options), {}
+    for option, side in job.side_inputs.items():
+        options[option], sha256 = side.read(job.inputs.max_size)
+        files[option] = {"file": side.path, "sha256": sha256}
+    return replace(job, analysis_options=options), files
+
+
 def _refuse_parts(job: Job) -> None:
     for given, option in (
         (job.chunk_traits is not None, "--chunk-traits"),
@@ -156,7 +172,7 @@ def _refuse_parts(job: Job) -> None:
             )
 
 
-def _find(job: Job, phylogeny: Phylogeny, observations: Observations, runtime: Runtime, clock: _Clock) -> Findings:
+def _find(job: Job, phylogeny: Phylogeny, observations: Observations, runtime: Runtime, clock: Clock) -> Findings:
     """Runs the analysis, on some traits at a time where it takes each by itself."""
     # Imports JAX, which has to be set up first.
     from hxcli.prebuilt.device_placement import spread_over
@@ -171,44 +187,3 @@ def _find(job: Job, phylogeny: Phylogeny, observations: Observations, runtime: R
         return in_chunks(
             analysis, phylogeny, observations, chunk, multiple=devices, progress=clock.count, **job.analysis_options
         )
-
-
-class _Clock:
-    """Measures the stages of one run, one after the other."""
-
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._stages: list[Stage] = []
-        self._name, self._start = "", time.perf_counter()
-
-    def begin(self, name: str) -> None:
-        self.end()
-        self._name, self._start = name, time.perf_counter()
-        self._progress(name)
-
-    def count(self, done: int, total: int) -> None:
-        """Says how many traits of the running stage are done."""
-        seconds = max(time.perf_counter() - self._start, 1e-9)
-        self._progress(f"{self._name}: {done} of {total} traits, {done / seconds:.3g} a second")
-
-    def end(self) -> None:
-        self._stages = list(self.so_far())
-        self._name = ""
-
-    def so_far(self) -> tuple[Stage, ...]:
-        """The stages that have ended, and the one under way."""
-        if not self._name:
-            return tuple(self._stages)
-        return (*self._stages, Stage(self._name, time.perf_counter() - self._start, peak_memory()))
-
-
-def peak_memory() -> int:
-    """Largest memory that this process has held so far, in bytes; 0 where the system does not tell."""
-    try:
-        import resource
-    except ImportError:
-        return 0
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

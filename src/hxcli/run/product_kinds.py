@@ -50,6 +50,9 @@ class Kind:
     of: str = STATES
 
 
+# What every analysis gives of a sample of trees, beside the states of nodes.
+OF_SAMPLES = ("trees table", "node ages")
+
 KINDS: dict[str, Kind] = {
     "table": Kind(
         "--out-table",
@@ -81,6 +84,29 @@ KINDS: dict[str, Kind] = {
         },
         default=".nex",
         streamed=".nex",
+    ),
+    "fits table": Kind(
+        "--out-fits",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["fits table"],),
+        default=".fits.csv",
+        streamed=".csv",
+        of="fits table",
+    ),
+    "simulation": Kind(
+        "--out-simulation",
+        {
+            ".csv": "hxcli.formats.tables.simulation:write_csv",
+            ".parquet": "hxcli.formats.tables.simulation:write_parquet",
+        },
+        lambda result: (result.found.phylogeny, result.found.tables["simulation"]),
+        default=".csv",
+        streamed=".csv",
+        of="simulation",
     ),
     "parameter table": Kind(
         "--out-params",
@@ -189,6 +215,30 @@ KINDS: dict[str, Kind] = {
         default=".within.csv",
         streamed=".csv",
         of="within table",
+    ),
+    "node ages": Kind(
+        "--out-ages",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["node ages"],),
+        default=".ages.csv",
+        streamed=".csv",
+        of="node ages",
+    ),
+    "trees table": Kind(
+        "--out-trees",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["trees table"],),
+        default=".trees.csv",
+        streamed=".csv",
+        of="trees table",
     ),
     "draws": Kind(
         "--draws-out",

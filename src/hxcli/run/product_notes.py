@@ -8,9 +8,10 @@ from typing import Any
 from hxcli.findings import Findings
 from hxcli.formats.trees.annotations import replaced_notes
 from hxcli.formats.trees.node_identifiers import made_names_notes
+from hxcli.formats.trees.trait_keys import NHX_MEANINGS, renamed_notes, reserved_keys
 from hxcli.pictures.picture_data import picture_notes
 from hxcli.reconstruction import Reconstruction
-from hxcli.run.products import writes_annotations
+from hxcli.run.products import extension_of, writes_annotations
 
 
 def product_notes(products: Mapping[str, str], found: Findings, choices: Mapping[str, Any]) -> tuple[str, ...]:
@@ -25,7 +26,9 @@ def product_notes(products: Mapping[str, str], found: Findings, choices: Mapping
     if not isinstance(found, Reconstruction):
         return notes
     if "tree" in products and writes_annotations(products["tree"]):
-        notes += replaced_notes(found.phylogeny, found.traits)
+        nhx = extension_of(products["tree"], "tree") == ".nhx"
+        reserved = NHX_MEANINGS if nhx else reserved_keys(found.phylogeny)
+        notes += replaced_notes(found.phylogeny, found.traits, reserved) + renamed_notes(found.traits, reserved)
     if "node data" in products and "named tree" not in products:
         notes += made_names_notes(found.phylogeny)
     if "picture" in products:

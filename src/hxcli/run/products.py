@@ -29,6 +29,7 @@ def choose_products(
     named: Mapping[str, str | None],
     only_named: bool = False,
     without: Collection[str] = (),
+    gives: Collection[str] | None = None,
 ) -> dict[str, str]:
     """Says where each product goes: kind -> path, `-` for standard output.
 
@@ -41,6 +42,7 @@ def choose_products(
             is not given, only what is named is written.
         only_named: Whether the command writes nothing but what is named.
         without: Kinds that nobody asked for, so that the prefix does not stand for them.
+        gives: What products can be made of; None for what the command's analysis gives.
 
     Raises:
         OptionError: Two products go to one place, a product would replace an input, or an extension that no
@@ -52,8 +54,8 @@ def choose_products(
         raise OptionError("an output path is empty (name a file)")
     chosen = {kind: path for kind, path in named.items() if path is not None}
     if not only_named and (out is not None or not any(KINDS[kind].exclusive for kind in chosen)):
-        prefix = _prefix(out, f"{stem(inputs[0])}.{command}")
-        gives = ANALYSES[analysis or command].gives
+        prefix = prefix_of(out, f"{stem(inputs[0])}.{command}")
+        gives = ANALYSES[analysis or command].gives if gives is None else gives
         # Not `tree.signal.signal.csv`.
         bare = stem(inputs[0]) if prefix == f"{stem(inputs[0])}.{command}" else prefix
         defaults = {
@@ -140,7 +142,8 @@ def stem(path: str) -> str:
     return os.path.splitext(name)[0] or name
 
 
-def _prefix(out: str | None, default: str) -> str:
+def prefix_of(out: str | None, default: str) -> str:
+    """What the paths of all products begin with."""
     if out is None:
         return default
     if out.endswith(("/", os.sep)) or os.path.isdir(out):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from hxcli import __version__
 from hxcli.findings import Findings, plain
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.inputs import InputOptions, Inputs
-from hxcli.traits import MatchReport, TraitTable
+from hxcli.traits import MatchReport
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ def run_record(
     seed: int | None,
     notes: Sequence[str],
     stages: Sequence[Stage],
+    side_files: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """Builds the record of one run.
 
@@ -53,19 +55,26 @@ def run_record(
         "libraries": dict(libraries),
         "command": command,
         "command_line": list(command_line),
-        "inputs": _inputs(options, inputs),
+        "inputs": {**_inputs(options, inputs), **side_files},
         "options": plain(dict(analysis_options) | _reading_options(options)),
         "device": device,
         "precision": precision,
         "threads": threads,
         "seed": seed,
-        "results": [_result(inputs.table, *each) for each in zip(inputs.matches, findings, strict=True)],
+        "results": [
+            trait_results(inputs.table.error_columns, *each) for each in zip(inputs.matches, findings, strict=True)
+        ],
         "notes": list(notes),
-        "timings": {
-            "stages": {stage.name: round(stage.seconds, 6) for stage in stages},
-            "peak_memory_bytes_so_far": {stage.name: stage.peak_bytes for stage in stages},
-            "peak_memory_bytes": max((stage.peak_bytes for stage in stages), default=0),
-        },
+        "timings": stage_record(stages),
+    }
+
+
+def stage_record(stages: Sequence[Stage]) -> dict[str, Any]:
+    """How long the stages of a run took, and how much memory."""
+    return {
+        "stages": {stage.name: round(stage.seconds, 6) for stage in stages},
+        "peak_memory_bytes_so_far": {stage.name: stage.peak_bytes for stage in stages},
+        "peak_memory_bytes": max((stage.peak_bytes for stage in stages), default=0),
     }
 
 
@@ -100,11 +109,11 @@ def _reading_options(options: InputOptions) -> dict[str, Any]:
     return {name: getattr(options, name) for name in names}
 
 
-def _result(table: TraitTable, report: MatchReport, found: Findings) -> dict[str, Any]:
+def trait_results(error_columns: Sequence[str], report: MatchReport, found: Findings) -> dict[str, Any]:
     """One phylogeny's part: how tips and rows met, and what was found for every trait."""
     tips = len(found.phylogeny.tips)
     without_data = len(report.tips_without_data)
-    error_columns = dict(zip(table.traits, table.error_columns, strict=False))
+    errors_from = dict(zip(found.traits, error_columns, strict=False))
     return {
         "tree_name": found.phylogeny.name,
         "method": found.method,
@@ -122,7 +131,7 @@ def _result(table: TraitTable, report: MatchReport, found: Findings) -> dict[str
                 "name": name,
                 "tips_used": used,
                 "tips_missing": tips - used,
-                "standard_errors_from": error_columns.get(name) or None,
+                "standard_errors_from": errors_from.get(name) or None,
                 **found.trait_facts(number),
             }
             for number, (name, used) in enumerate(zip(found.traits, found.tips_used, strict=True))

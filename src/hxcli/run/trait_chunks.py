@@ -72,6 +72,7 @@ def in_chunks(
         found[0],
         traits=observations.traits,
         parameters={trait: figures for each in found for trait, figures in each.parameters.items()},
+        details={trait: about for each in found for trait, about in each.details.items()},
         tips_used=tuple(chain.from_iterable(each.tips_used for each in found))[:total],
         columns=columns,
         given_ends=None if ends[0] is None else ends,

@@ -21,13 +21,14 @@ from hxcli.formats.json_record import write_record
 from hxcli.formats.source import checked_source
 from hxcli.formats.tables.node_table import table_frame, write_csv, write_parquet, write_tsv
 from hxcli.formats.trees import newick_text
-from hxcli.formats.trees.annotations import entries, replaced_notes, safe_keys
+from hxcli.formats.trees.annotations import entries, replaced_notes, words_of
 from hxcli.formats.trees.newick import write_newick
 from hxcli.formats.trees.nexus_writer import write_nexus
 from hxcli.formats.trees.nhx import write_nhx
 from hxcli.formats.trees.node_identifiers import mrca_tips, node_names
 from hxcli.formats.trees.phyloxml import write_phyloxml
 from hxcli.formats.trees.read import read_trees
+from hxcli.formats.trees.trait_keys import quantity_of, safe_keys
 from hxcli.phylogeny import Phylogeny, fold_below
 from tests.formats.written import phylogenies, reconstruct, rendered, star, tree
 
@@ -301,8 +302,17 @@ def test_keys_are_safe_and_apart(given_names: list[str], expected: list[str]) ->
 
 
 def test_entries_of_an_annotation() -> None:
-    text = 'a=1,b={1,2},c="x,y",,d,e={1'
-    assert list(entries(text, ",", {"a": "a"}.get)) == ["b={1,2}", 'c="x,y"', "d", "e={1"]
+    text = 'B x{all} 5.9,a=1,b={1,2},c="x,y",,"d",d=(1,2),e={1'
+    assert list(entries(text, ",", {"a": "a"}.get)) == ["b={1,2}", 'c="x,y",,"d"', "d=(1,2)", "e={1"]
+    assert words_of(text, ",") == "B x{all} 5.9"
+    assert list(entries(":S=human:x", ":")) == ["S=human:x"]
+
+
+def test_quantities_of_statistics() -> None:
+    keys = ["height_95%_HPD", "height_median", "height_range", "height.prob", "height", "height_95%HPD_lower"]
+    assert {quantity_of(key) for key in keys} == {"height"}
+    assert quantity_of("prob(percent)") == quantity_of("prob+-sd") == "prob"
+    assert quantity_of("mass_loss") == "mass_loss"
 
 
 def test_the_record() -> None:

@@ -11,9 +11,10 @@ from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 import polars as pl
 
 from hxcli.errors import OptionError
-from hxcli.formats.trees.annotations import safe_keys, trait_texts
+from hxcli.formats.trees.annotations import trait_texts
 from hxcli.formats.trees.newick_text import joined, nesting, write_nested
 from hxcli.formats.trees.node_identifiers import node_names
+from hxcli.formats.trees.trait_keys import safe_keys
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 

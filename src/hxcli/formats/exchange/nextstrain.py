@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import BinaryIO
 
@@ -12,10 +11,11 @@ import polars as pl
 
 from hxcli.engine.topology import IntArray
 from hxcli.errors import OptionError
-from hxcli.formats.trees.annotations import safe_keys, trait_texts
+from hxcli.formats.trees.annotations import trait_texts
 from hxcli.formats.trees.newick_text import joined, number_texts
 from hxcli.formats.trees.node_identifiers import node_names
 from hxcli.formats.trees.preorder import preorder_with_ends
+from hxcli.formats.trees.trait_keys import safe_keys
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.reconstruction import Reconstruction
 
@@ -117,8 +117,7 @@ def _distances(phylogeny: Phylogeny, names: Sequence[str]) -> FloatArray:
 
 
 def _keys(traits: Iterable[str]) -> list[str]:
-    plain = (re.sub(_FORBIDDEN, "_", name).strip("_") for name in traits)
-    return safe_keys([f"trait_{name}" if name in _RESERVED else name for name in plain], _FORBIDDEN)
+    return safe_keys(traits, _FORBIDDEN, _RESERVED)
 
 
 def _quoted(names: Iterable[str]) -> pl.Series:

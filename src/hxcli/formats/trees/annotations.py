@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,15 +10,11 @@ import polars as pl
 
 from hxcli.close_names import listed
 from hxcli.engine.topology import IntArray
+from hxcli.formats.memo import kept
 from hxcli.formats.trees.newick_text import Notes, Parts, joined, number_texts, unless_null
+from hxcli.formats.trees.trait_keys import FORBIDDEN, replaced_traits, reserved_keys, safe_keys
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
-
-# What keys cannot hold.
-FORBIDDEN = r"""[\s:,;\[\]{}()="'&!]+"""
-# What follows a trait's key in the keys of its figures, whatever the level and the format.
-_FIGURES = r"(_se|_[0-9.e+-]+%?_(CI|HPD)(_lower|_upper)?)"
-_FIGURE_KEY = re.compile(f"(.+){_FIGURES}", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -37,15 +32,21 @@ class Entry:
     after: str = ""
 
 
-def figure_texts(reconstruction: Reconstruction, entries_of: Callable[[str], Sequence[Entry]], forbidden: str) -> Notes:
+def figure_texts(
+    reconstruction: Reconstruction,
+    entries_of: Callable[[str], Sequence[Entry]],
+    forbidden: str,
+    reserved: Collection[str] = (),
+) -> Notes:
     """The figures of all traits of a node, one entry after the other; a constant comes first where none is missing.
 
     Args:
         reconstruction: What was found.
         entries_of: Key of a trait -> its entries, as many for every trait.
         forbidden: Pattern of what keys cannot hold; `_` stands for it.
+        reserved: Keys that no trait has.
     """
-    forms = [entries_of(key) for key in safe_keys(reconstruction.traits, forbidden)]
+    forms = [entries_of(key) for key in safe_keys(reconstruction.traits, forbidden, reserved)]
     befores = [pl.Series([form[i].before for form in forms], dtype=pl.String) for i in range(len(forms[0]))]
     count = len(forms)
     # Trees have one interval, which is the one that their key names.
@@ -94,56 +95,39 @@ def interval_name(reconstruction: Reconstruction) -> str:
     return f"{100 * reconstruction.level:.10g}%_{reconstruction.interval}"
 
 
-def safe_keys(names: Iterable[str], forbidden: str) -> list[str]:
-    """One key for each name, without what `forbidden` matches; no key is another's or begins a figure of another.
+def owner_of(
+    phylogeny: Phylogeny, traits: Sequence[str], reserved: Collection[str] | None = None
+) -> Callable[[str], str | None]:
+    """Key of an annotation -> the trait whose numbers take its place in a tree; None for keys that stay.
 
-    `mass` has the figures `mass_se` and `mass_95%_CI`, so a trait that is itself called `mass_se` becomes
-    `mass_se_2`.
+    Args:
+        phylogeny: The tree.
+        traits: Names of the traits.
+        reserved: Keys that no trait has; None for those of which the tree itself says so.
     """
-    keys: list[str] = []
-    taken: set[str] = set()
-    owners: set[str] = set()
-    latest: dict[str, int] = {}
-    for name in names:
-        plain = re.sub(forbidden, "_", name).strip("_") or "trait"
-        key, number = plain, latest.get(plain, 1)
-        while key in taken or key in owners or _owner(key) in taken:
-            number += 1
-            key = f"{plain}_{number}"
-        latest[plain] = number
-        keys.append(key)
-        taken.add(key)
-        owners.add(_owner(key))
-    return keys
+    if not traits or not phylogeny.annotations:
+        return lambda key: None
+    return replaced_traits(
+        traits, annotation_keys(phylogeny), reserved_keys(phylogeny) if reserved is None else reserved
+    )
 
 
-def _owner(key: str) -> str:
-    """The key of the trait whose figure this is; "" if it is none."""
-    found = _FIGURE_KEY.fullmatch(key)
-    return found[1] if found else ""
+@kept
+def annotation_keys(phylogeny: Phylogeny) -> frozenset[str]:
+    """All keys of the tree's annotations."""
+    texts = {text for given in phylogeny.annotations.values() for text in given}
+    return frozenset(key_of(entry) for text in texts for entry in _any_entries(text))
 
 
-def replaced_traits(traits: Iterable[str]) -> Callable[[str], str | None]:
-    """Key of an annotation -> the trait whose numbers take its place; None for keys that stay.
-
-    All figures of a trait go together, those of another level or kind of interval too: beside new numbers the older
-    ones would be wrong.
-    """
-    names = list(traits)
-    owners = dict(zip(safe_keys(names, FORBIDDEN), names, strict=True))
-    return lambda key: owners.get(key) or owners.get(re.sub(f"{_FIGURES}$", "", key))
-
-
-def replaced_notes(phylogeny: Phylogeny, traits: Sequence[str]) -> tuple[str, ...]:
+def replaced_notes(
+    phylogeny: Phylogeny, traits: Sequence[str], reserved: Collection[str] | None = None
+) -> tuple[str, ...]:
     """One sentence for every trait whose numbers take the place of annotations that the tree came with."""
-    owner = replaced_traits(traits)
+    owner = owner_of(phylogeny, traits, reserved)
     replaced: dict[str, set[str]] = {}
-    for given in phylogeny.annotations.values():
-        for text in given:
-            for entry in _any_entries(text):
-                key = key_of(entry)
-                if (trait := owner(key)) is not None:
-                    replaced.setdefault(trait, set()).add(key)
+    for key in annotation_keys(phylogeny):
+        if (trait := owner(key)) is not None:
+            replaced.setdefault(trait, set()).add(key)
     return tuple(
         f"annotations {listed(sorted(replaced[trait]))} of the tree are replaced by those of trait {trait!r}"
         for trait in traits
@@ -167,7 +151,7 @@ def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> 
     if reconstruction is None:
         given = node_texts(phylogeny, lambda texts: "".join(f"[{text}]" for text in texts))
         return lambda nodes: gathered(given, nodes)
-    owner, interval = replaced_traits(reconstruction.traits), interval_name(reconstruction)
+    owner, interval = owner_of(phylogeny, reconstruction.traits), interval_name(reconstruction)
     figures = figure_texts(
         reconstruction,
         lambda key: (
@@ -176,12 +160,13 @@ def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> 
             Entry(f",{key}_{interval}={{", ("lower", "upper"), "}"),
         ),
         FORBIDDEN,
+        reserved_keys(phylogeny),
     )
-    # One bracket a node: Biopython fails on a second.
+    # One bracket a node where that is possible: Biopython fails on a second.
     inside = node_texts(
         phylogeny, lambda texts: "".join(f",{entry}" for text in texts for entry in _beast_entries(text, owner))
     )
-    beside = node_texts(phylogeny, lambda texts: "".join(f"[{text}]" for text in texts if not text.startswith("&")))
+    beside = node_texts(phylogeny, lambda texts: "".join(map(_beside, texts)))
 
     def texts(nodes: IntArray) -> Parts:
         return (*in_brackets("[&", (*figures(nodes), *gathered(inside, nodes)), ","), *gathered(beside, nodes))
@@ -222,19 +207,40 @@ def gathered(texts: pl.Series | None, nodes: IntArray) -> Parts:
 def entries(text: str, separator: str, owner: Callable[[str], str | None] = lambda key: None) -> Iterator[str]:
     """The `key=value` entries of an annotation, but those whose key has an owner.
 
-    Separators inside braces and quotation marks separate nothing.
+    Separators inside braces, brackets and quotation marks separate nothing, and what has no `=` belongs to the value
+    before it: `m="m2","m3"` is one entry.
     """
+    return (entry for entry in _split(text, separator)[1] if owner(key_of(entry)) is None)
+
+
+def words_of(text: str, separator: str) -> str:
+    """What stands before the first `key=value` of an annotation: `B Igrbranchlens{all} 5.9e-02`, mostly nothing."""
+    return _split(text, separator)[0]
+
+
+def _split(text: str, separator: str) -> tuple[str, list[str]]:
+    """The words that have no key, and the entries."""
+    words, found = "", []
+    for piece in _pieces(text, separator):
+        if "=" in piece:
+            found.append(piece)
+        elif found:
+            found[-1] += separator + piece
+        elif piece:
+            words += separator * bool(words) + piece
+    return words, [entry.rstrip(separator) if entry.endswith(separator) else entry for entry in found]
+
+
+def _pieces(text: str, separator: str) -> Iterator[str]:
     start, depth, quoted = 0, 0, False
     for place, character in enumerate(text + separator):
         if character == '"':
             quoted = not quoted
-        elif not quoted and character in "{}":
-            depth += 1 if character == "{" else -1
+        elif not quoted and character in "{}()":
+            depth += 1 if character in "{(" else -1
         # What is never closed ends with the text.
         elif character == separator and ((depth <= 0 and not quoted) or place == len(text)):
-            entry = text[start:place]
-            if entry and owner(key_of(entry)) is None:
-                yield entry
+            yield text[start:place]
             start = place + 1
 
 
@@ -245,3 +251,12 @@ def _beast_entries(text: str, owner: Callable[[str], str | None]) -> Iterator[st
             yield f'{key}="{value}"' if "," in value else entry
     elif text.startswith("&"):
         yield from entries(text[1:], ",", owner)
+
+
+def _beside(text: str) -> str:
+    """A bracket for what has no key, "" without it."""
+    if not text.startswith("&"):
+        return f"[{text}]"
+    nhx = text.startswith("&&NHX")
+    words = words_of(text.removeprefix("&&NHX") if nhx else text[1:], ":" if nhx else ",")
+    return f"[&{words}]" if words else ""

@@ -82,5 +82,7 @@ def _convert(root: object, found: Phylogeny) -> Phylogeny:
     support = np.full(topology.size, "", object)
     if found.support.any():
         inner = topology.is_inner | topology.is_root & ~topology.is_leaf
+        # The root may have a name beside support values.
+        inner[0] &= not found.labels[0]
         support[inner], labels[inner] = labels[inner], ""
     return relabel(found, topology=topology, edge_lengths=edge_lengths, labels=Texts(labels), support=Texts(support))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import BinaryIO
 
 import numpy as np
@@ -74,8 +75,8 @@ def _refuse_other_text(blanked: Blanked) -> None:
     """A text without any bracket is something else, unless it is a single tip with a length (`A:1.5;`)."""
     if b"(" in blanked.source.data:
         return
-    words = blanked.blank[:100_000].tobytes().split()
-    if not words or (len(words) == 1 and words[0].endswith(b";") and b":" in words[0]):
+    text = blanked.blank[:100_000].tobytes()
+    if not text.strip() or re.fullmatch(rb"\s*[^\s:;]+\s*:\s*[^\s:;]+\s*;\s*", text):
         return
     first = blanked.source.data[:100_000].lstrip().split(b"\n")[0].split(b"\r")[0]
     kind = "it looks like a table" if b"\t" in first or b"," in first else "it has no '('"

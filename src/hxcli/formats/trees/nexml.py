@@ -9,7 +9,14 @@ from xml.etree.ElementTree import Element
 from hxcli.errors import HxError
 from hxcli.formats.source import Source
 from hxcli.formats.trees.biopython_check import BIOPYTHON_LIMIT
-from hxcli.formats.trees.xml_elements import XmlNode, local_name, parse_xml, phylogeny_from_nodes, squeeze
+from hxcli.formats.trees.xml_elements import (
+    XmlNode,
+    local_name,
+    misspelt_root,
+    parse_xml,
+    phylogeny_from_nodes,
+    squeeze,
+)
 from hxcli.phylogeny import Phylogeny
 
 # Biopython descends into clades by recursion.
@@ -32,7 +39,7 @@ def read_nexml(source: Source) -> tuple[list[Phylogeny], list[str]]:
         if local_name(unit) == "otu"
     }
     trees: list[Phylogeny] = []
-    warnings = []
+    warnings = misspelt_root(root, "nexml")
     for element in root.iter():
         if local_name(element) == "network":
             warnings.append("networks are ignored")

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hxcli.errors import InputError
 from hxcli.formats.source import Source
-from hxcli.formats.trees.newick import read_tree
 from hxcli.formats.trees.nexus_tip_names import Taxa, Translation, read_taxlabels, read_translate
 from hxcli.formats.trees.scanner.byte_positions import positions
 from hxcli.formats.trees.scanner.labels import Header
 from hxcli.formats.trees.scanner.masking import Blanked, blank_out, shorten
+from hxcli.formats.trees.statements import TreeStatement
 from hxcli.phylogeny import Phylogeny
 
 _HEADER = re.compile(rb"\s*#nexus", re.IGNORECASE)
 _WORD = re.compile(rb"\s*([^\s,;=()\[\]]+)")
 _ENDS = (b"END", b"ENDBLOCK")
+# Of `blank_out`: a quoted label may follow them too.
+NEXUS_LABEL_BREAKS = b"="
+# Bytes of a tree that are looked at first.
+_GLANCE = 100
 # Blocks whose TAXLABELS name the taxa.
 _TAXA_BLOCKS = (b"TAXA", b"DATA", b"CHARACTERS")
 
@@ -32,18 +36,65 @@ class _Command:
     start: int
     rest: int
     end: int
+    source: Source
 
 
 @dataclass
-class _Reader:
-    blanked: Blanked
-    text: bytes
-    trees: list[Phylogeny] = field(default_factory=list)
+class NexusReader:
+    """A NEXUS text that is read part by part, each of which ends behind a `;`.
+
+    Attributes:
+        warnings: What was found so far that is worth knowing, a sentence each.
+        count: Number of trees so far.
+    """
+
+    parts: Iterator[Blanked]
+    blanked: Blanked = field(init=False)
+    text: bytes = field(init=False)
     warnings: list[str] = field(default_factory=list)
     taxa: list[Taxa] = field(default_factory=list)
+    count: int = 0
+
+    def __post_init__(self) -> None:
+        self.next_part()
+
+    def next_part(self) -> bool:
+        """Goes on to the next part of the text, if there is one."""
+        found = next(self.parts, None)
+        if found is not None:
+            self.blanked, self.text = found, found.blank.tobytes()
+        return found is not None
 
     def error(self, found: str, advice: str, offset: int) -> InputError:
         return self.blanked.source.error(found, advice, offset)
+
+    def statements(self) -> Iterator[TreeStatement]:
+        """All trees of all TREES blocks, unread.
+
+        Raises:
+            InputError: No tree, or a block or command that is not closed.
+        """
+        header = _HEADER.match(self.text)
+        if header is None:
+            source = self.blanked.source
+            raise source.error("'#NEXUS' is not the first word outside of comments", "let the file begin with #NEXUS")
+        commands = _commands(self, header.end())
+        blocks = 0
+        for command in commands:
+            if command.word != b"BEGIN":
+                found = f"unexpected text {_cut(self, command)} outside of any block"
+                raise self.error(found, "blocks are BEGIN name; ... END;", command.start)
+            name = _first_word(self, command)
+            if name == b"TREES":
+                blocks += 1
+                yield from _trees_block(self, commands, command)
+            elif name in _TAXA_BLOCKS:
+                _taxa_block(self, commands, command, name)
+            else:
+                _skip_block(self, commands, command, name)
+        if not self.count:
+            found = "the TREES block holds no tree" if blocks else "the NEXUS file has no TREES block"
+            raise self.blanked.source.error(found, "export the tree together with the data")
 
 
 def read_nexus(source: Source) -> tuple[list[Phylogeny], list[str]]:
@@ -52,46 +103,29 @@ def read_nexus(source: Source) -> tuple[list[Phylogeny], list[str]]:
     Raises:
         InputError: No tree, a block or command that is not closed, or a tree that is not sound.
     """
-    blanked = blank_out(source, b"=")
-    reader = _Reader(blanked, blanked.blank.tobytes())
-    header = _HEADER.match(reader.text)
-    if header is None:
-        raise source.error("'#NEXUS' is not the first word outside of comments", "let the file begin with #NEXUS")
-    commands = _commands(reader, header.end())
-    blocks = 0
-    for command in commands:
-        if command.word != b"BEGIN":
-            found = f"unexpected text {_cut(reader, command)} outside of any block"
-            raise reader.error(found, "blocks are BEGIN name; ... END;", command.start)
-        name = _first_word(reader, command)
-        if name == b"TREES":
-            blocks += 1
-            _trees_block(reader, commands, command)
-        elif name in _TAXA_BLOCKS:
-            _taxa_block(reader, commands, command, name)
-        else:
-            _skip_block(reader, commands, command, name)
-    if not reader.trees:
-        found = "the TREES block holds no tree" if blocks else "the NEXUS file has no TREES block"
-        raise source.error(found, "export the tree together with the data")
-    return reader.trees, list(dict.fromkeys(reader.warnings))
+    reader = NexusReader(iter([blank_out(source, NEXUS_LABEL_BREAKS)]))
+    trees = [tree for statement in reader.statements() if (tree := statement.read()) is not None]
+    return trees, list(dict.fromkeys(reader.warnings))
 
 
-def _commands(reader: _Reader, start: int) -> Iterator[_Command]:
+def _commands(reader: NexusReader, start: int) -> Iterator[_Command]:
     """All commands but empty ones; text behind the last `;` is one more, whose end is that of the text."""
-    ends = positions(reader.blanked.blank, ord(";"))
-    ends = ends[np.searchsorted(ends, start) :]
-    for end in [*ends.tolist(), len(reader.text)]:
-        word = _WORD.match(reader.text, start, end)
-        if word is not None:
-            yield _Command(word[1].upper(), word.start(1), word.end(1), end)
-        elif reader.text[start:end].strip():
-            offset = end - len(reader.text[start:end].lstrip())
-            raise reader.error(f"unexpected '{chr(reader.text[offset])}'", "a command begins with a word", offset)
-        start = end + 1
+    going = True
+    while going:
+        ends = positions(reader.blanked.blank, ord(";"))
+        ends = ends[np.searchsorted(ends, start) :]
+        for end in [*ends.tolist(), len(reader.text)]:
+            word = _WORD.match(reader.text, start, end)
+            if word is not None:
+                yield _Command(word[1].upper(), word.start(1), word.end(1), end, reader.blanked.source)
+            elif reader.text[start:end].strip():
+                offset = end - len(reader.text[start:end].lstrip())
+                raise reader.error(f"unexpected '{chr(reader.text[offset])}'", "a command begins with a word", offset)
+            start = end + 1
+        going, start = reader.next_part(), 0
 
 
-def _within(reader: _Reader, commands: Iterator[_Command], begin: _Command, name: str) -> Iterator[_Command]:
+def _within(reader: NexusReader, commands: Iterator[_Command], begin: _Command, name: str) -> Iterator[_Command]:
     """The commands of a block up to its END."""
     for command in commands:
         complete = command.end < len(reader.text)
@@ -105,22 +139,23 @@ def _within(reader: _Reader, commands: Iterator[_Command], begin: _Command, name
             what = "END without ';'" if command.word in _ENDS else f"the file ends inside {_cut(reader, command)}"
             raise reader.error(f"the {name} block is not closed by END;: {what}", "is it cut short?", command.start)
         yield command
-    raise reader.error(f"the {name} block is not closed by END;", "add END; if the file is complete", begin.start)
+    found = f"the {name} block is not closed by END;"
+    raise begin.source.error(found, "add END; if the file is complete", begin.start)
 
 
-def _refuse_rest(reader: _Reader, command: _Command) -> None:
+def _refuse_rest(reader: NexusReader, command: _Command) -> None:
     rest = reader.text[command.rest : command.end]
     if rest.strip():
         offset = command.end - len(rest.lstrip())
         raise reader.error(f"unexpected text behind {command.word.decode()}", "is a ';' missing?", offset)
 
 
-def _skip_block(reader: _Reader, commands: Iterator[_Command], begin: _Command, name: bytes) -> None:
+def _skip_block(reader: NexusReader, commands: Iterator[_Command], begin: _Command, name: bytes) -> None:
     for _ in _within(reader, commands, begin, _shown(name)):
         pass
 
 
-def _taxa_block(reader: _Reader, commands: Iterator[_Command], begin: _Command, name: bytes) -> None:
+def _taxa_block(reader: NexusReader, commands: Iterator[_Command], begin: _Command, name: bytes) -> None:
     title, labels = "", None
     for command in _within(reader, commands, begin, _shown(name)):
         if command.word == b"TITLE":
@@ -130,24 +165,26 @@ def _taxa_block(reader: _Reader, commands: Iterator[_Command], begin: _Command, 
                 raise reader.error("a second TAXLABELS in one block", "is END; missing before it?", command.start)
             labels = read_taxlabels(reader.blanked, command.rest, command.end)
     if labels is not None:
-        reader.taxa.append(Taxa(title, labels))
+        reader.taxa.append(replace(labels, title=title))
         if len(reader.taxa) == 2:
             reader.warnings.append("there are several blocks with TAXLABELS")
     elif name == b"TAXA":
         reader.warnings.append("the TAXA block has no TAXLABELS")
 
 
-def _trees_block(reader: _Reader, commands: Iterator[_Command], begin: _Command) -> None:
+def _trees_block(reader: NexusReader, commands: Iterator[_Command], begin: _Command) -> Iterator[TreeStatement]:
     translation = Translation(_linked(reader, ""))
     for command in _within(reader, commands, begin, "TREES"):
         if command.word in (b"TREE", b"UTREE"):
-            reader.trees.append(_tree(reader, command, translation))
+            reader.count += 1
+            yield _tree(reader, command, translation)
         elif command.word == b"TRANSLATE":
             if len(translation.keys):
                 raise reader.error("a second TRANSLATE in one TREES block", "join the two", command.start)
-            translation.keys, translation.names = read_translate(reader.blanked, command.rest, command.end)
+            found = read_translate(reader.blanked, command.rest, command.end)
+            translation.keys, translation.names, translation.beside = found
         elif command.word == b"LINK":
-            translation = Translation(_linked(reader, _words(reader, command)), translation.keys, translation.names)
+            translation = replace(translation, taxa=_linked(reader, _words(reader, command)), _strangers={})
         elif command.word != b"TITLE":
             shown = _cut(reader, command)
             # A misspelt TREE or TRANSLATE must not go missing.
@@ -158,14 +195,14 @@ def _trees_block(reader: _Reader, commands: Iterator[_Command], begin: _Command)
     reader.warnings += translation.warnings()
 
 
-def _linked(reader: _Reader, link: str) -> list[Taxa]:
+def _linked(reader: NexusReader, link: str) -> list[Taxa]:
     """The TAXA blocks that a TREES block may mean: those named by `LINK Taxa = title`, else all."""
     stated = re.search(r"taxa\s*=\s*(.*)", link, re.IGNORECASE)
     named = [taxa for taxa in reader.taxa if stated and taxa.title.casefold() == stated[1].strip().casefold()]
     return named or reader.taxa
 
 
-def _tree(reader: _Reader, command: _Command, translation: Translation) -> Phylogeny:
+def _tree(reader: NexusReader, command: _Command, translation: Translation) -> TreeStatement:
     equals = reader.text.find(b"=", command.rest, command.end)
     before = reader.text[command.rest : equals if equals >= 0 else command.end]
     bracket = before.find(b"(")
@@ -173,15 +210,15 @@ def _tree(reader: _Reader, command: _Command, translation: Translation) -> Phylo
         found = f"{command.word.decode()}: expected '=' between the tree's name and the tree"
         raise reader.error(found, "write TREE name = (...);", command.rest + bracket if bracket >= 0 else command.start)
     name = _name(reader, command.rest, equals)
-    label = f"tree {shorten(name)}" if name else f"tree {len(reader.trees) + 1}"
-    header = Header(command.rest, name, label, False if command.word == b"UTREE" else None)
-    tree = read_tree(reader.blanked, equals + 1, command.end, header, translation.rename)
-    if tree is None:
+    label = f"tree {shorten(name)}" if name else f"tree {reader.count}"
+    rooted = False if command.word == b"UTREE" else None
+    header = Header(command.rest, name, label, rooted, translation.beside_names)
+    if not any(reader.text[equals + 1 : end].strip() for end in (min(equals + _GLANCE, command.end), command.end)):
         raise reader.error(f"{label}: nothing behind '='", "give the tree, or remove the command", equals)
-    return tree
+    return TreeStatement(reader.blanked, equals + 1, command.end, header, translation)
 
 
-def _name(reader: _Reader, start: int, end: int) -> str:
+def _name(reader: NexusReader, start: int, end: int) -> str:
     """The tree's name, without the `*` of the default tree; empty for none."""
     while start < end and reader.text[start : start + 1] in b" \t\n\v\f\r*":
         start += 1
@@ -193,14 +230,14 @@ def _name(reader: _Reader, start: int, end: int) -> str:
     return reader.blanked.label(start, start + len(parts[0])) if parts else ""
 
 
-def _words(reader: _Reader, command: _Command) -> str:
+def _words(reader: NexusReader, command: _Command) -> str:
     """What follows a command's first word: without comments and quotes, with single spaces."""
     words = re.finditer(rb"\S+", reader.text[command.rest : command.end])
     texts = [reader.blanked.slice(command.rest + word.start(), command.rest + word.end()) for word in words]
     return " ".join(" ".join(texts).replace("'", "").split())
 
 
-def _first_word(reader: _Reader, command: _Command) -> bytes:
+def _first_word(reader: NexusReader, command: _Command) -> bytes:
     word = _WORD.match(reader.text, command.rest, command.end)
     if word is None or command.end == len(reader.text):
         raise reader.error("BEGIN without a block name and ';'", "write BEGIN TREES;", command.start)
@@ -211,6 +248,6 @@ def _shown(name: bytes) -> str:
     return name.decode("utf-8", "replace").replace("\x01", "'")
 
 
-def _cut(reader: _Reader, command: _Command) -> str:
+def _cut(reader: NexusReader, command: _Command) -> str:
     text = reader.blanked.source.data[command.start : min(command.end, command.start + 160)].decode("utf-8", "ignore")
     return shorten(text.split()[0] if text.split() else text)

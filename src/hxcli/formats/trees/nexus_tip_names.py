@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.errors import InputError
+from hxcli.formats.trees.scanner.comments import beside_comments
 from hxcli.formats.trees.scanner.labels import all_distinct, all_support
 from hxcli.formats.trees.scanner.masking import Blanked, shorten
 from hxcli.formats.trees.scanner.newick_errors import COMMA, SPACE, WORD
@@ -25,13 +26,14 @@ _TRANSLATE_CLASSES[ord(",")] = COMMA
 
 @dataclass(frozen=True)
 class Taxa:
-    """The TAXLABELS of one block, in order, and the block's TITLE."""
+    """The TAXLABELS of one block, in order, and the block's TITLE; labels as they stand there beside a comment."""
 
     title: str
     labels: Texts
+    beside: Mapping[str, str] = field(default_factory=dict)
 
 
-def read_taxlabels(blanked: Blanked, start: int, end: int) -> Texts:
+def read_taxlabels(blanked: Blanked, start: int, end: int) -> Taxa:
     """The labels between two offsets.
 
     Raises:
@@ -45,11 +47,14 @@ def read_taxlabels(blanked: Blanked, start: int, end: int) -> Texts:
     for i in np.flatnonzero(np.isin(ends[:-1], comments) & np.isin(starts[1:], behind)):
         if data[ends[i] : starts[i + 1]].count(b"]") == data[ends[i] : starts[i + 1]].count(b"["):
             raise blanked.source.error("comment inside a label", "move the comment behind the label", int(ends[i]))
-    return blanked.texts(starts, ends)
+    labels = blanked.texts(starts, ends)
+    return Taxa("", labels, {labels[i]: text for i, text in beside_comments(blanked, starts, ends).items()})
 
 
-def read_translate(blanked: Blanked, start: int, end: int) -> tuple[Texts, Texts]:
+def read_translate(blanked: Blanked, start: int, end: int) -> tuple[Texts, Texts, Mapping[str, str]]:
     """The keys of a TRANSLATE command between two offsets, which differ from each other, and the name for each.
+
+    The third are the names, and how they stand there, that a comment touches.
 
     Raises:
         InputError: Not `key name, key name, ...`, or a repeated key.
@@ -81,7 +86,8 @@ def read_translate(blanked: Blanked, start: int, end: int) -> tuple[Texts, Texts
         again = listed.index(key, listed.index(key) + 1)
         offset = int(starts[0::3][again])
         raise blanked.source.error(f"TRANSLATE: key {shorten(key)} is given twice", "keys are unique", offset)
-    return keys, names
+    beside = beside_comments(blanked, starts[1::3], ends[1::3])
+    return keys, names, {names[i]: text for i, text in beside.items()}
 
 
 @dataclass(eq=False)
@@ -91,11 +97,13 @@ class Translation:
     Attributes:
         taxa: The blocks with TAXLABELS that may be meant.
         keys, names: Of TRANSLATE; none without it.
+        beside: Name of TRANSLATE -> as it stands there, where a comment touches it.
     """
 
     taxa: list[Taxa]
     keys: Texts = field(default_factory=lambda: Texts(()))
     names: Texts = field(default_factory=lambda: Texts(()))
+    beside: Mapping[str, str] = field(default_factory=dict)
     _strangers: dict[str, None] = field(default_factory=dict)
 
     def rename(self, tips: Texts, inner: Texts, refuse: Callable[[int, str, str], InputError]) -> tuple[Texts, Texts]:
@@ -109,6 +117,15 @@ class Translation:
         if self.taxa:
             return self._by_taxlabels(tips, refuse), inner
         return tips, inner
+
+    @property
+    def beside_names(self) -> dict[str, str]:
+        """Names of tips, and how they stand in TAXLABELS or TRANSLATE, that a comment touches."""
+        return {
+            name: text
+            for beside in (*(taxa.beside for taxa in self.taxa), self.beside)
+            for name, text in beside.items()
+        }
 
     def warnings(self) -> list[str]:
         """Tips that no TAXLABELS name."""

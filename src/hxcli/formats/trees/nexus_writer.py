@@ -39,6 +39,7 @@ def write_nexus(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstr
     labels, tips = _labels(phylogeny), phylogeny.tips
     notes = beast_texts(phylogeny, reconstruction)
     rooting = {True: "[&R] ", False: "[&U] ", None: ""}[phylogeny.rooted]
+    rooting += "".join(f"[{text}] " for text in phylogeny.header)
     # ape and treeio look for these without regard to quotation marks.
     name = re.sub(r"[\n\r\t=\[\];()]+", "_", phylogeny.name) or "tree1"
     name = quoted(pl.Series([name]), NEXUS_QUOTED).item()

@@ -7,7 +7,6 @@ from typing import BinaryIO
 
 from hxcli.engine.topology import IntArray
 from hxcli.formats.trees.annotations import (
-    FORBIDDEN,
     Entry,
     entries,
     figure_texts,
@@ -15,9 +14,11 @@ from hxcli.formats.trees.annotations import (
     in_brackets,
     interval_name,
     node_texts,
-    replaced_traits,
+    owner_of,
+    words_of,
 )
 from hxcli.formats.trees.newick_text import Parts, newick_nesting, write_nested
+from hxcli.formats.trees.trait_keys import FORBIDDEN, NHX_MEANINGS
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
@@ -27,17 +28,20 @@ _MARK = "&&NHX"
 def write_nhx(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> None:
     """The tree with labels, edge lengths and annotations, one line.
 
-    A trait `mass` gives the keys `mass`, `mass_se`, `mass_95%_CI_lower` and `mass_95%_CI_upper`.
+    A trait `mass` gives the keys `mass`, `mass_se`, `mass_95%_CI_lower` and `mass_95%_CI_upper`; one called like a key
+    that has a meaning, `S`, the keys `trait_S` and so on.
 
     Args:
         stream: Takes the text.
         phylogeny: The tree; its own annotations are written beside those of the reconstruction.
         reconstruction: The numbers; None writes the tree as it came.
     """
-    owner = replaced_traits(reconstruction.traits if reconstruction is not None else ())
+    owner = owner_of(phylogeny, reconstruction.traits if reconstruction is not None else (), NHX_MEANINGS)
     inside = node_texts(phylogeny, lambda texts: "".join(_nhx_entries(texts, owner)))
     beside = node_texts(phylogeny, lambda texts: "".join(_other_notes(texts, owner)))
-    figures = None if reconstruction is None else figure_texts(reconstruction, _entries(reconstruction), FORBIDDEN)
+    figures = None
+    if reconstruction is not None:
+        figures = figure_texts(reconstruction, _entries(reconstruction), FORBIDDEN, NHX_MEANINGS)
 
     def notes(nodes: IntArray) -> Parts:
         body = (*(() if figures is None else figures(nodes)), *gathered(inside, nodes))
@@ -60,7 +64,10 @@ def _entries(reconstruction: Reconstruction) -> Callable[[str], tuple[Entry, ...
 
 def _nhx_entries(given: tuple[str, ...], owner: Callable[[str], str | None]) -> Iterator[str]:
     for text in filter(_is_nhx, given):
-        yield from (f":{entry}" for entry in entries(text[len(_MARK) :], ":", owner))
+        body = text[len(_MARK) :]
+        if words := words_of(body, ":"):
+            yield f":{words}"
+        yield from (f":{entry}" for entry in entries(body, ":", owner))
 
 
 def _other_notes(given: tuple[str, ...], owner: Callable[[str], str | None]) -> Iterator[str]:
@@ -72,7 +79,8 @@ def _without_replaced(text: str, owner: Callable[[str], str | None]) -> str:
     """A comment, or a `&key=value,...` annotation without the entries that have an owner; "" where none is left."""
     if not text.startswith("&"):
         return text
-    kept = ",".join(entries(text[1:], ",", owner))
+    words = words_of(text[1:], ",")
+    kept = ",".join([*([words] if words else []), *entries(text[1:], ",", owner)])
     return f"&{kept}" if kept else ""
 
 

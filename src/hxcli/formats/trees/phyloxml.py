@@ -14,11 +14,20 @@ import polars as pl
 
 from hxcli.errors import HxError, OptionError
 from hxcli.formats.source import Source
-from hxcli.formats.trees.annotations import Entry, entries, figure_texts, gathered, node_texts, replaced_traits
+from hxcli.formats.trees.annotations import Entry, entries, figure_texts, gathered, node_texts, owner_of, words_of
 from hxcli.formats.trees.biopython_check import BIOPYTHON_LIMIT
 from hxcli.formats.trees.newick_text import number_texts, pieces, unless_null, write_texts
 from hxcli.formats.trees.preorder import preorder_with_ends
-from hxcli.formats.trees.xml_elements import XmlNode, local_name, parse_xml, phylogeny_from_nodes, squeeze
+from hxcli.formats.trees.scanner.parse_floats import is_number
+from hxcli.formats.trees.trait_keys import reserved_keys
+from hxcli.formats.trees.xml_elements import (
+    XmlNode,
+    local_name,
+    misspelt_root,
+    parse_xml,
+    phylogeny_from_nodes,
+    squeeze,
+)
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
 
@@ -41,7 +50,8 @@ def read_phyloxml(source: Source) -> tuple[list[Phylogeny], list[str]]:
             no name), or a tree that is not sound.
     """
     root = parse_xml(source)
-    trees, warnings = [], []
+    trees: list[Phylogeny] = []
+    warnings = misspelt_root(root, "phyloxml")
     phylogenies = [element for element in root if local_name(element) == "phylogeny"]
     for number, element in enumerate(phylogenies, 1):
         tree = f"tree {number}"
@@ -143,8 +153,9 @@ def write_phyloxml(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Recon
     support = pl.Series([_confidences(text) for text in phylogeny.support.tolist()], dtype=pl.String)
     traits, figures = 0, None
     if reconstruction is not None:
-        traits, figures = len(reconstruction.traits), figure_texts(reconstruction, _entries(reconstruction), _FORBIDDEN)
-    owner = replaced_traits(reconstruction.traits if reconstruction is not None else ())
+        traits = len(reconstruction.traits)
+        figures = figure_texts(reconstruction, _entries(reconstruction), _FORBIDDEN, reserved_keys(phylogeny))
+    owner = owner_of(phylogeny, reconstruction.traits if reconstruction is not None else ())
     given = node_texts(phylogeny, lambda texts: "".join(_notes(texts, owner)))
     order, ends = preorder_with_ends(phylogeny.topology)
     counts, which = np.unique(ends, return_inverse=True)
@@ -199,15 +210,19 @@ def _opening(reference: str, datatype: str) -> str:
 
 
 def _confidences(support: str) -> str:
-    values = support.split("/") if support else []
-    return "".join(f'<confidence type="unknown">{escape(value)}</confidence>' for value in values)
+    # The schema has numbers only: neither `98%` nor `NA`.
+    values = (value.removesuffix("%") for value in support.split("/"))
+    return "".join(f'<confidence type="unknown">{value}</confidence>' for value in values if is_number(value))
 
 
 def _notes(given: tuple[str, ...], owner: Callable[[str], str | None]) -> list[str]:
     found = []
     for text in given:
-        is_nhx = text.startswith("&&NHX")
-        for entry in entries(text.removeprefix("&&NHX").removeprefix("&"), ":" if is_nhx else ",", owner):
+        plain, separator = text.removeprefix("&&NHX").removeprefix("&"), ":" if text.startswith("&&NHX") else ","
+        if words := words_of(plain, separator):
+            # Nothing that a property could be called by; a comment cannot hold two dashes.
+            found.append(f"<!-- [&{words.replace('--', '- -')}] -->")
+        for entry in entries(plain, separator, owner):
             key, _, value = entry.partition("=")
             safe = "".join(c if c.isascii() and (c.isalnum() or c in "_.-") else "_" for c in key.strip()) or "_"
             found.append(f"{_opening(f'note:{safe}', 'xsd:string')}{escape(value, _BLANKS)}</property>")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import io
 import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -18,13 +20,14 @@ from hxcli.phylogeny import Phylogeny, relabel
 
 Reader = Callable[[Source], tuple[list[Phylogeny], list[str]]]
 # Atomic, so that a hostile prolog is not tried in every possible way.
-_PROLOG = rb"\s*(?>(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE\b[^\[>]*(?:\[.*?\]\s*)?>\s*)*)<(?:[\w.-]+:)?"
+_BEFORE_ROOT = rb"\s*(?>(?:<\?.*?\?>\s*|<!--.*?-->\s*|<!DOCTYPE\b[^\[>]*(?:\[.*?\]\s*)?>\s*)*)<"
+_PROLOG, _PROLOG_AND_NAME = _BEFORE_ROOT + rb"(?:[\w.-]+:)?", _BEFORE_ROOT + rb"([\w.:-]{1,80})"
 # Format -> what its text begins with, and its reader, imported on use; the first that fits is taken. Newick fits all
 # that is left.
 _FORMATS: dict[str, tuple[re.Pattern[bytes], str]] = {
     "nexus": (re.compile(rb"\s*(?:\[[^\[\]]*\]\s*)*#nexus(?![^\s\[;])", re.IGNORECASE), "nexus_reader:read_nexus"),
-    "phyloxml": (re.compile(_PROLOG + rb"phyloxml\b", re.DOTALL), "phyloxml:read_phyloxml"),
-    "nexml": (re.compile(_PROLOG + rb"nexml\b", re.DOTALL), "nexml:read_nexml"),
+    "phyloxml": (re.compile(_PROLOG + rb"phyloxml\b", re.DOTALL | re.IGNORECASE), "phyloxml:read_phyloxml"),
+    "nexml": (re.compile(_PROLOG + rb"nexml\b", re.DOTALL | re.IGNORECASE), "nexml:read_nexml"),
     "newick": (re.compile(rb""), "newick:read_newick"),
 }
 
@@ -48,15 +51,26 @@ class TreeFile:
     sha256: str
 
 
-@dataclass(frozen=True, eq=False)
 class ParsedTrees(Source):
     """Trees that are at hand as records, for `held_files`: a source that needs no reading.
 
-    Attributes:
+    Args:
         tree_file: The trees.
     """
 
-    tree_file: TreeFile | None = None
+    def __init__(self, tree_file: TreeFile) -> None:
+        about = {"file": tree_file.file, "sha256": tree_file.sha256, "is_ascii": False, "tree_file": tree_file}
+        self.__dict__.update(about)
+
+    @cached_property
+    def data(self) -> bytes:
+        """The trees as Newick, for those who read a stream of them."""
+        from hxcli.formats.trees.newick import write_newick
+
+        stream = io.BytesIO()
+        for phylogeny in self.__dict__["tree_file"].phylogenies:
+            write_newick(stream, phylogeny)
+        return stream.getvalue()
 
 
 def read_trees(source: Source | str | os.PathLike[str], *, max_size: int = DEFAULT_MAX_SIZE) -> TreeFile:
@@ -67,20 +81,34 @@ def read_trees(source: Source | str | os.PathLike[str], *, max_size: int = DEFAU
     """
     if not isinstance(source, Source):
         source = read_source(source, max_size=max_size)
-    if isinstance(source, ParsedTrees) and source.tree_file is not None:
-        return source.tree_file
+    if isinstance(source, ParsedTrees):
+        known: TreeFile = source.__dict__["tree_file"]
+        return known
     if not source.data.strip():
         raise source.error("the file contains no tree: it is empty", "give a Newick, NEXUS, phyloXML or NeXML file")
     other = looks_like(source)
     if other is not None:
         raise source.error(f"not a tree file: this looks like {other}", "give a Newick, NEXUS, phyloXML or NeXML file")
-    head = source.data[:65536]
-    kind = next(name for name, (beginning, _) in _FORMATS.items() if beginning.match(head))
-    if kind == "newick" and re.match(rb"\s*<(\?xml|\w+[\s>:/])", head):
-        raise source.error("not a tree file: XML that is neither phyloXML nor NeXML", "export it as one of them")
+    kind = format_of(source)
     phylogenies, warnings = _reader(_FORMATS[kind][1])(source)
     warnings += tree_warnings(phylogenies)
     return TreeFile(source.file, kind, tuple(phylogenies), tuple(warnings), source.sha256)
+
+
+def format_of(source: Source) -> str:
+    """`newick`, `nexus`, `phyloxml` or `nexml`, by what the text begins with.
+
+    Raises:
+        InputError: XML of another kind.
+    """
+    head = source.data[:65536]
+    kind = next(name for name, (beginning, _) in _FORMATS.items() if beginning.match(head))
+    if kind == "newick" and re.match(rb"\s*<(\?xml|\w+[\s>:/])", head):
+        root = re.match(_PROLOG_AND_NAME, head, re.DOTALL)
+        name = f", its root element is <{root[1].decode('utf-8', 'replace')}>" if root else ""
+        found = f"not a tree file: XML that is neither phyloXML nor NeXML{name}"
+        raise source.error(found, "export it as one of them")
+    return kind
 
 
 def _reader(place: str) -> Reader:

@@ -6,7 +6,13 @@ import re
 import unicodedata
 from collections.abc import Iterator, Sequence
 
-from hxcli.formats.trees.scanner.labels import all_distinct
+import numpy as np
+
+from hxcli.close_names import listed
+from hxcli.formats.trees.annotations import entries
+from hxcli.formats.trees.scanner.codeml_marks import CODEML_ADVICE, CODEML_MARK
+from hxcli.formats.trees.scanner.labels import all_distinct, looks_like_support
+from hxcli.formats.trees.scanner.parse_floats import is_number
 from hxcli.phylogeny import Phylogeny
 from hxcli.text_columns import Texts
 
@@ -43,11 +49,39 @@ def _prefixed(message: str, numbers: list[int], total: int) -> str:
 def _shape_warnings(phylogeny: Phylogeny) -> Iterator[str]:
     if phylogeny.edge_lengths[0] == phylogeny.edge_lengths[0] and phylogeny.edge_lengths[0] != 0:
         yield "the length of the root's edge is kept but not used"
+    for text in phylogeny.header:
+        for entry in entries(text.removeprefix("&"), ","):
+            key, _, value = entry.partition("=")
+            if re.search("clock.?rate", key, re.IGNORECASE):
+                yield f"the tree's clock rate, {_plainly(value)}, is not used: edge lengths are taken as they are"
+    yield from _label_warnings(phylogeny)
     degree = int(phylogeny.topology.child_counts[0])
     if phylogeny.rooted is False:
         yield "the tree is marked as unrooted ([&U]); it is used with the root that it is written with"
     elif degree > 2 and phylogeny.rooted is None and phylogeny.topology.depth > 1:
         yield f"the root has {degree} branches, as unrooted trees have; it is used as the root"
+
+
+def _plainly(value: str) -> str:
+    return f"{float(value):.6g}" if is_number(value.strip()) else value.strip()
+
+
+def _label_warnings(phylogeny: Phylogeny) -> Iterator[str]:
+    """Names of internal nodes that may be something else."""
+    if phylogeny.topology.size == len(phylogeny.tips):
+        return
+    labels = phylogeny.labels[np.flatnonzero(~phylogeny.topology.is_leaf)]
+    if not labels.any():
+        return
+    doubtful = labels[np.flatnonzero(looks_like_support(labels))]
+    if len(doubtful):
+        of_all = f"{len(doubtful)} of {sum(map(bool, labels))} names of inner nodes"
+        like = "look like support values" if len(doubtful) > 1 else "looks like a support value"
+        yield f"{of_all} {like}, such as {doubtful[0]!r}: kept as names, because others are none"
+    marked = np.concatenate([labels.containing(sign) for sign in "#$"])
+    marks = [label for label in labels[marked] if CODEML_MARK.fullmatch(label)]
+    if marks:
+        yield f"inner nodes are called {listed(list(dict.fromkeys(marks)), 3)}: {CODEML_ADVICE}"
 
 
 def _has_odd_space(joined: str) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 from hxcli.errors import InputError
 from hxcli.formats.source import Source
 from hxcli.formats.trees.scanner.breadth_first import from_preorder
-from hxcli.formats.trees.scanner.labels import refuse_bad_names
+from hxcli.formats.trees.scanner.labels import refuse_bad_names, support_among
 from hxcli.formats.trees.scanner.masking import shorten
 from hxcli.formats.trees.scanner.parse_floats import is_number, is_support
 from hxcli.phylogeny import Phylogeny
@@ -65,6 +65,12 @@ def local_name(element: Element) -> str:
     return element.tag.rpartition("}")[2] if isinstance(element.tag, str) else ""
 
 
+def misspelt_root(root: Element, name: str) -> list[str]:
+    """A sentence where the root element's name differs by the case of its letters; else none."""
+    found = local_name(root)
+    return [f"the root element is called '{found}' where it should be '{name}'"] if found != name else []
+
+
 def squeeze(text: str | None) -> str:
     """Text with white space trimmed, and runs of it made one space."""
     return _SPACES.sub(" ", text or "").strip(" ")
@@ -95,9 +101,13 @@ def phylogeny_from_nodes(source: Source, nodes: list[XmlNode], name: str, rooted
     inner = place[~topology.is_leaf[place]]
     values = {number: node.support for node, number in zip(nodes, place.tolist(), strict=True) if node.support}
     annotations: dict[int, tuple[str, ...]] = {}
-    if all(is_support(label) or not label for label in labels[inner]):
-        support[inner], labels[inner] = labels[inner], ""
-    bare = not any(labels[inner]) and not any(support[inner])
+    # The root last, as in the files that name it so.
+    inner = np.sort(inner)[::-1]
+    is_value = support_among(Texts(labels[inner]), bool(inner.size))
+    if is_value is not None:
+        values_at = inner[is_value]
+        support[values_at], labels[values_at] = labels[values_at], ""
+    bare = not any(labels[inner[:-1]]) and not any(support[inner])
     for number, found in values.items():
         if bare and not topology.is_leaf[number] and all(map(is_support, found)):
             support[number] = "/".join(found)

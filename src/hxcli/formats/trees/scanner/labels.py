@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from hxcli.engine.topology import IntArray
+from hxcli.engine.topology import BoolArray, IntArray
 from hxcli.errors import InputError
 from hxcli.formats.trees.scanner.byte_positions import Offsets
+from hxcli.formats.trees.scanner.comments import beside_comments, comments_of
 from hxcli.formats.trees.scanner.masking import Blanked, shorten
-from hxcli.formats.trees.scanner.newick_errors import CLOSE, COLON, NUMBER, WORD
 from hxcli.formats.trees.scanner.newick_scanner import ScannedTree
-from hxcli.formats.trees.scanner.parse_floats import SUPPORT, is_support
+from hxcli.formats.trees.scanner.parse_floats import LOOSE_SUPPORT, SUPPORT, is_loose_support, is_support
 from hxcli.phylogeny import Phylogeny
 from hxcli.text_columns import MANY, Texts
 
@@ -26,7 +26,6 @@ Rename = Callable[[Texts, Texts, Callable[[int, str, str], InputError]], tuple[T
 _HYBRID = re.compile(r"#(?:H|LGT|R)?[0-9]+$")
 # Where it stands alone, `#12` may be a name, `#H12` hardly.
 _SURE_HYBRID = re.compile(r"#(?:H|LGT|R)[0-9]+")
-_ROOTED = re.compile(r"&([RU])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -38,20 +37,22 @@ class Header:
         name: The tree's name; empty for none.
         tree: What messages call the tree; empty for none.
         rooted: What the kind of command says, before any `[&R]`.
+        beside_names: Name that a command gives tips -> as it stands there, where a comment touches it.
     """
 
     start: int
     name: str = ""
     tree: str = ""
     rooted: bool | None = None
+    beside_names: Mapping[str, str] = field(default_factory=dict)
 
 
 def phylogeny_of(blanked: Blanked, scanned: ScannedTree, header: Header, rename: Rename | None = None) -> Phylogeny:
     """Names the nodes of a scanned tree.
 
-    Internal labels that are all numbers (`95`, `100/0.99`) become support values; so do plain numbers in brackets
-    behind internal nodes (`:1[95]`) of a tree that has no internal labels. Other comments than `[&...]` are dropped,
-    and so are comments before the tree, of which `[&R]` and `[&U]` are understood.
+    Internal labels that are all numbers (`95`, `100/0.99`, also beside `NA`) become support values, whatever the root
+    is called; so do plain numbers in brackets behind internal nodes (`:1[95]`) of a tree without labels but the root's.
+    Other comments than `[&...]` are dropped; of those before the tree `[&R]` and `[&U]` are understood.
 
     Raises:
         InputError: An empty or repeated tip name, a network, or what `rename` refuses.
@@ -65,24 +66,56 @@ def phylogeny_of(blanked: Blanked, scanned: ScannedTree, header: Header, rename:
     inner_names = names[np.flatnonzero(~of_tip)]
     tip_starts = scanned.label_starts[of_tip]
 
+    beside = _labels_beside_comments(blanked, scanned, of_tip)
+
     def refuse(i: int, found: str, advice: str) -> InputError:
         prefix = f"{header.tree}: " if header.tree else ""
+        if i in beside:
+            advice = f"{advice}; what is in brackets is a comment: quote a name with brackets, '{beside[i]}'"
         return blanked.source.error(prefix + found, advice, int(tip_starts[i]))
 
     _refuse_networks(tip_names, inner_names, refuse, blanked, tip_starts)
     if rename is not None:
         tip_names, inner_names = rename(tip_names, inner_names, refuse)
     refuse_bad_names(tip_names, refuse)
-    annotations, bracketed, rooted = _comments(blanked, scanned, header)
+    comments = comments_of(blanked, scanned, header.start, header.rooted)
+    bracketed = comments.bracketed
     size = topology.size
-    if not all_support(inner_names):
+    ends_at_root = bool(len(inner)) and int(inner[-1]) == 0
+    is_value = support_among(inner_names, ends_at_root)
+    unnamed = not (inner_names[: len(inner) - 1] if ends_at_root else inner_names).any()
+    if bracketed and unnamed and (is_value is None or not inner_names.any()):
+        nodes = np.array(list(bracketed))
+        of_inner = not topology.is_leaf[nodes].any()
+        labels = _at_nodes(size, (tips, tip_names), (inner, inner_names))
+        support = _at_nodes(size, (nodes, Texts(list(bracketed.values())))) if of_inner else Texts.blank(size)
+    elif is_value is None:
         labels, support = _at_nodes(size, (tips, tip_names), (inner, inner_names)), Texts.blank(size)
-    elif bracketed and not inner_names.any() and not topology.is_leaf[nodes := np.array(list(bracketed))].any():
-        labels = _at_nodes(size, (tips, tip_names))
-        support = _at_nodes(size, (nodes, Texts(list(bracketed.values()))))
     else:
-        labels, support = _at_nodes(size, (tips, tip_names)), _at_nodes(size, (inner, inner_names))
-    return Phylogeny(topology, scanned.edge_lengths, labels, support, annotations, rooted, header.name)
+        named, values = np.flatnonzero(~is_value), np.flatnonzero(is_value)
+        labels = _at_nodes(size, (tips, tip_names), (inner[named], inner_names[named]))
+        support = _at_nodes(size, (inner[values], inner_names[values]))
+    return Phylogeny(
+        topology,
+        scanned.edge_lengths,
+        labels,
+        support,
+        comments.annotations,
+        comments.rooted,
+        header.name,
+        header=comments.header,
+        beside_names={
+            **header.beside_names,
+            **{tip_names[i]: text for i, text in beside.items() if tip_names[i] in text},
+        },
+    )
+
+
+def _labels_beside_comments(blanked: Blanked, scanned: ScannedTree, of_tip: BoolArray) -> dict[int, str]:
+    """Place among the tips -> the label as it stands in the file, for labels that a dropped comment touches."""
+    found = beside_comments(blanked, scanned.label_starts, scanned.label_ends)
+    place = np.cumsum(of_tip) - 1
+    return {int(place[i]): text for i, text in found.items() if of_tip[i]}
 
 
 def refuse_bad_names(tips: Texts, refuse: Callable[[int, str, str], InputError]) -> None:
@@ -123,6 +156,29 @@ def all_support(labels: Texts) -> bool:
     return all(is_support(label) or not label for label in labels)
 
 
+def support_among(labels: Texts, last_is_root: bool) -> BoolArray | None:
+    """(K,) which of the labels of internal nodes are support values, or empty; None where they are names.
+
+    They are support values where one is a number and each other is one, the mark of a missing one, or empty; the
+    root, which has no support, may be called anything.
+    """
+    is_value = looks_like_support(labels, "")
+    names = np.flatnonzero(~is_value)
+    if len(names) > 1 or (len(names) == 1 and not (last_is_root and names[0] == len(labels) - 1)):
+        return None
+    values = labels[np.flatnonzero(is_value)]
+    numbers = any(character.isdigit() for character in values.lines())
+    return is_value if numbers or not labels.any() else None
+
+
+def looks_like_support(labels: Texts, *others: str) -> BoolArray:
+    """(K,) which of the texts are numbers, with `%` or without, marks of missing ones, or one of some others."""
+    if labels.is_column:
+        found = labels.column.str.contains(rf"^(?:{LOOSE_SUPPORT})$") | labels.column.is_in(list(others))
+        return found.to_numpy()
+    return np.array([is_loose_support(label) or label in others for label in labels], bool)
+
+
 def _at_nodes(size: int, *named: tuple[IntArray, Texts]) -> Texts:
     """(size,) the texts of some nodes, given with their nodes; "" for all others."""
     if not any(len(texts) for _, texts in named):
@@ -154,56 +210,3 @@ def _refuse_networks(
             found = f"hybrid node {shorten(name)}: this is a phylogenetic network"
             raise refuse(i, found, "networks are not supported; quote the name if it is one")
         seen.add(name)
-
-
-def _comments(
-    blanked: Blanked, scanned: ScannedTree, header: Header
-) -> tuple[dict[int, tuple[str, ...]], dict[int, str], bool | None]:
-    """Annotations by node, plain numbers in brackets by node, and whether the tree says that it is rooted."""
-    starts, ends = blanked.comment_starts, blanked.comment_ends
-    first, last = np.searchsorted(starts, (header.start, _end_of(blanked, scanned)))
-    starts, ends = starts[first:last], ends[first:last]
-    rooted = header.rooted
-    annotations: dict[int, tuple[str, ...]] = {}
-    bracketed: dict[int, str] = {}
-    if not len(starts):
-        return annotations, bracketed, rooted
-    before = np.searchsorted(scanned.offsets, starts) - 1
-    nodes = _annotated_nodes(scanned, before)
-    for start, end in zip(starts[before < 0].tolist(), ends[before < 0].tolist(), strict=True):
-        stated = _ROOTED.fullmatch(blanked.slice(start + 1, end - 1).strip())
-        if stated:
-            rooted = stated[1] in "Rr"
-    # A comment is at least two bytes long, so that there is a byte behind its bracket.
-    is_annotation = blanked.blank.dtype.type(ord("&")) == np.frombuffer(blanked.source.data, np.uint8)[starts + 1]
-    chosen = (nodes >= 0) & is_annotation
-    texts = blanked.slices(starts[chosen] + 1, ends[chosen] - 1)
-    for node, text in zip(nodes[chosen].tolist(), texts, strict=True):
-        annotations[node] = (*annotations[node], text) if node in annotations else (text,)
-    chosen = (nodes >= 0) & ~is_annotation
-    texts = blanked.slices(starts[chosen] + 1, ends[chosen] - 1)
-    for node, text in zip(nodes[chosen].tolist(), texts, strict=True):
-        if is_support(text.strip()):
-            bracketed[node] = text.strip()
-    return annotations, bracketed, rooted
-
-
-def _end_of(blanked: Blanked, scanned: ScannedTree) -> int:
-    """Offset of the `;` that ends the tree, or of the end of the text."""
-    end = blanked.source.data.find(b";", int(scanned.offsets[-1]))
-    while end >= 0 and blanked.blank[end] != ord(";"):
-        end = blanked.source.data.find(b";", end + 1)
-    return end if end >= 0 else len(blanked.blank)
-
-
-def _annotated_nodes(scanned: ScannedTree, before: np.ndarray) -> np.ndarray:
-    """Per comment, from the token before it, the node that it belongs to; -1 for none."""
-    kinds, closing = scanned.kinds, scanned.close_tokens
-    token = np.maximum(before, 0)
-    behind_node = np.isin(kinds[token], (CLOSE, COLON, WORD, NUMBER))
-    # Behind `(` or `,` a comment belongs to the tip that it introduces, if it does.
-    following = np.minimum(token + 1, len(kinds) - 1)
-    introduces = ~behind_node & (kinds[following] == WORD)
-    ordinal = np.searchsorted(closing, np.where(introduces, following, token), side="right") - 1
-    nodes = scanned.place[np.maximum(ordinal, 0)]
-    return np.where((before >= 0) & (behind_node | introduces), nodes, -1)

@@ -35,6 +35,10 @@ _TEXTS, _FEW = 1 << 13, 1000
 _NO_SEPARATOR = "\x1f"
 
 
+class UnclosedError(InputError):
+    """A comment or a quoted label that is open where the text ends: more of the text may close it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Blanked:
     """A text and its twin without comments and quotes.
@@ -262,7 +266,7 @@ def _walk(
         quotes.append(np.array((start, closing + 1), kind))
     elif state == _LABEL:
         advice = "add the closing ', or double an apostrophe that belongs to the name"
-        raise source.error("quote ' never closed", advice, start)
+        raise _unclosed(source, "quote ' never closed", advice, start)
     elif state == _COMMENT:
         raise _unclosed_comment(source, start)
     all_comments, all_quotes = np.concatenate(comments), np.concatenate(quotes)
@@ -278,5 +282,10 @@ def _stray(source: Source, offset: int) -> InputError:
     return source.error("unexpected ']': no comment is open", "remove it, or quote the label that contains it", offset)
 
 
-def _unclosed_comment(source: Source, offset: int) -> InputError:
-    return source.error("comment '[' never closed", "add the ']'", offset)
+def _unclosed_comment(source: Source, offset: int) -> UnclosedError:
+    return _unclosed(source, "comment '[' never closed", "add the ']'", offset)
+
+
+def _unclosed(source: Source, found: str, advice: str, offset: int) -> UnclosedError:
+    line, column = source.line_column(offset)
+    return UnclosedError(found, advice, file=source.file, line=line, column=column)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hxcli.errors import InputError
 from hxcli.formats.trees.scanner.byte_positions import Offsets
+from hxcli.formats.trees.scanner.codeml_marks import CODEML_ADVICE, CODEML_MARK
 from hxcli.formats.trees.scanner.masking import QUOTED, Blanked, shorten
 
 # Kinds of tokens. A number is the word behind a colon.
@@ -113,6 +114,8 @@ class Complaints:
             advice = "extended (rich) Newick is not supported: keep one length, put the rest in [&...]"
             return self._error(i + 1, "second ':' after an edge length", advice)
         advice = "quote names that contain spaces; is a ',' or a ';' missing?"
+        if self._is_codeml_mark(i + 1):
+            advice = CODEML_ADVICE
         return self._error(i + 1, f"unexpected text {self._text(i + 1)} after edge length {self._text(i)}", advice)
 
     def _unnamed(self, i: int, kind: int, following: int) -> InputError:
@@ -121,7 +124,12 @@ class Complaints:
         tips = np.isin(self.kinds[:-1], (OPEN, COMMA)) & (self.kinds[1:] != OPEN)
         unnamed = int((tips & (self.kinds[1:] != WORD)).sum())
         found = "tip without a name" + (f" ({unnamed} of {int(tips.sum())} tips)" if unnamed > 1 else "")
-        return self._error(i + 1, found, "name every tip; is there a ',' too many?")
+        advice = "name every tip; is there a ',' too many?"
+        gap = self.blanked.source.data[self.tokens.ends[i] : self.tokens.offsets[i + 1]].strip()
+        if gap[:1] == b"[" and gap[-1:] == b"]" and gap[:2] != b"[&":
+            text = shorten(gap.decode("utf-8", "replace"))
+            advice = f"what is in brackets is a comment: quote a name with brackets, {text}"
+        return self._error(i + 1, found, advice)
 
     def _two_words(self, i: int) -> InputError:
         if i == 0:
@@ -135,13 +143,18 @@ class Complaints:
             if re.fullmatch(r"'u?tree'", text, re.IGNORECASE) and self.kinds[: i + 1].tolist().count(CLOSE):
                 return self._error(token, f"unexpected text {text} after the tree", "is the ';' missing?")
         advice = "quote names that contain spaces: 'Homo sapiens'"
-        if "\N{LEFT SINGLE QUOTATION MARK}" in first or "\N{LEFT DOUBLE QUOTATION MARK}" in first:
+        if self._is_codeml_mark(i + 1):
+            advice = CODEML_ADVICE
+        elif "\N{LEFT SINGLE QUOTATION MARK}" in first or "\N{LEFT DOUBLE QUOTATION MARK}" in first:
             advice = "typographic quotes are not quotes: write 'Homo sapiens'"
         elif first.startswith("'\""):
             advice = "names are quoted with ', not with \""
         elif self.blanked.blank[self.tokens.offsets[i]] == QUOTED:
             advice = "put the whole name into one pair of quotes"
         return self._error(i + 1, f"unexpected text {second} after label {first}", advice)
+
+    def _is_codeml_mark(self, i: int) -> bool:
+        return CODEML_MARK.fullmatch(self._text(i).strip("'")) is not None
 
     def _before_tree(self, i: int) -> InputError:
         opening = np.flatnonzero(self.kinds == OPEN)

@@ -8,6 +8,7 @@ import numpy as np
 
 from hxcli.errors import InputError
 from hxcli.formats.trees.scanner.byte_positions import Offsets
+from hxcli.formats.trees.scanner.codeml_marks import CODEML_ADVICE, CODEML_MARK
 from hxcli.formats.trees.scanner.masking import Blanked, shorten
 from hxcli.phylogeny import FloatArray
 
@@ -16,6 +17,10 @@ NUMBER = r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?"
 _NUMBER = re.compile(NUMBER)
 SUPPORT = rf"{NUMBER}(?:/{NUMBER})*"
 _SUPPORT = re.compile(SUPPORT)
+# A percentage, or the mark of a value that is missing, beside others that are not.
+_LOOSE = rf"(?:{NUMBER}%?|N/?A|n/?a|[Nn]a[Nn]|NAN|Na|-|\?)"
+LOOSE_SUPPORT = rf"{_LOOSE}(?:/{_LOOSE})*"
+_LOOSE_SUPPORT = re.compile(LOOSE_SUPPORT)
 _INFINITE = re.compile(r"[+-]?inf(inity)?", re.IGNORECASE)
 _CHARACTERS = b"0123456789+-.eE\n"
 # From here on polars, which reads a number in a fifth of the time, pays for its import.
@@ -30,6 +35,11 @@ def is_number(text: str) -> bool:
 def is_support(text: str) -> bool:
     """Whether the text is one number or several joined by `/`, such as `95` or `100/0.99`."""
     return _SUPPORT.fullmatch(text) is not None
+
+
+def is_loose_support(text: str) -> bool:
+    """Whether the text could be a support value beside others that are: `98%`, `NA`, `70/NA`, `-`."""
+    return _LOOSE_SUPPORT.fullmatch(text) is not None
 
 
 def read_numbers(blanked: Blanked, starts: Offsets, ends: Offsets) -> FloatArray:
@@ -79,8 +89,12 @@ def _first_bad(blanked: Blanked, starts: Offsets, ends: Offsets) -> InputError:
 def _advice(text: str) -> str:
     if re.fullmatch(r"[+-]?(nan|na|n/a|null|\?)", text, re.IGNORECASE):
         return "leave a missing length out, colon included"
+    if text.startswith("{"):
+        return "a map of states along the edge (SIMMAP) is no length: in R, phytools::read.simmap and ape::write.tree"
     if "{" in text:
         return "jplace edge numbers are not supported: remove them"
+    if CODEML_MARK.search(text):
+        return CODEML_ADVICE
     if "<" in text:
         return "annotations go into [&...]"
     if not text.isascii():

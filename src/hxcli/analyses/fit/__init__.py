@@ -1,0 +1,1 @@
+"""Fitting models to traits: one trait under one model, and the comparison of several."""

@@ -1,0 +1,217 @@
+"""Comparison of models by their corrected information criterion: which model, and how sure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hxcli.analyses.fit.fitted import FittedModel, Fitter, refuse_unknown_parameters
+from hxcli.analyses.fit.flags import WORDS
+from hxcli.analyses.fit.options import NEARLY_ULTRAMETRIC, ULTRAMETRIC, FitOptions, height_spread, models_on
+from hxcli.errors import OptionError
+from hxcli.findings import TableFindings
+from hxcli.models.edge_fields import edge_fields
+from hxcli.models.gaussian_model import GaussianModel
+from hxcli.painting import Painted, RegimeTable, paint, unpainted
+from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.traits import Observations
+
+
+def fit(
+    phylogeny: Phylogeny,
+    observations: Observations,
+    *,
+    models: tuple[str, ...] = (),
+    regimes: RegimeTable | str | None = None,
+    **options: Any,
+) -> TableFindings:
+    """Fits models to every trait and compares them.
+
+    Args:
+        phylogeny: N nodes, edge lengths neither missing nor negative.
+        observations: Of D traits.
+        models: Names of the models; none for the usual ones.
+        regimes: Regimes of the edges, for models that have parameters for each; `labels` for those of inner nodes.
+        options: The attributes of `FitOptions`.
+
+    Raises:
+        InputError: Regimes that do not fit the tree.
+        ModelError: Error-free observations that contradict each other.
+        OptionError: Models or options that this tree does not allow.
+    """
+    chosen = FitOptions(**options)
+    painted = painted_tree(phylogeny, regimes)
+    fitted = fit_models(painted, observations, models, chosen)
+    return _findings(phylogeny, observations.traits, fitted, chosen)
+
+
+def painted_tree(phylogeny: Phylogeny, regimes: RegimeTable | str | None) -> Painted:
+    """The tree with its regimes, if it has any.
+
+    Raises:
+        InputError: Regimes that do not fit the tree.
+    """
+    if isinstance(regimes, str):
+        regimes = RegimeTable("", None)
+    return unpainted(phylogeny) if regimes is None else paint(phylogeny, regimes)
+
+
+def fit_models(
+    painted: Painted, observations: Observations, models: tuple[str, ...], options: FitOptions
+) -> list[list[FittedModel]]:
+    """For every trait its fitted models, in the order of their names.
+
+    Raises:
+        ModelError: Error-free observations that contradict each other.
+        OptionError: Models or options that this tree does not allow.
+    """
+    fields = edge_fields(painted)
+    chosen = models_on(models, fields, options.ou_root)
+    fitter = Fitter(fields, painted.observations(observations), options)
+    refuse_unknown_parameters(options.held, [fitter.bound(model) for model in chosen])
+    if options.estimator == "REML":
+        _refuse_different_means(fitter, chosen)
+    return [[fitter.fit(model, trait) for model in chosen] for trait in range(len(observations.traits))]
+
+
+def weights_of(fitted: Sequence[FittedModel]) -> tuple[FloatArray, FloatArray]:
+    """Both (M,): differences of the corrected criterion from the best, and Akaike weights.
+
+    Burnham and Anderson (2002, Model Selection and Multimodel Inference). A model whose criterion is infinite or that
+    has no likelihood has the weight 0.
+    """
+    aicc = np.array([each.aicc if math.isfinite(each.aicc) else np.inf for each in fitted])
+    best = aicc.min(initial=np.inf)
+    if not np.isfinite(best):
+        return np.full(len(aicc), np.nan), np.zeros(len(aicc))
+    delta = aicc - best
+    weights = np.exp(-delta / 2)
+    return delta, weights / weights.sum()
+
+
+def ranked(fitted: Sequence[FittedModel]) -> list[tuple[FittedModel, float, float]]:
+    """Models with difference and weight, the best first; ties in the order of their names."""
+    delta, weights = weights_of(fitted)
+    order = sorted(range(len(fitted)), key=lambda i: (np.inf if math.isnan(delta[i]) else delta[i], fitted[i].name))
+    return [(fitted[i], float(delta[i]), float(weights[i])) for i in order]
+
+
+def _refuse_different_means(fitter: Fitter, models: Sequence[GaussianModel]) -> None:
+    """Restricted likelihoods are comparable among models with the same mean only (Harville 1974)."""
+    means = {model.name: _kind_of_mean(fitter.bound(model).unknowns) for model in models}
+    first = next(iter(means))
+    for name, kind in means.items():
+        if kind != means[first]:
+            raise OptionError(
+                f"--estimator reml compares only models with the same mean, and those of {first} and {name} differ "
+                "(use --estimator ml, or leave one out)"
+            )
+
+
+def _kind_of_mean(unknowns: tuple[str, ...]) -> tuple[str, ...]:
+    return ("one",) if len(unknowns) == 1 else unknowns
+
+
+def _findings(
+    phylogeny: Phylogeny,
+    traits: tuple[str, ...],
+    fitted: list[list[FittedModel]],
+    options: FitOptions,
+) -> TableFindings:
+    ordered = [ranked(each) for each in fitted]
+    return TableFindings(
+        phylogeny=phylogeny,
+        traits=traits,
+        tips_used=tuple(each[0].n for each in fitted),
+        method=f"models compared by AICc, likelihoods by {options.estimator}",
+        tables={"fits table": _fits_table(ordered), "parameter table": _parameter_table(ordered)},
+        header=("trait", "model", "log likelihood", "k", "AICc", "difference", "weight", "parameters", "flags"),
+        rows=[(each.trait, _summary_row(each, delta, weight)) for rows in ordered for each, delta, weight in rows],
+        about_traits=[{"models": [_about(*row) for row in rows]} for rows in ordered],
+        warnings=_warnings(phylogeny, ordered),
+    )
+
+
+def _fits_table(ordered: list[list[tuple[FittedModel, float, float]]]) -> dict[str, list[Any]]:
+    rows = [row for each in ordered for row in each]
+    return {
+        "trait": [each.trait for each, _, _ in rows],
+        "model": [each.name for each, _, _ in rows],
+        "n": [each.n for each, _, _ in rows],
+        "k": [each.k for each, _, _ in rows],
+        "log_likelihood": [each.log_likelihood for each, _, _ in rows],
+        "aic": [each.aic for each, _, _ in rows],
+        "aicc": [each.aicc for each, _, _ in rows],
+        "delta_aicc": [delta for _, delta, _ in rows],
+        "weight": [weight for _, _, weight in rows],
+        "converged": [each.optimum.certificate.converged for each, _, _ in rows],
+        "flags": [";".join(each.flags) for each, _, _ in rows],
+    }
+
+
+def _parameter_table(ordered: list[list[tuple[FittedModel, float, float]]]) -> dict[str, list[Any]]:
+    rows = [
+        (each.trait, each.name, name, *estimate)
+        for traits in ordered
+        for each, _, _ in traits
+        for name, estimate in each.parameters.items()
+    ]
+    names = ("trait", "model", "parameter", "value", "lower", "upper", "how")
+    return {name: [row[number] for row in rows] for number, name in enumerate(names)}
+
+
+def _summary_row(each: FittedModel, delta: float, weight: float) -> tuple[str, ...]:
+    parameters = ", ".join(f"{name} {estimate.value:.4g}" for name, estimate in each.parameters.items())
+    figures = (f"{each.log_likelihood:.6g}", str(each.k), f"{each.aicc:.6g}", f"{delta:.4g}", f"{weight:.3f}")
+    return (each.trait, each.name, *figures, parameters, ";".join(each.flags))
+
+
+def _about(each: FittedModel, delta: float, weight: float) -> Mapping[str, Any]:
+    return {
+        "model": each.name,
+        "n": each.n,
+        "k": each.k,
+        "estimator": each.estimator,
+        "log_likelihood": each.log_likelihood,
+        "aic": each.aic,
+        "aicc": each.aicc,
+        "delta_aicc": delta,
+        "weight": weight,
+        "flags": list(each.flags),
+        "certificate": each.certificate(),
+        "parameters": {
+            name: {"value": estimate.value, "lower": estimate.lower, "upper": estimate.upper, "how": estimate.how}
+            for name, estimate in each.parameters.items()
+        },
+    }
+
+
+def _warnings(phylogeny: Phylogeny, ordered: list[list[tuple[FittedModel, float, float]]]) -> tuple[str, ...]:
+    found = list(height_notes(phylogeny))
+    for rows in ordered:
+        uncertain = [each.name for each, _, _ in rows if "optimum_not_certain" in each.flags]
+        if uncertain:
+            found.append(
+                f"trait {rows[0][0].trait!r}: {', '.join(uncertain)}: {WORDS['optimum_not_certain']}: do not rely on it"
+            )
+        if all(not math.isfinite(each.aicc) for each, _, _ in rows):
+            found.append(f"trait {rows[0][0].trait!r}: too few values to compare models (every AICc is infinite)")
+        told = dict.fromkeys(flag for each, _, _ in rows for flag in each.flags if flag != "optimum_not_certain")
+        for flag in told:
+            names = [each.name for each, _, _ in rows if flag in each.flags]
+            found.append(f"trait {rows[0][0].trait!r}: {flag} ({', '.join(names)}): {WORDS[flag]}")
+    return tuple(dict.fromkeys(found))
+
+
+def height_notes(phylogeny: Phylogeny) -> tuple[str, ...]:
+    """What to know of a tree that is nearly ultrametric, a sentence each."""
+    spread = height_spread(phylogeny)
+    if not ULTRAMETRIC < spread <= NEARLY_ULTRAMETRIC:
+        return ()
+    return (
+        f"the heights of the tips differ by {spread:.1g} of the largest, as if rounded: they are taken as they are, so "
+        "a trend, or an ou with a free root, would rest on rounding",
+    )

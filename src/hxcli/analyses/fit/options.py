@@ -1,0 +1,104 @@
+"""What a user may ask of a fit, and the models that it stands for on one tree."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from hxcli.errors import OptionError
+from hxcli.models import named_model
+from hxcli.models.edge_fields import EdgeFields
+from hxcli.models.gaussian_model import GaussianModel
+from hxcli.phylogeny import Phylogeny
+
+# The models that are compared where none is named; a trend only where it can be told.
+USUAL = ("bm", "white", "ou", "eb", "lambda", "kappa", "delta")
+# Heights of tips that differ by less, as a share of the largest, make an ultrametric tree; and one that nearly is.
+ULTRAMETRIC, NEARLY_ULTRAMETRIC = 1e-6, 1e-3
+# Shape parameters that pull, and what a model is called whose root has a state of its own.
+FREE_ROOT = "free"
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How models are fitted.
+
+    Attributes:
+        estimator: `ML` or `REML`.
+        level: Probability of the intervals.
+        tau2: Observation variance, trait^2.
+        ou_root: Root of the models of Ornstein and Uhlenbeck: `theta`, `stationary` or `free`; None for the usual one.
+        held: Reported name -> value of parameters that are given, in the trait's units.
+        intervals: Whether profile intervals are wanted.
+        lambda_max: Whether lambda may go beyond 1, up to where its matrix stays a covariance.
+    """
+
+    estimator: str = "ML"
+    level: float = 0.95
+    tau2: float = 0.0
+    ou_root: str | None = None
+    held: Mapping[str, float] = field(default_factory=dict)
+    intervals: bool = True
+    lambda_max: bool = False
+
+
+def models_on(names: tuple[str, ...], fields: EdgeFields, ou_root: str | None) -> tuple[GaussianModel, ...]:
+    """The models of these names, the usual ones for none.
+
+    Raises:
+        OptionError: A name twice or unknown; a model that this tree or these options do not allow.
+    """
+    spread = height_spread(fields.phylogeny)
+    wanted = names or (*USUAL, *(["trend"] if spread > NEARLY_ULTRAMETRIC else []))
+    if len(set(wanted)) < len(wanted):
+        twice = next(name for name in wanted if wanted.count(name) > 1)
+        raise OptionError(f"--model {twice} is given twice (give it once)")
+    found = tuple(named_model(name, ou_root if has_roots(name) else None) for name in wanted)
+    for model in found:
+        refuse_unidentified(model, fields, spread)
+    return found
+
+
+def has_roots(name: str) -> bool:
+    """Whether a model has several roots to choose from."""
+    return bool(named_model(name).root_name)
+
+
+def refuse_unidentified(model: GaussianModel, fields: EdgeFields, spread: float) -> None:
+    """Raises where the model has parameters that no observations on this tree could tell apart.
+
+    Args:
+        model: The model.
+        fields: The tree's edges.
+        spread: From `height_spread`.
+
+    Raises:
+        OptionError: Says which parameters, and what to do.
+    """
+    if needs_regimes(model) and not fields.regimes:
+        raise OptionError(f"--model {model.name}: its parameters differ between regimes (give --regimes)")
+    if spread > ULTRAMETRIC:
+        return
+    if "slope" in model.means:
+        raise OptionError(
+            f"--model {model.name}: all tips are equally far from the root, so a trend cannot be told from the root's "
+            "state (leave it out, or use a tree with fossils)"
+        )
+    if model.root_name == FREE_ROOT:
+        raise OptionError(
+            f"--ou-root free with --model {model.name}: all tips are equally far from the root, so its state cannot be "
+            "told from the optimum (use --ou-root theta or stationary, or a tree with fossils)"
+        )
+
+
+def needs_regimes(model: GaussianModel) -> bool:
+    """Whether a model's parameters differ between regimes."""
+    return model.name in ("bms", "oum", "oumv", "ouma", "oumva")
+
+
+def height_spread(phylogeny: Phylogeny) -> float:
+    """How much the heights of the tips differ, as a share of the largest."""
+    heights = phylogeny.root_distances[phylogeny.tips]
+    return float(np.ptp(heights) / heights.max()) if heights.max(initial=0.0) > 0 else 0.0

@@ -1,0 +1,238 @@
+"""States of all nodes under a fitted model, or averaged over several by their Akaike weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hxcli.analyses.assemble import reconstruction
+from hxcli.analyses.fit.fit import fit_models, height_notes, painted_tree, weights_of
+from hxcli.analyses.fit.fitted import FittedModel
+from hxcli.analyses.fit.flags import WORDS
+from hxcli.analyses.fit.options import FitOptions
+from hxcli.inference.normal_mixture import Components, Mixture, node_figures
+from hxcli.painting import Painted, RegimeTable
+from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.prebuilt.units import units_of
+from hxcli.reconstruction import Reconstruction
+from hxcli.traits import Observations
+
+# The name that stands for all models, weighed.
+AVERAGE = "average"
+
+
+class AveragedStates(NamedTuple):
+    """States of N nodes averaged over models.
+
+    Attributes:
+        mean, deviation: (N,) mean and standard deviation of the mixture.
+        within, between: (N,) roots of the mean variance, and of the variance of the means.
+        lower, upper: (N,) quantiles of the mixture.
+    """
+
+    mean: FloatArray
+    deviation: FloatArray
+    within: FloatArray
+    between: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+
+
+def model_states(
+    phylogeny: Phylogeny,
+    observations: Observations,
+    *,
+    models: tuple[str, ...],
+    regimes: RegimeTable | str | None = None,
+    **options: Any,
+) -> Reconstruction:
+    """States of all nodes given all tips, under one model or averaged.
+
+    Args:
+        phylogeny: N nodes, edge lengths neither missing nor negative.
+        observations: Of D traits.
+        models: One name, or `average` and the names of those to be averaged (none: those that `fit` compares).
+        regimes: As in `fit`.
+        options: The attributes of `FitOptions`.
+
+    Raises:
+        InputError: Regimes that do not fit the tree.
+        ModelError: Error-free observations that contradict each other.
+        OptionError: Models or options that this tree does not allow.
+    """
+    chosen = FitOptions(**{"intervals": False, **options})
+    painted = painted_tree(phylogeny, regimes)
+    if AVERAGE in models:
+        wanted = tuple(name for name in models if name != AVERAGE)
+        return _averaged(phylogeny, painted, observations, wanted, chosen)
+    fitted = [each[0] for each in fit_models(painted, observations, models, chosen)]
+    states = [_at_nodes(painted, each) for each in fitted]
+    name = fitted[0].name
+    root = f", root {fitted[0].bound.model.root_name}" if fitted[0].bound.model.root_name else ""
+    estimator = fitted[0].estimator
+    return reconstruction(
+        phylogeny,
+        observations,
+        np.stack([mean for mean, _ in states], 1),
+        np.stack([deviation for _, deviation in states], 1),
+        level=chosen.level,
+        interval="CI",
+        parameters=_parameters(fitted, chosen),
+        root_how=(f"conditional mean under {name}", "its standard error"),
+        method=f"model {name}{root}, all nodes given all tips, parameters by {estimator}",
+        details={each.trait: {"fit": _about(each)} for each in fitted},
+        warnings=(*height_notes(phylogeny), *_estimator_notes(fitted, chosen), *_flag_notes(fitted)),
+        rates_from_data=False,
+    )
+
+
+def _at_nodes(painted: Painted, fitted: FittedModel) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard error at the nodes of the tree as it was; nan where the model has no likelihood."""
+    if math.isnan(fitted.log_likelihood):
+        nothing = np.full(len(painted.nodes), np.nan)
+        return nothing, nothing
+    mean, deviation = fitted.states
+    return mean[painted.nodes], deviation[painted.nodes]
+
+
+def _parameters(fitted: Sequence[FittedModel], options: FitOptions) -> dict[str, tuple[Any, Any]]:
+    names = dict.fromkeys(name for each in fitted for name in each.parameters if name != "root")
+    found: dict[str, tuple[Any, Any]] = {}
+    for name in names:
+        estimates = [each.parameters.get(name) for each in fitted]
+        values = np.array([math.nan if estimate is None else estimate.value for estimate in estimates])
+        found[name] = values, ["" if estimate is None else estimate.how for estimate in estimates]
+    found["tau2"] = options.tau2, "given"
+    likelihoods = np.array([each.log_likelihood for each in fitted])
+    restricted = fitted[0].estimator == "REML"
+    found["log_likelihood"] = likelihoods, "restricted log likelihood" if restricted else "log likelihood"
+    return found
+
+
+def _about(fitted: FittedModel) -> dict[str, Any]:
+    return {"model": fitted.name, "k": fitted.k, "flags": list(fitted.flags), "certificate": fitted.certificate()}
+
+
+def _estimator_notes(fitted: Sequence[FittedModel], options: FitOptions) -> tuple[str, ...]:
+    names = dict.fromkeys(each.name for each in fitted if each.estimator != options.estimator)
+    return tuple(
+        f"model {name}: its restricted likelihood has no maximum, so its parameters are by ML" for name in names
+    )
+
+
+def _flag_notes(fitted: Sequence[FittedModel]) -> tuple[str, ...]:
+    """What to know of every fit but how many parameters it has, a sentence for each trait and flag."""
+    return tuple(
+        f"trait {each.trait!r}, model {each.name}: {flag}: {WORDS[flag]}"
+        for each in fitted
+        for flag in each.flags
+        if flag != "many_parameters"
+    )
+
+
+def _averaged(
+    phylogeny: Phylogeny, painted: Painted, observations: Observations, names: tuple[str, ...], options: FitOptions
+) -> Reconstruction:
+    weighed = fit_models(painted, observations, names, dataclasses.replace(options, estimator="ML"))
+    fitted = weighed
+    if options.estimator != "ML":
+        # One model at a time: what is averaged is states, not likelihoods.
+        every = [each.name for each in weighed[0]]
+        by_model = [fit_models(painted, observations, (name,), options) for name in every]
+        fitted = [[by_model[m][trait][0] for m in range(len(every))] for trait in range(len(observations.traits))]
+    units = units_of(phylogeny, observations)
+    weights = [weights_of(each)[1] for each in weighed]
+    averaged = []
+    for trait, each in enumerate(fitted):
+        unit = float(units.location[trait]), float(units.scale[trait])
+        averaged.append(average([_at_nodes(painted, model) for model in each], weights[trait], options.level, unit))
+
+    def matrix(name: str) -> FloatArray:
+        return np.stack([getattr(each, name) for each in averaged], 1)
+
+    details: dict[str, Mapping[str, Any]] = {}
+    for each, share in zip(weighed, weights, strict=True):
+        details[each[0].trait] = {
+            "models": [
+                {"model": one.name, "probability": float(w), "log_likelihood": one.log_likelihood, "aicc": one.aicc}
+                for one, w in zip(each, share, strict=True)
+            ]
+        }
+    best = [
+        max(zip(each, share, strict=True), key=lambda pair: pair[1])
+        for each, share in zip(weighed, weights, strict=True)
+    ]
+    return reconstruction(
+        phylogeny,
+        observations,
+        matrix("mean"),
+        matrix("deviation"),
+        level=options.level,
+        interval="CI",
+        parameters={
+            "best_weight": (np.array([float(w) for _, w in best]), [f"weight of {one.name}" for one, _ in best]),
+            "tau2": (options.tau2, "given"),
+        },
+        root_how=("mean of the models", "within and between models"),
+        method=f"average of {', '.join(one.name for one in weighed[0])} by AICc weights, all nodes given all tips",
+        columns={"se_within": matrix("within"), "se_between": matrix("between")},
+        ends=(matrix("lower"), matrix("upper")),
+        details=details,
+        warnings=(*height_notes(phylogeny), *_uncertain(weighed)),
+        rates_from_data=False,
+    )
+
+
+def average(
+    states: Sequence[tuple[FloatArray, FloatArray]], weights: FloatArray, level: float, unit: tuple[float, float]
+) -> AveragedStates:
+    """The mixture of M models' states at N nodes.
+
+    Args:
+        states: Mean and standard deviation, (N,) each, of every model.
+        weights: (M,) adding up to 1; all 0 where no model can be weighed.
+        level: Probability of the intervals.
+        unit: Location and scale in which the values are of order one.
+    """
+    used = np.flatnonzero(weights > 0)
+    size = len(states[0][0])
+    if not used.size:
+        nothing = np.full(size, np.nan)
+        return AveragedStates(*[nothing] * 6)
+    location, scale = unit
+    means = np.stack([(states[m][0] - location) / scale for m in used.tolist()], 1)
+    deviations = np.stack([states[m][1] / scale for m in used.tolist()], 1)
+    share = weights[used] / weights[used].sum()
+    count = len(used)
+    parts = Components(np.arange(count), share, np.zeros(count), np.zeros(count), np.ones(count))
+    mixture = Mixture(means, np.zeros_like(means), deviations**2, parts)
+    found = node_figures(mixture, mixture, level)
+    within = np.sqrt(deviations**2 @ share)
+    between = np.sqrt((means - (means @ share)[:, None]) ** 2 @ share)
+    # Where all models agree, as at a tip with a value, nothing is left of rounding.
+    between = np.where(np.ptp(means, axis=1) == 0, 0.0, between)
+    deviation = np.hypot(within, between)
+    lower, upper = (np.where(deviation == 0, found.mean, end) for end in (found.lower, found.upper))
+    return AveragedStates(
+        found.mean * scale + location,
+        deviation * scale,
+        within * scale,
+        between * scale,
+        lower * scale + location,
+        upper * scale + location,
+    )
+
+
+def _uncertain(weighed: Sequence[Sequence[FittedModel]]) -> tuple[str, ...]:
+    said = []
+    for each in weighed:
+        names = [one.name for one in each if "optimum_not_certain" in one.flags]
+        if names:
+            said.append(f"trait {each[0].trait!r}: {', '.join(names)}: {WORDS['optimum_not_certain']}")
+        if all(not math.isfinite(one.aicc) for one in each):
+            said.append(f"trait {each[0].trait!r}: too few values to weigh models (every AICc is infinite)")
+    return tuple(said)

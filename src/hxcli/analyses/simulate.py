@@ -1,0 +1,169 @@
+"""Simulation of traits under a model with given parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.analyses.fit.fit import painted_tree
+from hxcli.analyses.fit.options import has_roots, needs_regimes
+from hxcli.errors import OptionError
+from hxcli.findings import TableFindings
+from hxcli.inference.likelihood_columns import framed
+from hxcli.models import named_model
+from hxcli.models.edge_fields import edge_fields
+from hxcli.models.gaussian_model import BoundModel
+from hxcli.painting import RegimeTable
+from hxcli.phylogeny import FloatArray, Phylogeny, fold_below
+from hxcli.traits import Covariance, Observations
+
+
+class HostEdges(NamedTuple):
+    """The edges of N nodes at one set of parameters, on the host.
+
+    Attributes:
+        scale, variance, shift: (N,).
+        root_mean, root_variance: Of the root.
+    """
+
+    scale: FloatArray
+    variance: FloatArray
+    shift: FloatArray
+    root_mean: float
+    root_variance: float
+
+
+def simulate(
+    phylogeny: Phylogeny,
+    observations: Observations,
+    *,
+    models: tuple[str, ...] = ("bm",),
+    held: Mapping[str, float] | None = None,
+    number: int = 1,
+    seed: int = 1,
+    nodes: bool = False,
+    ou_root: str | None = None,
+    regimes: RegimeTable | str | None = None,
+    covariance: Covariance | None = None,
+    fitted: Mapping[str, Mapping[str, float]] | None = None,
+    **further: Any,
+) -> TableFindings:
+    """Draws traits at all nodes.
+
+    Args:
+        phylogeny: N nodes, edge lengths neither missing nor negative.
+        observations: Of no account.
+        models: One name.
+        held: Reported name -> value of every parameter.
+        number: How many draws.
+        seed: Of the random numbers.
+        nodes: Whether inner nodes are wanted too.
+        ou_root, regimes: As in `fit`.
+        covariance: Rates of several traits together, instead of `sigma2`.
+        fitted: Parameters of a fit, by model.
+        further: Of no account.
+
+    Raises:
+        InputError: Regimes that do not fit the tree.
+        OptionError: A parameter that is not given, or that the model does not have.
+    """
+    if len(models) > 1:
+        raise OptionError("hx simulate takes one --model (run it once for each)")
+    name = models[0] if models else next(iter(fitted)) if fitted else "bm"
+    painted = painted_tree(phylogeny, regimes)
+    bound = named_model(name, ou_root if has_roots(name) else None).on(edge_fields(painted))
+    if needs_regimes(bound.model) and not painted.regimes:
+        raise OptionError(f"--model {name}: its parameters differ between regimes (give --regimes)")
+    given = {**_of_fit(name, fitted, bound), **(held or {})}
+    names: tuple[str, ...] = ("",)
+    mixing = np.ones((1, 1))
+    if covariance is not None:
+        if "sigma2" in given:
+            raise OptionError("--covariance gives the rates, and so does --set sigma2 (leave one out)")
+        given, names, mixing = {**given, "sigma2": 1.0}, covariance.traits, _root_of(covariance.rates)
+    edges = edges_at(bound, given)
+    deviations, mean = draw(painted.phylogeny, edges, number * len(names), seed)
+    kept = painted.nodes if nodes else painted.nodes[phylogeny.tips]
+    states = deviations[kept].reshape(len(kept), number, len(names)) @ mixing.T + mean[kept][:, None, None]
+    columns = [f"{trait + '_' if trait else 'x'}{number}" for number in range(1, number + 1) for trait in names]
+    return TableFindings(
+        phylogeny=phylogeny,
+        traits=(),
+        tips_used=(),
+        method=f"{number} simulated under {name}, seed {seed}",
+        tables={"simulation": {"names": columns, "values": states.reshape(len(kept), -1), "nodes": nodes}},
+        header=(),
+        rows=(),
+        about_all={"model": name, "root": bound.model.root_name, "parameters": dict(given), "seed": seed},
+    )
+
+
+def edges_at(bound: BoundModel, given: Mapping[str, float]) -> HostEdges:
+    """The edges with the values of all parameters given.
+
+    Raises:
+        OptionError: A parameter that is not given, or that the model does not have.
+    """
+    values, unknowns = bound.settled(given)
+    on = framed(bound.fields.columns, bound.fields.phylogeny)
+    found = bound.model.edges(bound.layout, dict(on.columns), values)
+    size = on.size
+    shift = np.asarray(found.shift)[:size, 0] @ unknowns
+    scale, variance = (np.asarray(each)[:size, 0] for each in (found.scale, found.variance))
+    root = float(np.asarray(found.root_mean)[0] @ unknowns), float(np.asarray(found.root_variance)[0])
+    return HostEdges(scale, variance, shift, *root)
+
+
+def draw(phylogeny: Phylogeny, edges: HostEdges, count: int, seed: int) -> tuple[FloatArray, FloatArray]:
+    """Draws of the deviations of all nodes from their means, (N, count), and the means, (N,).
+
+    The random numbers of a node depend on the seed and on its place among the tips' names only, not on the order of
+    children.
+    """
+    topology = phylogeny.topology
+    generator = np.random.default_rng(seed)
+    order = canonical_order(phylogeny)
+    noise = np.empty((topology.size, count))
+    noise[order] = generator.standard_normal((topology.size, count))
+    noise *= np.sqrt(edges.variance)[:, None]
+    states, mean = np.empty_like(noise), np.empty(topology.size)
+    states[0], mean[0] = noise[0] * 0, edges.root_mean
+    if edges.root_variance > 0:
+        states[0] = np.sqrt(edges.root_variance) * generator.standard_normal(count)
+    starts = topology.level_starts
+    for level in range(1, len(starts) - 1):
+        nodes = slice(int(starts[level]), int(starts[level + 1]))
+        above = topology.parents[nodes]
+        states[nodes] = edges.scale[nodes, None] * states[above] + noise[nodes]
+        mean[nodes] = edges.scale[nodes] * mean[above] + edges.shift[nodes]
+    return states, mean
+
+
+def canonical_order(phylogeny: Phylogeny) -> NDArray[np.intp]:
+    """(N,) nodes in an order that does not depend on that of children: by the smallest tip's name below, then depth."""
+    topology, tips = phylogeny.topology, phylogeny.tips
+    rank = np.full(topology.size, len(tips), np.int64)
+    names = phylogeny.tip_names.tolist()
+    rank[tips[sorted(range(len(tips)), key=names.__getitem__)]] = np.arange(len(tips))
+    return np.lexsort((topology.node_depths, fold_below(topology, rank, "min")))
+
+
+def _of_fit(name: str, fitted: Mapping[str, Mapping[str, float]] | None, bound: BoundModel) -> dict[str, float]:
+    """The parameters of a fit that the model has."""
+    if fitted is None:
+        return {}
+    if name not in fitted:
+        raise OptionError(f"--from: the fit has no model {name} (it has {', '.join(fitted)})")
+    has = {*bound.rates, *bound.unknowns, *(each.name for each in bound.coordinates)}
+    return {parameter: value for parameter, value in fitted[name].items() if parameter in has}
+
+
+def _root_of(rates: FloatArray) -> FloatArray:
+    """(D, D) a matrix whose product with its transpose the rates are."""
+    values, vectors = np.linalg.eigh(rates)
+    if values.min() < -1e-9 * abs(values).max():
+        raise OptionError("--covariance: the table is no covariance (it has a negative eigenvalue)")
+    return np.asarray(vectors * np.sqrt(np.maximum(values, 0)))

@@ -1,0 +1,141 @@
+"""How many trees have each clade, whatever the number of trees; and which tree has the most credible clades."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.analyses.tree_samples.clades import CladeKeys, Words
+from hxcli.tree_batch import TreeBatch
+
+# Clades that wait to be counted together.
+_WAITING = 1 << 20
+
+
+class Counted(NamedTuple):
+    """Distinct clades with what is told of them, ascending by key.
+
+    Attributes:
+        keys: Their keys.
+        counts: How many trees have them.
+        tips: How many tips they have.
+        pairs: (n, 2) two tips whose most recent common ancestor they are, as ranks of names.
+    """
+
+    keys: CladeKeys
+    counts: NDArray[np.int64]
+    tips: NDArray[np.int64]
+    pairs: NDArray[np.int32]
+
+
+@dataclass(eq=False)
+class CladeCounts:
+    """Counts the clades of trees that come batch by batch."""
+
+    trees: int = 0
+    _table: Counted | None = None
+    _waiting: list[Counted] = field(default_factory=list)
+    _waits: int = 0
+
+    def add(self, batch: TreeBatch, keys: CladeKeys, ranks: NDArray[np.int32]) -> None:
+        """Counts the clades of two and more tips, each once in a tree.
+
+        Args:
+            batch: The trees.
+            keys: (N,) the keys of their nodes, one-child nodes apart from what is below them.
+            ranks: (N,) rank of the name of every tip.
+        """
+        nodes = np.flatnonzero(batch.topology.child_counts > 1)
+        pairs = smallest_pairs(batch, ranks)[nodes]
+        ones = np.ones(len(nodes), np.int64)
+        self._waiting.append(Counted(keys.at(nodes), ones, batch.tip_counts[nodes], pairs))
+        self._waits += len(nodes)
+        self.trees += batch.count
+        if self._waits > max(_WAITING, 0 if self._table is None else len(self._table.counts)):
+            self._table, self._waiting, self._waits = self.table(), [], 0
+
+    def take(self, counted: Counted) -> None:
+        """Takes clades that were counted elsewhere in other trees."""
+        self._waiting.append(counted)
+
+    def table(self) -> Counted:
+        """All clades that were counted."""
+        parts = [*([self._table] if self._table is not None else []), *self._waiting]
+        low = np.concatenate([part.keys.low for part in parts])
+        high = np.concatenate([part.keys.high for part in parts])
+        order = np.argsort(low, kind="stable")
+        # Equal lower halves of different clades: one in 2^64, and still not mistaken for each other.
+        if ((low[order][1:] == low[order][:-1]) & (high[order][1:] != high[order][:-1])).any():
+            order = np.lexsort((high, low))
+        low, high = low[order], high[order]
+        new = np.ones(len(low), bool)
+        new[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
+        starts = np.flatnonzero(new)
+        counts, tips = (np.concatenate([part[i] for part in parts])[order] for i in (1, 2))
+        pairs = np.concatenate([part.pairs for part in parts])[order].astype(np.int64)
+        # The smallest pair, so that the order of the trees does not matter.
+        both = np.minimum.reduceat((pairs[:, 0] << 32) + pairs[:, 1], starts) if len(starts) else pairs[:0, 0]
+        return Counted(
+            CladeKeys(low[starts], high[starts]),
+            np.add.reduceat(counts, starts) if len(starts) else counts,
+            tips[starts],
+            np.stack([both >> 32, both & 0xFFFFFFFF], 1).astype(np.int32),
+        )
+
+
+def smallest_pairs(batch: TreeBatch, ranks: NDArray[np.int32]) -> NDArray[np.int32]:
+    """(N, 2) of every child's smallest tip the two smallest; of no meaning at nodes with fewer than two children."""
+    beyond = np.int32(np.iinfo(np.int32).max)
+    smallest = np.where(ranks >= 0, ranks, beyond).astype(np.int32)
+    second = np.full(len(smallest), beyond, np.int32)
+    starts, parents = batch.topology.level_starts.tolist(), batch.topology.parents
+    for first, last in zip(starts[-2:0:-1], starts[:1:-1], strict=True):
+        above, mine = parents[first:last], smallest[first:last]
+        np.minimum.at(smallest, above, mine)
+        others = mine != smallest[above]
+        np.minimum.at(second, above[others], mine[others])
+    return np.stack([smallest, second], 1)
+
+
+class Credibility:
+    """Finds the tree whose clades' log frequencies sum highest, once all trees are counted.
+
+    The keys of all clades wait in an unnamed temporary file, 16 bytes each.
+    """
+
+    def __init__(self) -> None:
+        self._kept = tempfile.TemporaryFile()  # noqa: SIM115
+        self._sizes: list[tuple[int, int]] = []
+
+    def add(self, batch: TreeBatch, keys: CladeKeys) -> None:
+        """Keeps the clades of two and more tips."""
+        nodes = np.flatnonzero(batch.topology.child_counts > 1)
+        for array in (keys.low[nodes], keys.high[nodes], batch.trees[nodes].astype(np.int32)):
+            self._kept.write(np.ascontiguousarray(array).tobytes())
+        self._sizes.append((len(nodes), batch.count))
+
+    def best(self, counted: Counted, trees: int) -> int:
+        """The place of the best tree among all that were added, the first of several."""
+        self._kept.seek(0)
+        logs = np.log(counted.counts / trees)
+        scores = []
+        for size, count in self._sizes:
+            low: Words = np.frombuffer(self._kept.read(8 * size), np.uint64)
+            high: Words = np.frombuffer(self._kept.read(8 * size), np.uint64)
+            tree = np.frombuffer(self._kept.read(4 * size), np.int32)
+            scores.append(np.bincount(tree, logs[_find(counted.keys, low, high)], count))
+        total = np.concatenate(scores)
+        # Sums of the same logarithms in another order differ in their last digits.
+        return int(np.argmax(total >= total.max() - 1e-9 * max(1.0, abs(total.max()))))
+
+
+def _find(keys: CladeKeys, low: Words, high: Words) -> NDArray[np.intp]:
+    """Places of keys in a table that has them all."""
+    at = np.searchsorted(keys.low, low)
+    while (wrong := np.flatnonzero(keys.high[at] != high)).size:
+        at[wrong] += 1
+    return at

@@ -1,0 +1,110 @@
+"""Clades as sets of tips: one 128-bit number for each, equal in every tree that has the clade."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.engine.topology import Topology
+from hxcli.tree_batch import TreeBatch
+
+Words = NDArray[np.uint64]
+# Added for every further node that has the same tips as the one below it: odd, so that no number of them is 0.
+_STEP = np.uint64(0x9E3779B97F4A7C15)
+
+
+class CladeKeys(NamedTuple):
+    """Keys of n clades; two clades have the same key with a chance of 2^-128.
+
+    Attributes:
+        low, high: (n,) both halves.
+    """
+
+    low: Words
+    high: Words
+
+    def at(self, places: NDArray[np.integer]) -> CladeKeys:
+        """The keys at some places."""
+        return CladeKeys(self.low[places], self.high[places])
+
+
+def taxon_keys(names: Sequence[str]) -> CladeKeys:
+    """A key for each name that depends on nothing else, so that it is the same in every process."""
+    digests = b"".join(hashlib.blake2b(name.encode(), digest_size=16).digest() for name in names)
+    halves = np.frombuffer(digests, "<u8").reshape(len(names), 2).astype(np.uint64)
+    return CladeKeys(halves[:, 0].copy(), halves[:, 1].copy())
+
+
+def clade_keys(topology: Topology, taxa: NDArray[np.integer], names: CladeKeys, *, chains: bool = True) -> CladeKeys:
+    """(N,) the key of every node: the sum of its tips' keys, modulo 2^128 in two halves.
+
+    Args:
+        topology: N nodes of one or several trees.
+        taxa: (N,) the name of every tip; -1 at internal nodes and at tips that do not count.
+        names: The names' keys.
+        chains: Whether a node with one child is another clade than that child: the first above it, the second, ...
+    """
+    counted = taxa >= 0
+    keys = []
+    for half in names:
+        sums = np.zeros(topology.size, np.uint64)
+        sums[counted] = half[taxa[counted]]
+        keys.append(sum_below(topology, sums))
+    single = np.flatnonzero((topology.child_counts == 1) & chains)
+    if len(single):
+        height = np.zeros(topology.size, np.uint64)
+        children, first = topology.children, topology.first_child
+        for node in single[::-1].tolist():
+            height[node] = height[children[first[node]]] + np.uint64(1)
+        keys[0] += height * _STEP
+    return CladeKeys(*keys)
+
+
+def sum_below(topology: Topology, values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """(N,) the sums, modulo 2^64, of the values at and below every node; overwrites them."""
+    starts, parents = topology.level_starts.tolist(), topology.parents
+    for first, last in zip(starts[-2:0:-1], starts[:1:-1], strict=True):
+        np.add.at(values, parents[first:last], values[first:last])
+    return values
+
+
+@dataclass(frozen=True, eq=False)
+class CladeIndex:
+    """Finds clades of a summary tree by their keys.
+
+    Attributes:
+        keys: (C,) keys, in the order of the summary's nodes.
+    """
+
+    keys: CladeKeys
+
+    def __post_init__(self) -> None:
+        order = np.argsort(self.keys.low, kind="stable")
+        object.__setattr__(self, "_order", order)
+        object.__setattr__(self, "_sorted", self.keys.low[order])
+
+    def places(self, keys: CladeKeys) -> NDArray[np.intp]:
+        """(n,) where clades stand in the summary; -1 for those that it lacks."""
+        order, ascending = self._order, self._sorted  # type: ignore[attr-defined]
+        at = np.minimum(np.searchsorted(ascending, keys.low), len(order) - 1)
+        found = order[at]
+        same = (self.keys.low[found] == keys.low) & (self.keys.high[found] == keys.high)
+        return np.where(same, found, -1)
+
+
+def nodes_of_clades(batch: TreeBatch, keys: CladeKeys, index: CladeIndex) -> NDArray[np.int32]:
+    """(C, B) the node of every clade of the summary in every tree; -1 where a tree lacks it.
+
+    Of several nodes with the same tips the lowest is taken.
+    """
+    clades = index.places(keys)
+    nodes = np.full((len(index.keys.low), batch.count), -1, np.int32)
+    there = np.flatnonzero(clades >= 0)
+    # Ascending, and so the lowest node of a clade is written last.
+    nodes[clades[there], batch.trees[there]] = there
+    return nodes

@@ -1,0 +1,58 @@
+"""`hx simulate`: traits drawn under a model."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hxcli.cli.analysis import AnalysisRequest, RunChoices
+from hxcli.cli.command import command
+from hxcli.cli.options import ModelChoices, TreeArgument
+
+
+@command
+def simulate(
+    tree: TreeArgument,
+    *,
+    models: ModelChoices,
+    number: Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="How many draws.")] = 1,
+    seed: Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Of the random numbers.")] = 1,
+    nodes: Annotated[bool, typer.Option("--nodes", help="Inner nodes too, not tips only.")] = False,
+    fit_record: Annotated[
+        str | None, typer.Option("--from", metavar="FILE", help="Take the parameters of a fit: the JSON of hx fit.")
+    ] = None,
+    covariance: Annotated[
+        str | None,
+        typer.Option("--covariance", metavar="FILE", help="Several traits together: a square table of their rates."),
+    ] = None,
+    out_simulation: Annotated[
+        str | None, typer.Option("--out-simulation", metavar="FILE", help="Only the table: .csv .parquet.")
+    ] = None,
+    run: RunChoices,
+) -> AnalysisRequest:
+    """Draw traits under a model with given parameters.
+
+    Writes PREFIX.csv, a row for every tip and a column for every draw. Every parameter is given by --set, or all of
+    them by --from.
+
+    \b
+    Example:
+      hx simulate data/primates.nwk --model ou --set sigma2=1 --set alpha=0.5 --set theta=2 -n 100 -o results/simulated
+    """
+    choices = models.fit_options()
+    return run.request(
+        "simulate",
+        tree,
+        "",
+        named={"simulation": out_simulation},
+        side={
+            **models.side_inputs(),
+            "fitted": (fit_record, "hxcli.formats.fit_record:read_fit"),
+            "covariance": (covariance, "hxcli.formats.tables.covariance:read_covariance"),
+        },
+        seed=seed,
+        number=number,
+        nodes=nodes,
+        **choices,
+    )

@@ -1,0 +1,48 @@
+"""What there is of models, in words: their parameters with supports, their sources, their files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hxcli.engine.topology import from_parents
+from hxcli.models import MODELS, named_model
+from hxcli.models.edge_fields import edge_fields
+from hxcli.painting import Painted
+from hxcli.phylogeny import Phylogeny
+from hxcli.text_columns import Texts
+
+
+def model_text(name: str) -> str:
+    """The file of a model.
+
+    Raises:
+        OptionError: There is no such model.
+    """
+    return Path(named_model(name).source).read_text(encoding="utf-8")
+
+
+def model_lines() -> list[str]:
+    """Every model with its source and its parameters, whose supports are those on a tree of height T = 1."""
+    import numpy as np
+
+    topology = from_parents([0, 0, 0])
+    tree = Phylogeny(topology, np.array([np.nan, 1.0, 1.0]), Texts(("", "a", "b")), Texts(("", "", "")))
+    painted = Painted(tree, ("a", "b"), np.array([0, 0, 1]), np.arange(3))
+    fields = edge_fields(painted)
+    lines = []
+    for name in MODELS:
+        model = named_model(name)
+        bound = model.on(fields)
+        shapes = [each for each in bound.coordinates if not each.is_rate]
+        lines.append(f"{name:8}{model.summary}")
+        solved = ", ".join([*bound.rates, *bound.unknowns])
+        lines.append(f"{'':8}solved for: {solved}")
+        for each in shapes:
+            unit = bound.declarations[each.parameter].unit
+            ends = f"{each.low:.6g} to {each.high:.6g}"
+            lines.append(f"{'':8}{each.name}: {ends}{' / T' if unit == '1/length' else ''}")
+    return [
+        *lines,
+        "",
+        "T is the largest distance between the root and a tip. hx models show NAME prints a model's file.",
+    ]

@@ -1,0 +1,70 @@
+"""Figures of densities on a grid: mean, standard error, central interval, number of modes. Host arrays only."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.phylogeny import FloatArray
+
+# A dip between two modes is one if the density falls to this share of the lower one of them.
+_DIP = 0.95
+
+
+class DensityFigures(NamedTuple):
+    """What N densities say.
+
+    Attributes:
+        estimate, standard_error: (N,) mean and standard deviation.
+        lower, upper: (N,) ends of the central interval.
+        modes: (N,) number of modes.
+    """
+
+    estimate: FloatArray
+    standard_error: FloatArray
+    lower: FloatArray
+    upper: FloatArray
+    modes: NDArray[np.int64]
+
+
+def density_figures(chances: FloatArray, states: FloatArray, walls: FloatArray, level: float) -> DensityFigures:
+    """Figures of N densities.
+
+    Args:
+        chances: (N, k) chance of every cell; rows sum to 1.
+        states: (k,) middles of the cells.
+        walls: (k + 1,) states between the cells.
+        level: Probability of the interval.
+    """
+    estimate = chances @ states
+    spread = np.einsum("nk,nk->n", chances, (states[None] - estimate[:, None]) ** 2)
+    tails = ((1 - level) / 2, (1 + level) / 2)
+    lower, upper = (_quantiles(chances, walls, share) for share in tails)
+    modes = np.array([_modes(row) for row in chances / np.diff(walls)], np.int64)
+    return DensityFigures(estimate, np.sqrt(spread), lower, upper, modes)
+
+
+def _quantiles(chances: FloatArray, walls: FloatArray, share: float) -> FloatArray:
+    """(N,) states below which a density has a share of its mass, even within a cell."""
+    below = np.concatenate([np.zeros((len(chances), 1)), np.cumsum(chances, 1)], 1)
+    cell = np.clip((below < share).sum(1), 1, chances.shape[1])
+    rows = np.arange(len(chances))
+    start, mass = below[rows, cell - 1], chances[rows, cell - 1]
+    within = np.where(mass > 0, (share - start) / np.where(mass > 0, mass, 1), 0.5)
+    return walls[cell - 1] + np.clip(within, 0, 1) * (walls[cell] - walls[cell - 1])
+
+
+def _modes(density: FloatArray) -> int:
+    """Number of tops between which the density falls noticeably."""
+    around = np.concatenate([[-1.0], density, [-1.0]])
+    tops = np.flatnonzero((around[1:-1] > around[:-2]) & (around[1:-1] >= around[2:]))
+    tops = tops[density[tops] > 1e-3 * density.max()]
+    kept: list[Any] = []
+    for top in tops:
+        if kept and density[kept[-1] : top + 1].min() > _DIP * min(density[kept[-1]], density[top]):
+            kept[-1] = max(kept[-1], top, key=lambda place: density[place])
+        else:
+            kept.append(top)
+    return len(kept)
