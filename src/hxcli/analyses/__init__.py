@@ -41,6 +41,7 @@ ANALYSES: dict[str, Analysis] = {
     "posterior": Analysis(
         "hxcli.analyses.posterior.posterior:posterior", (STATES, "parameter table", "leave-one-out table", "draws")
     ),
+    "contrasts": Analysis("hxcli.analyses.contrasts:contrasts", ("contrasts table",)),
     "regress": Analysis(
         "hxcli.analyses.regress.regress:regress",
         ("coefficients table", "regression table", "residuals table", "comparison table"),

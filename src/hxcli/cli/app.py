@@ -23,6 +23,7 @@ COMMANDS = {
     "mean": "hxcli.cli.mean",
     "posterior": "hxcli.cli.posterior",
     "signal": "hxcli.cli.signal",
+    "contrasts": "hxcli.cli.contrasts",
     "regress": "hxcli.cli.regress",
     "fit": "hxcli.cli.fit",
     "models": "hxcli.cli.models",

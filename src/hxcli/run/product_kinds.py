@@ -180,6 +180,18 @@ KINDS: dict[str, Kind] = {
         streamed=".csv",
         of="comparison table",
     ),
+    "contrasts table": Kind(
+        "--out-contrasts",
+        {
+            ".csv": "hxcli.formats.tables.nodes_of_interest:write_csv",
+            ".tsv": "hxcli.formats.tables.nodes_of_interest:write_tsv",
+            ".parquet": "hxcli.formats.tables.nodes_of_interest:write_parquet",
+        },
+        lambda result: (result.found.phylogeny, result.found.tables["contrasts table"]),
+        default=".contrasts.csv",
+        streamed=".csv",
+        of="contrasts table",
+    ),
     "signal table": Kind(
         "--out-signal",
         {

@@ -34,7 +34,7 @@ def table_frames(reconstruction: Reconstruction, rows: int = _ROWS) -> Iterator[
     and the reconstruction's own. A null stands where there is no number.
     """
     traits, count = pl.Series(list(reconstruction.traits), dtype=pl.String), len(reconstruction.traits)
-    about = _about_nodes(reconstruction.phylogeny)
+    about = about_nodes(reconstruction.phylogeny)
     for piece in pieces(len(reconstruction.estimates), count, rows):
         which = np.tile(np.arange(count, dtype=np.int32), piece.stop - piece.start)
         lower, upper = reconstruction.equal_tailed(piece)
@@ -69,7 +69,7 @@ def wide_frames(reconstruction: Reconstruction, rows: int = _ROWS) -> Iterator[p
     taken = Counter([*_ABOUT, *header])
     if twice := [name for name, count in taken.items() if count > 1]:
         raise OptionError(f"--wide: two columns would have the name {twice[0]!r} (rename the trait, or leave it out)")
-    about = _about_nodes(reconstruction.phylogeny)
+    about = about_nodes(reconstruction.phylogeny)
     size = len(reconstruction.estimates)
     # A frame of many columns costs as much as one of few rows does.
     for piece in pieces(size, min(len(reconstruction.traits), 200), rows):
@@ -81,7 +81,7 @@ def wide_frames(reconstruction: Reconstruction, rows: int = _ROWS) -> Iterator[p
         yield pl.DataFrame(about(np.arange(piece.start, piece.stop, dtype=np.int32))).hstack(columns)
 
 
-def _about_nodes(phylogeny: Phylogeny) -> Callable[[IntArray], dict[str, Any]]:
+def about_nodes(phylogeny: Phylogeny) -> Callable[[IntArray], dict[str, Any]]:
     """Takes node numbers to the columns that say which nodes these are."""
     topology, names = phylogeny.topology, node_names(phylogeny)
     tip_a, tip_b = mrca_tips(phylogeny)
@@ -104,7 +104,7 @@ def _about_nodes(phylogeny: Phylogeny) -> Callable[[IntArray], dict[str, Any]]:
 
 def prepare_table(phylogeny: Phylogeny) -> None:
     """Finds what the tables need of the tree alone."""
-    _about_nodes(phylogeny)(np.zeros(1, np.int32))
+    about_nodes(phylogeny)(np.zeros(1, np.int32))
     _has_marks(phylogeny)
 
 
