@@ -126,6 +126,11 @@ class RunChoices:
             )
         gives = [what for what in ANALYSES[analysis].gives if what == STATES] + list(OF_SAMPLES)
         asked = [kind for kind, path in named.items() if path is not None]
+        optional = {"leave-one-out table": "--loo", "draws": "--draws"}
+        if extra := [
+            option for kind, option in optional.items() if kind in ANALYSES[analysis].gives and kind not in without
+        ]:
+            raise OptionError(f"{extra[0]} does not go with --all-trees (leave one of them out)")
         if other := [kind for kind in asked if KINDS[kind].of and KINDS[kind].of not in gives]:
             raise OptionError(f"{KINDS[other[0]].option} does not go with --all-trees (leave one of them out)")
         if self.sample.shard is None:

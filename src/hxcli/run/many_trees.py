@@ -26,6 +26,7 @@ from hxcli.formats.tables.read import UnreadTable
 from hxcli.formats.trees.read import TreeFile
 from hxcli.phylogeny import FloatArray
 from hxcli.run.clock import Clock, Progress
+from hxcli.run.distributed import gathered, joined
 from hxcli.run.inputs import Inputs, explained, read_trait_table
 from hxcli.run.matching import match
 from hxcli.run.perform import Job, Outcome, with_side_inputs
@@ -78,10 +79,11 @@ def perform_sample(job: Job, progress: Progress = lambda stage: None) -> Outcome
     )
     on_star = replace(seen, nodes=np.flatnonzero(sample.counts_tip)[seen.nodes - 1] + 1)
     clock.begin("starting JAX")
-    with started(job.runtime) as runtime:
+    with joined(options.distributed) as group, started(job.runtime) as runtime:
+        shard = (group.number + 1, group.count) if options.distributed else options.shard or (1, 1)
         clock.begin("computing")
         analysis = _batch_analysis(job, star, on_star, sample)
-        part = _go_through(job, sample, analysis, on_star, clock)
+        part = _go_through(job, sample, analysis, on_star, clock, shard)
         device, runtime_notes = runtime.device_name, runtime.notes
         total = sum(sample.stream.counts.values())
         base = run_record(
@@ -104,6 +106,10 @@ def perform_sample(job: Job, progress: Progress = lambda stage: None) -> Outcome
         base["sample"] = _sample_record(sample)
         notes = [*sample.stream.warnings, *sample.notes, *table_notes, *match_notes, *runtime_notes]
         part = replace(part, record=base, notes=tuple(notes), report=report, error_columns=table.error_columns)
+        if options.distributed:
+            clock.begin("collecting")
+            parts = gathered(part, group)
+            return finish(job, parts, clock, writers) if parts else _told_nothing(part, clock)
         if options.shard is not None:
             clock.begin("writing")
             path = job.products["part"]
@@ -163,7 +169,7 @@ def _refuse_options(job: Job, options: SampleOptions) -> None:
     ):
         if given:
             raise OptionError(f"{option} does not go with --all-trees (leave one of them out)")
-    if options.shard is not None and set(job.products) != {"part"}:
+    if options.shard is not None and not options.distributed and set(job.products) != {"part"}:
         raise OptionError("--shard writes PREFIX.part alone (name products when the parts are merged)")
 
 
@@ -183,9 +189,15 @@ def _batch_analysis(job: Job, star: Any, on_star: Observations, sample: Sample) 
     return OneByOne(analyses.load(job.analysis), on_star, taxa, dict(job.analysis_options), known)
 
 
-def _go_through(job: Job, sample: Sample, analysis: BatchAnalysis, on_star: Observations, clock: Clock) -> Part:
+def _go_through(
+    job: Job,
+    sample: Sample,
+    analysis: BatchAnalysis,
+    on_star: Observations,
+    clock: Clock,
+    shard: tuple[int, int],
+) -> Part:
     """Analyses every tree that is this process's."""
-    options = sample.options
     summary, taxa = sample.summary, sample.summary_taxa()
     known = np.full((summary.topology.size, analysis.known.shape[1]), np.nan)
     known[taxa >= 0] = analysis.known[taxa[taxa >= 0]]
@@ -194,7 +206,7 @@ def _go_through(job: Job, sample: Sample, analysis: BatchAnalysis, on_star: Obse
     setting: SampleSetting | None = None
     ledger: Ledger | None = None
     done = 0
-    for batch in ahead(sample.batches(_mine(options))):
+    for batch in ahead(sample.batches(_mine(shard))):
         keys = sample.keys(batch)
         if sample.counts is None:
             counts.add(batch, keys, sample.ranks_of(batch))
@@ -216,7 +228,7 @@ def _go_through(job: Job, sample: Sample, analysis: BatchAnalysis, on_star: Obse
         done += batch.count
         clock.count(done, None, "trees")
     if setting is None or ledger is None:
-        raise OptionError(f"--shard {_shown(options)}: there are fewer trees than parts (use fewer parts)")
+        raise OptionError(f"--shard {shard[0]}/{shard[1]}: there are fewer trees than parts (use fewer parts)")
     table = counts.table() if sample.counts is None else sample.counts
     whole = sample.counts is not None
     if len(table.counts):
@@ -229,14 +241,12 @@ def _go_through(job: Job, sample: Sample, analysis: BatchAnalysis, on_star: Obse
         lacking=table,
         counted_all=whole,
         names=tuple(sorted(sample.stream.taxa.names[: len(sample.counts_tip)])),
-        shard=options.shard or (1, 1),
+        shard=shard,
     )
 
 
-def _mine(options: SampleOptions) -> Callable[[int], bool]:
-    if options.shard is None:
-        return lambda kept: True
-    number, of = options.shard
+def _mine(shard: tuple[int, int]) -> Callable[[int], bool]:
+    number, of = shard
     return lambda kept: kept % of == number - 1
 
 
@@ -293,8 +303,11 @@ def _sample_record(sample: Sample) -> dict[str, Any]:
     }
 
 
-def _shown(options: SampleOptions) -> str:
-    return "/".join(map(str, options.shard or (1, 1)))
+def _told_nothing(part: Part, clock: Clock) -> Outcome:
+    """What a process says that only computes."""
+    clock.end()
+    empty: Any = None
+    return Outcome((), (part.report or MatchReport(0, (), (), (), ()),), (), clock.so_far(), (), empty)
 
 
 def _told_part(part: Part, path: str, clock: Clock) -> Outcome:

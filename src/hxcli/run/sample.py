@@ -132,11 +132,11 @@ class Sample:
             return batch
         if missing.any() and self.reading.missing_lengths is None:
             raise batch.refuse(
-                int(missing.argmax()), "no edge length", "give them, or set them with --missing-lengths X"
+                int(missing.argmax()), "this edge has no length", "give them, or set them with --missing-lengths X"
             )
         if negative.any() and self.reading.negative_lengths is None:
             advice = "mend them, or set them to 0 with --negative-lengths zero"
-            raise batch.refuse(int(negative.argmax()), "a negative edge length", advice)
+            raise batch.refuse(int(negative.argmax()), "the length of this edge is negative", advice)
         changed += (int(missing.sum()), int(negative.sum()))
         lengths = np.where(missing, self.reading.missing_lengths or 0.0, np.where(negative, 0.0, batch.edge_lengths))
         return batch.with_lengths(lengths)
