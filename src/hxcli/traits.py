@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,6 +35,51 @@ class Cells:
     is_text: tuple[bool, ...]
 
 
+@dataclass(frozen=True, eq=False)
+class StateColumn:
+    """A trait of states, as the table has it.
+
+    Attributes:
+        name: Its name.
+        texts: (R,) a state, several as `a|b`, or "" for none.
+        columns: Where it stands in the table.
+        states: (S,) names of the states of `probabilities`; empty where the texts say everything.
+        probabilities: (R, S) of what was seen, given the state; None where the texts say everything.
+    """
+
+    name: str
+    texts: Texts
+    columns: tuple[int, ...] = ()
+    states: tuple[str, ...] = ()
+    probabilities: FloatArray | None = None
+
+    def rows(self, which: NDArray[np.intp]) -> StateColumn:
+        """Some rows of it."""
+        chosen = None if self.probabilities is None else self.probabilities[which]
+        return StateColumn(self.name, self.texts[which], self.columns, self.states, chosen)
+
+    def counts(self) -> dict[str, int]:
+        """State -> number of rows that name it, states in order; ambiguous rows count for each of their states."""
+        if self.probabilities is not None:
+            sure = self.probabilities > 0
+            there = np.array([text != "" for text in self.texts])
+            return {state: int((sure[:, i] & there).sum()) for i, state in enumerate(self.states)}
+        found: dict[str, int] = {}
+        for text, number in Counter(self.texts.tolist()).items():
+            for state in {part.strip() for part in text.split("|")} - {""}:
+                found[state] = found.get(state, 0) + number
+        return {state: found[state] for state in in_order(found)}
+
+
+def in_order(states: Iterable[str]) -> list[str]:
+    """States by their number where all are numbers, else by code point."""
+    names = list(states)
+    try:
+        return sorted(names, key=lambda name: (float(name), name))
+    except ValueError:
+        return sorted(names)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class TraitTable:
     """The numeric columns of a trait table.
@@ -50,6 +96,7 @@ class TraitTable:
         error_columns: (D,) header of the column that every trait's standard errors come from, "" for none; empty
             where unknown.
         cells: The whole table as text; None once its rows have met their tips.
+        states: Traits of states, (R,) rows each.
     """
 
     names: Texts
@@ -62,6 +109,7 @@ class TraitTable:
     id_header: str = ""
     error_columns: tuple[str, ...] = ()
     cells: Cells | None = None
+    states: tuple[StateColumn, ...] = ()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({len(self.names)} rows; {', '.join(self.traits)})"
@@ -80,6 +128,7 @@ class Observations:
         traits: (D,) names of the traits.
         texts: Header -> (M,) cells of every column in which no cell is a number, "" for a missing one; empty where they
             were not asked for.
+        states: Traits of states, (M,) rows each.
     """
 
     nodes: NDArray[np.intp]
@@ -87,6 +136,7 @@ class Observations:
     standard_errors: FloatArray
     traits: tuple[str, ...]
     texts: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    states: tuple[StateColumn, ...] = ()
 
     def means(self, start: int, stop: int) -> FloatArray:
         """(stop - start, D) the mean of what was observed at each node of a range; nan where nothing was."""

@@ -7,7 +7,7 @@ these and give it an entry in `ANALYSES`.
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,15 +23,25 @@ class Analysis:
         gives: What of its findings becomes products: `STATES` of all nodes, and names of tables.
         by_trait: Whether it takes every trait by itself and draws no random numbers, so that traits may be computed in
             chunks.
+        of_states: `module:function` for traits of states, called with the phylogeny, the observations, what was found
+            about traits of numbers (None without any) and options; "" where the analysis has none.
+        states_give: Names of the tables that only runs with traits of states have.
     """
 
     place: str
     gives: tuple[str, ...] = (STATES,)
     by_trait: bool = False
+    of_states: str = ""
+    states_give: tuple[str, ...] = ()
 
 
 ANALYSES: dict[str, Analysis] = {
-    "ancestral": Analysis("hxcli.analyses.ancestral:ancestral", by_trait=True),
+    "ancestral": Analysis(
+        "hxcli.analyses.ancestral:ancestral",
+        by_trait=True,
+        of_states="hxcli.analyses.ancestral_states:ancestral_states",
+        states_give=("parameter table",),
+    ),
     "fit": Analysis("hxcli.analyses.fit.fit:fit", ("fits table", "parameter table")),
     "simulate": Analysis("hxcli.analyses.simulate:simulate", ("simulation",)),
     "together": Analysis(
@@ -56,6 +66,27 @@ def load(name: str) -> Callable[..., Any]:
     Raises:
         KeyError: There is no analysis of that name.
     """
-    module, function = ANALYSES[name].place.split(":")
+    return _imported(ANALYSES[name].place)
+
+
+def load_of_states(name: str) -> Callable[..., Any]:
+    """The function of an analysis for traits of states, which returns `Findings`."""
+    return _imported(ANALYSES[name].of_states)
+
+
+def options_for_numbers(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Of the options of a run with traits of both kinds, those for traits of numbers."""
+    from hxcli.models.rate_patterns import is_state_model
+
+    found = dict(options)
+    if "models" in found:
+        found["models"] = tuple(name for name in found["models"] if not is_state_model(name))
+    if "held" in found:
+        found["held"] = {label: value for label, value in found["held"].items() if not label.startswith("q(")}
+    return found
+
+
+def _imported(place: str) -> Callable[..., Any]:
+    module, function = place.split(":")
     found: Callable[..., Findings] = getattr(importlib.import_module(module), function)
     return found

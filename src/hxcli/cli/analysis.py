@@ -13,6 +13,7 @@ from hxcli.cli.sample_options import SampleChoices
 from hxcli.errors import OptionError
 
 if TYPE_CHECKING:
+    from hxcli.cli.state_options import StateReadingChoices
     from hxcli.run.perform import Job, Outcome
 
 
@@ -68,6 +69,7 @@ class RunChoices:
         side: Mapping[str, tuple[str | None, str]] = MappingProxyType({}),
         seed: int | None = None,
         command: str = "",
+        states: tuple[StateReadingChoices, Mapping[str, Any]] | None = None,
         **analysis_options: Any,
     ) -> AnalysisRequest:
         """The run of `analysis` on two files.
@@ -80,6 +82,7 @@ class RunChoices:
             side: Option of the analysis -> path of a further file, None for none, and its reader.
             seed: Handed to the analysis where random numbers are drawn.
             command: Name of the command; "" for that of the analysis.
+            states: How traits of states are read, and the analysis's options for them; None where it has none.
             analysis_options: The analysis's own.
         """
         # Here and not above, because `hx --help` needs none of it.
@@ -88,11 +91,13 @@ class RunChoices:
 
         trees, table = self.sample.files(tree, traits)
         named = {**self.outputs.named(), **self.sample.named(), **named}
+        inputs = self.reading.input_options(trees[0], table)
         job = Job(
             analysis=analysis,
-            inputs=self.reading.input_options(trees[0], table),
+            inputs=states[0].on(inputs) if states else inputs,
             products=self._products(analysis, command, (*trees, *([table] if table else [])), named, without),
             analysis_options=analysis_options if seed is None else {**analysis_options, "seed": seed},
+            state_options=states[1] if states else {},
             seed=seed,
             runtime=self.machine.runtime_options(),
             chunk_traits=self.machine.chunk_traits,

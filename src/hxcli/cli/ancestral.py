@@ -1,10 +1,15 @@
-"""`hx ancestral`: states of all ancestors under Brownian motion."""
+"""`hx ancestral`: states of all ancestors, of traits of numbers and of traits of states."""
 
 from __future__ import annotations
+
+from typing import Annotated
+
+import typer
 
 from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
 from hxcli.cli.options import ModelChoices, Plot, RateChoices, TraitsArgument, TreeArgument
+from hxcli.cli.state_options import StateModelChoices, StateReadingChoices
 from hxcli.cli.together import TogetherChoices
 
 # What stands for several models, weighed.
@@ -20,13 +25,25 @@ def ancestral(
     rate: RateChoices,
     models: ModelChoices,
     plot: Plot = None,
+    joint: Annotated[
+        bool, typer.Option("--joint", help="Also the most probable states of all nodes together.")
+    ] = False,
+    mppa: Annotated[
+        bool, typer.Option("--mppa", help="Also the set of states that approximates a node's probabilities best.")
+    ] = False,
+    out_params: Annotated[
+        str | None, typer.Option("--out-params", metavar="FILE", help="Table of the rates of states; - streams CSV.")
+    ] = None,
+    which: StateReadingChoices,
+    states: StateModelChoices,
     run: RunChoices,
 ) -> AnalysisRequest:
     """States of all ancestors, under Brownian motion or another model.
 
-    For every node and trait: the estimate given all tips, its standard error and its interval. Tips without a
-    value are estimated too. --model ou, ... takes another model (hx models lists them), with parameters by REML or ML;
-    --model average weighs several by AICc.
+    For every node and trait of numbers: the estimate given all tips, its standard error and its interval. Tips without
+    a value are estimated too. --model ou, ... takes another model (hx models lists them), with parameters by REML or
+    ML; --model average weighs several by AICc. For traits of states (columns of text that --column names, any that
+    --discrete names): the probability of every state given all tips; --model er, sym, ard, f81, ordered or a table.
 
     \b
     Example:
@@ -44,12 +61,15 @@ def ancestral(
             **together.analysis_options(models),
             **rate.analysis_options(),
         )
+    fitting = models.fit_options(several=AVERAGE)
+    options = {**states.options(fitting["models"], fitting["held"], rate.level), "joint": joint, "sets": mppa}
     return run.request(
         "ancestral",
         tree,
         traits,
-        named={"picture": plot},
+        named={"picture": plot, "parameter table": out_params},
         side=models.side_inputs(),
+        states=(which, options),
         **rate.analysis_options(),
-        **models.fit_options(several=AVERAGE),
+        **fitting,
     )

@@ -11,6 +11,7 @@ import typer
 from hxcli.cli.command import command
 from hxcli.cli.options import OptionalTraitsArgument, ReadingChoices, TalkChoices, TreeArgument
 from hxcli.cli.sample_options import SampleFileChoices
+from hxcli.cli.state_options import StateReadingChoices
 
 if TYPE_CHECKING:
     from hxcli.run.checking_samples import SampleCheckup
@@ -76,6 +77,7 @@ def check(
     ] = None,
     reading: ReadingChoices,
     sample: SampleFileChoices,
+    states: StateReadingChoices,
     talk: TalkChoices,
 ) -> CheckRequest:
     """Read, validate and match; say what an analysis would use. Nothing is computed.
@@ -88,4 +90,5 @@ def check(
       hx check data/primates.nwk data/primates.csv
     """
     trees, table = sample.files(tree, traits)
-    return CheckRequest(reading.input_options(trees[0], table), json, talk.quiet, sample.sample_options(trees))
+    inputs = states.on(reading.input_options(trees[0], table))
+    return CheckRequest(inputs, json, talk.quiet, sample.sample_options(trees))

@@ -161,8 +161,12 @@ class ModelChoices:
         Args:
             several: Name that stands for several models, where a command takes one model otherwise.
         """
+        from hxcli.models.rate_patterns import is_state_model
+
         names = tuple(self.model or ())
-        if several and len(names) > 1 and several not in names:
+        # Of a run with traits of both kinds, one is for each.
+        kinds = [is_state_model(name) for name in names]
+        if several and max(kinds.count(True), kinds.count(False)) > 1 and several not in names:
             raise typer.BadParameter(
                 f"--model is given {len(names)} times: give one, or --model {several} with those to be averaged"
             )

@@ -194,6 +194,7 @@ def posterior(
         },
         without=[kind for kind, wanted in asked.items() if not wanted],
         seed=None if more.draws is None and more.method is Method.QUADRATURE else more.seed,
+        states=None,
         **_sampler_options(more.method, sampling),
         method=more.method.value,
         draws=more.draws or 0,

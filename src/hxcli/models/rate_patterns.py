@@ -138,6 +138,11 @@ PATTERNS: dict[str, Callable[[int], Cells]] = {
 }
 
 
+def is_state_model(name: str) -> bool:
+    """Whether a name is that of a model of states, built-in or the file of a table."""
+    return name in PATTERNS or name.lower().endswith((".csv", ".tsv", ".txt"))
+
+
 def rate_pattern(name: str, states: Sequence[str]) -> RatePattern:
     """The built-in model of that name.
 

@@ -11,19 +11,24 @@ import numpy as np
 
 from hxcli import analyses
 from hxcli.errors import HxError, InputError, ModelError
+from hxcli.formats.tables.numeric_columns import MISSING
 from hxcli.formats.tables.read import UnreadTable
 from hxcli.formats.trees.read import TreeFile, pick_tree
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.tip_likelihoods import refuse_contradictions
+from hxcli.prebuilt.tip_states import seen_states
 from hxcli.run.checkup import Checkup, ColumnFacts, TreeFacts
 from hxcli.run.inputs import InputOptions, analysable_tree, edge_notes, explained, read_trait_table, read_tree_file
 from hxcli.run.matching import match
 from hxcli.run.runtime import RuntimeOptions, started
-from hxcli.traits import Observations, TraitTable
+from hxcli.text_columns import Texts
+from hxcli.traits import Observations, StateColumn, TraitTable
 
 # Lengths are often written with six digits.
 ULTRAMETRIC_TOLERANCE = 1e-6
 _SMALL = 1e-70
+# More different texts than this in a column are not taken for states.
+_MOST_STATES = 64
 
 
 def check(options: InputOptions) -> Checkup:
@@ -45,7 +50,7 @@ def check(options: InputOptions) -> Checkup:
     if options.traits:
         try:
             try:
-                table, table_notes, _ = read_trait_table(options)
+                table, table_notes, _ = read_trait_table(options, text_only=True)
             except UnreadTable as refusal:
                 raise explained(refusal, phylogeny) from refusal
             notes += table_notes
@@ -62,11 +67,18 @@ def check(options: InputOptions) -> Checkup:
         tree=facts,
         table=table,
         columns=column_facts(table) if table is not None else {},
+        states=state_counts(table) if table is not None else {},
         match=report,
         notes=notes,
-        needs=_needs(tree_file, facts, options),
+        needs=(*_needs(tree_file, facts, options), *_needs_of_table(table)),
         obstacle=obstacle,
     )
+
+
+def _needs_of_table(table: TraitTable | None) -> tuple[str, ...]:
+    if table is None or table.traits or table.states:
+        return ()
+    return ("--column NAME of hx ancestral, because no column holds a number: a column of text is a trait of states",)
 
 
 def tree_facts(phylogeny: Phylogeny) -> TreeFacts:
@@ -107,6 +119,20 @@ def column_facts(table: TraitTable) -> dict[str, ColumnFacts]:
     }
 
 
+def state_counts(table: TraitTable) -> dict[str, dict[str, int]]:
+    """Trait of states -> state -> number of rows; columns of text that repeat their texts are there as well."""
+    found = {column.name: column.counts() for column in table.states}
+    for name in table.text_columns:
+        if table.cells is None:
+            continue
+        texts = table.cells.column(table.cells.header.index(name))
+        column = StateColumn(name, Texts(["" if text in MISSING else text for text in texts.tolist()]))
+        counts = column.counts()
+        if 1 < len(counts) <= max(2, len(texts) // 2) and len(counts) <= _MOST_STATES:
+            found[name] = counts
+    return found
+
+
 def _refuse_unanswerable(phylogeny: Phylogeny, seen: Observations, file: str, options: InputOptions) -> None:
     """Raises where no analysis has an answer, as far as the edge lengths are known."""
     try:
@@ -115,6 +141,8 @@ def _refuse_unanswerable(phylogeny: Phylogeny, seen: Observations, file: str, op
         # What the user has to say about lengths first stands among the needs.
         return
     refuse_contradictions(phylogeny, seen, ~np.isnan(seen.values) & (seen.standard_errors == 0))
+    for column in seen.states:
+        seen_states(phylogeny, seen.nodes, column)
     if _is_extreme(phylogeny.lengths) or _is_extreme(seen.values):
         # Whether the results are doubles only the computation tells.
         with started(RuntimeOptions()):

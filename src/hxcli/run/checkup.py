@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -77,6 +78,7 @@ class Checkup:
         tree: Figures of the tree that was looked at.
         table: The table; None without one, or where it was refused.
         columns: Trait -> figures, in the table's order.
+        states: Trait of states, or column of text that could be one -> number of rows that name each state.
         match: How tips and rows met; None where that is not known.
         notes: What the user should know, a sentence each.
         needs: What the analyses ask for before they use these files, a sentence each.
@@ -90,6 +92,7 @@ class Checkup:
     tree: TreeFacts
     table: TraitTable | None
     columns: dict[str, ColumnFacts]
+    states: dict[str, dict[str, int]]
     match: MatchReport | None
     notes: tuple[str, ...]
     needs: tuple[str, ...]
@@ -113,6 +116,7 @@ class Checkup:
                 "rows": len(self.table.names),
                 "columns": {name: asdict(facts) for name, facts in self.columns.items()},
                 "text_columns": list(self.table.text_columns),
+                "states": {name: dict(counts) for name, counts in self.states.items()},
             }
         if self.match is not None:
             report = self.match
@@ -150,7 +154,7 @@ def _report_lines(found: Checkup) -> list[str]:
     if found.trees > 1 and any(found.tree_names):
         lines.insert(1, f"trees    {listed(found.tree_names, 10)}")
     if found.table is not None:
-        lines += table_lines(found.table, found.columns, found.match, tree.tips)
+        lines += table_lines(found.table, found.columns, found.match, tree.tips, found.states)
     lines += [f"note     {note}" for note in found.notes]
     lines += [f"needs    {need}" for need in found.needs]
     if found.obstacle is None:
@@ -159,7 +163,11 @@ def _report_lines(found: Checkup) -> list[str]:
 
 
 def table_lines(
-    table: TraitTable, columns: Mapping[str, ColumnFacts], report: MatchReport | None, tips: int
+    table: TraitTable,
+    columns: Mapping[str, ColumnFacts],
+    report: MatchReport | None,
+    tips: int,
+    states: Mapping[str, Mapping[str, int]] = MappingProxyType({}),
 ) -> list[str]:
     """What a report says of a table, and of how its rows met so many tips."""
     lines = [f"table    {table.file}: {counted(len(table.names), 'row')}"]
@@ -167,7 +175,11 @@ def table_lines(
         f"trait    {name}: {counted(facts.n, 'value')}, {facts.missing} missing, {facts.min:.6g} to {facts.max:.6g}"
         for name, facts in columns.items()
     ]
-    lines += [f"text     {name}: left out" for name in table.text_columns]
+    taken = {column.name for column in table.states}
+    for name, counts in states.items():
+        said = ", ".join(f"{state} {count}" for state, count in counts.items())
+        lines.append(f"states   {name}: {said}" + ("" if name in taken else f" (--column {name} takes it as states)"))
+    lines += [f"text     {name}: left out" for name in table.text_columns if name not in states]
     if report is not None:
         ways = {"exactly": report.exact, "by underscore": len(report.by_underscore), "by NFC": len(report.by_unicode)}
         matched = ", ".join(f"{count} {way}" for way, count in ways.items() if count or way == "exactly")

@@ -15,6 +15,7 @@ from hxcli.errors import InputError, OptionError
 from hxcli.formats.source import DEFAULT_MAX_SIZE, read_source
 from hxcli.formats.tables.numeric_columns import MISSING
 from hxcli.formats.tables.read import LEFT_OUT, UnreadTable, read_table
+from hxcli.formats.tables.state_columns import StateReading
 from hxcli.formats.trees.read import TreeFile, analysable, length_notes, pick_tree, read_trees
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.matching import match, other_reading
@@ -41,6 +42,9 @@ class InputOptions:
         strict: Whether tips without data and rows without a tip are refused.
         max_size: Largest number of bytes of text that an input may have, once decompressed.
         with_texts: Whether columns of text are of use too.
+        with_states: Whether traits of states are read: columns of text that `columns` names, and these two.
+        discrete: Headers of columns that are states whatever their cells look like.
+        state_columns: (trait, headers of the probabilities of its states) pairs.
     """
 
     tree: str
@@ -56,6 +60,9 @@ class InputOptions:
     strict: bool = False
     max_size: int = DEFAULT_MAX_SIZE
     with_texts: bool = False
+    with_states: bool = False
+    discrete: tuple[str, ...] = ()
+    state_columns: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
     def __post_init__(self) -> None:
         if self.tree == self.traits == "-":
@@ -194,6 +201,9 @@ def read_trait_table(options: InputOptions, *, text_only: bool = False) -> tuple
         columns=options.columns,
         na=options.na,
         se_columns=dict(options.se_columns),
+        states=StateReading(options.discrete, options.state_columns, bool(options.columns))
+        if options.with_states
+        else None,
         text_only=text_only or options.with_texts,
     )
     return table, notes, source.sha256

@@ -91,6 +91,7 @@ def match(
         else np.broadcast_to(0.0, values.shape),
         traits=table.traits,
         texts={} if texts is None or table.cells is None else _texts(table.cells, rows, texts),
+        states=tuple(column.rows(rows) for column in table.states),
     )
     return observations, report, notes
 

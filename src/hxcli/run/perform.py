@@ -17,7 +17,7 @@ from hxcli.formats.atomic_write import write_all
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.clock import Clock, Progress
 from hxcli.run.inputs import InputOptions, read_inputs
-from hxcli.run.product_kinds import Result
+from hxcli.run.product_kinds import KINDS, Result
 from hxcli.run.product_notes import product_notes
 from hxcli.run.products import prepare_products, writer_for
 from hxcli.run.record import Stage, run_record
@@ -40,6 +40,7 @@ class Job:
         inputs: What to read, and how.
         products: What to write: kind -> path, as `choose_products` gives it.
         analysis_options: The analysis's own options by name.
+        state_options: The same for traits of states.
         choices: How products are to look, by kind; see `Result`.
         runtime: Where and how precisely to compute.
         chunk_traits: Largest number of traits to compute at a time; None to go by the size of the tree.
@@ -54,6 +55,7 @@ class Job:
     inputs: InputOptions
     products: Mapping[str, str]
     analysis_options: Mapping[str, Any] = field(default_factory=dict)
+    state_options: Mapping[str, Any] = field(default_factory=dict)
     choices: Mapping[str, Any] = field(default_factory=dict)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
     chunk_traits: int | None = None
@@ -142,9 +144,11 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
             stages=clock.so_far(),
         )
 
+    absent = _absent_tables(job, findings[0])
+    writers = {path: write for path, write in writers.items() if path not in absent}
     result = Result(findings[0], record, job.choices)
     # These two take the longest, most of it where Python lets other threads run.
-    together = [job.products[kind] for kind in ("table", "tree") if kind in job.products]
+    together = [job.products[kind] for kind in ("table", "tree") if job.products.get(kind) in writers]
     write_all({path: partial(write, result) for path, write in writers.items()}, together)
     clock.end()
     warnings = tuple(warning for each in findings for warning in each.warnings)
@@ -159,6 +163,12 @@ def with_side_inputs(job: Job) -> tuple[Job, dict[str, dict[str, str]]]:
         options[option], sha256 = side.read(job.inputs.max_size)
         files[option] = {"file": side.path, "sha256": sha256}
     return replace(job, analysis_options=options), files
+
+
+def _absent_tables(job: Job, found: Findings) -> set[str]:
+    """Paths of the products that only runs with traits of states have, in a run without any."""
+    only_states = analyses.ANALYSES[job.analysis].states_give
+    return {path for kind, path in job.products.items() if KINDS[kind].of in only_states and kind not in found.tables}
 
 
 def _refuse_parts(job: Job) -> None:
@@ -177,6 +187,13 @@ def _find(job: Job, phylogeny: Phylogeny, observations: Observations, runtime: R
     # Imports JAX, which has to be set up first.
     from hxcli.prebuilt.device_placement import spread_over
 
+    if observations.states:
+        numbers = None
+        if observations.traits:
+            options = analyses.options_for_numbers(job.analysis_options)
+            alone = replace(job, analysis_options=options)
+            numbers = _find(alone, phylogeny, replace(observations, states=()), runtime, clock)
+        return analyses.load_of_states(job.analysis)(phylogeny, observations, numbers, **job.state_options)
     analysis, devices = analyses.load(job.analysis), len(runtime.devices)
     if not analyses.ANALYSES[job.analysis].by_trait:
         return analysis(phylogeny, observations, **job.analysis_options)

@@ -12,6 +12,7 @@ from hxcli.formats.trees.trait_keys import NHX_MEANINGS, renamed_notes, reserved
 from hxcli.pictures.picture_data import picture_notes
 from hxcli.reconstruction import Reconstruction
 from hxcli.run.products import extension_of, writes_annotations
+from hxcli.state_findings import StateFindings
 
 
 def product_notes(products: Mapping[str, str], found: Findings, choices: Mapping[str, Any]) -> tuple[str, ...]:
@@ -23,7 +24,7 @@ def product_notes(products: Mapping[str, str], found: Findings, choices: Mapping
         choices: How products are to look, by kind.
     """
     notes: tuple[str, ...] = ()
-    if not isinstance(found, Reconstruction):
+    if not isinstance(found, (Reconstruction, StateFindings)):
         return notes
     if "tree" in products and writes_annotations(products["tree"]):
         nhx = extension_of(products["tree"], "tree") == ".nhx"
@@ -31,6 +32,6 @@ def product_notes(products: Mapping[str, str], found: Findings, choices: Mapping
         notes += replaced_notes(found.phylogeny, found.traits, reserved) + renamed_notes(found.traits, reserved)
     if "node data" in products and "named tree" not in products:
         notes += made_names_notes(found.phylogeny)
-    if "picture" in products:
+    if "picture" in products and isinstance(found, Reconstruction):
         notes += picture_notes(found, choices.get("picture"))
     return notes

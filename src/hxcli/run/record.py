@@ -106,7 +106,8 @@ def _counts(phylogeny: Phylogeny) -> dict[str, int]:
 def _reading_options(options: InputOptions) -> dict[str, Any]:
     """The reading options but for the paths, which stand under `inputs`."""
     names = ("id_column", "columns", "se_columns", "na", "replicates", "strict", "missing_lengths", "negative_lengths")
-    return {name: getattr(options, name) for name in names}
+    of_states = ("discrete", "state_columns") if options.with_states else ()
+    return {name: getattr(options, name) for name in (*names, *of_states)}
 
 
 def trait_results(error_columns: Sequence[str], report: MatchReport, found: Findings) -> dict[str, Any]:

@@ -14,11 +14,14 @@ from polars.io.plugins import register_io_source
 
 from hxcli.engine.topology import IntArray
 from hxcli.errors import OptionError
+from hxcli.findings import Findings
 from hxcli.formats.memo import kept
-from hxcli.formats.trees.newick_text import pieces
+from hxcli.formats.tables.state_table import state_frames
+from hxcli.formats.trees.newick_text import number_texts, pieces
 from hxcli.formats.trees.node_identifiers import mrca_tips, node_names
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.reconstruction import Reconstruction
+from hxcli.state_findings import StateFindings
 
 # What makes a cell of some table need quotation marks.
 _MARKS = re.compile(r'[",\t\n\r]')
@@ -27,7 +30,29 @@ _ABOUT = ("node", "parent", "tip_a", "tip_b", "n_tips")
 _ROWS, _ROW_GROUP = 1 << 16, 1 << 18
 
 
-def table_frames(reconstruction: Reconstruction, rows: int = _ROWS) -> Iterator[pl.DataFrame]:
+def table_frames(found: Findings, rows: int = _ROWS) -> Iterator[pl.DataFrame]:
+    """The rows of traits of numbers, then those of traits of states, in columns of their own where there are both."""
+    if isinstance(found, Reconstruction):
+        yield from number_frames(found, rows)
+        return
+    assert isinstance(found, StateFindings)
+    of_states = state_frames(found, _about_nodes(found.phylogeny), rows)
+    if found.numbers is None:
+        yield from of_states
+        return
+    first = next(of_states)
+    empty = next(number_frames(found.numbers, 1)).clear().with_columns(pl.col("observed").cast(pl.String))
+    schema = pl.concat([empty, first.clear()], how="diagonal").schema
+    # The states that were observed are texts, so in such a table the numbers are as well.
+    numbers = (
+        frame.with_columns(number_texts(frame["observed"].to_numpy()).alias("observed"))
+        for frame in number_frames(found.numbers, rows)
+    )
+    for frame in chain(numbers, [first], of_states):
+        yield pl.concat([pl.DataFrame(schema=schema), frame], how="diagonal")
+
+
+def number_frames(reconstruction: Reconstruction, rows: int = _ROWS) -> Iterator[pl.DataFrame]:
     """The (N * D) rows, about so many at a time: nodes in breadth-first order, all traits of a node together.
 
     Columns: node, parent (null at the root), tip_a, tip_b, n_tips, trait, observed, estimate, se, lower, upper
@@ -108,12 +133,12 @@ def prepare_table(phylogeny: Phylogeny) -> None:
     _has_marks(phylogeny)
 
 
-def table_frame(reconstruction: Reconstruction) -> pl.DataFrame:
+def table_frame(found: Findings) -> pl.DataFrame:
     """The whole table of `table_frames`."""
-    return pl.concat(list(table_frames(reconstruction)))
+    return pl.concat(list(table_frames(found)))
 
 
-def write_csv(stream: BinaryIO, reconstruction: Reconstruction, wide: bool = False) -> None:
+def write_csv(stream: BinaryIO, reconstruction: Findings, wide: bool = False) -> None:
     """The table as CSV: empty where there is no number, the shortest text that reads back the same double.
 
     Args:
@@ -124,14 +149,14 @@ def write_csv(stream: BinaryIO, reconstruction: Reconstruction, wide: bool = Fal
     _write_delimited(stream, reconstruction, wide, ",")
 
 
-def write_tsv(stream: BinaryIO, reconstruction: Reconstruction, wide: bool = False) -> None:
+def write_tsv(stream: BinaryIO, reconstruction: Findings, wide: bool = False) -> None:
     """The table as `write_csv` has it, with tabs."""
     _write_delimited(stream, reconstruction, wide, "\t")
 
 
-def write_parquet(stream: BinaryIO, reconstruction: Reconstruction, wide: bool = False) -> None:
+def write_parquet(stream: BinaryIO, reconstruction: Findings, wide: bool = False) -> None:
     """The table as Parquet, one group of rows after the other."""
-    frames = (wide_frames if wide else table_frames)(reconstruction, _ROW_GROUP)
+    frames = _frames(reconstruction, wide, _ROW_GROUP)
     first = next(frames)
 
     def given(*_: Any) -> Iterator[pl.DataFrame]:
@@ -143,10 +168,27 @@ def write_parquet(stream: BinaryIO, reconstruction: Reconstruction, wide: bool =
     rows.sink_parquet(stream, compression="snappy", row_group_size=_ROW_GROUP if wide else first.height)
 
 
-def _write_delimited(stream: BinaryIO, reconstruction: Reconstruction, wide: bool, separator: str) -> None:
-    frames = (wide_frames if wide else table_frames)(reconstruction)
+def _frames(found: Findings, wide: bool, rows: int) -> Iterator[pl.DataFrame]:
+    if not wide:
+        return table_frames(found, rows)
+    if not isinstance(found, Reconstruction):
+        raise OptionError("--wide: traits of states have one row for every state (leave --wide out)")
+    return wide_frames(found, rows)
+
+
+def _other_texts(found: Findings) -> list[str]:
+    """What stands in cells beside the names of nodes."""
+    texts = list(found.traits)
+    if isinstance(found, StateFindings):
+        for trait in found.of_states:
+            texts += [*trait.states, *set(trait.observed.tolist())]
+    return texts
+
+
+def _write_delimited(stream: BinaryIO, reconstruction: Findings, wide: bool, separator: str) -> None:
+    frames = _frames(reconstruction, wide, _ROWS)
     # To look at every cell takes as long as to write it.
-    marked = _has_marks(reconstruction.phylogeny) or any(map(_MARKS.search, reconstruction.traits))
+    marked = _has_marks(reconstruction.phylogeny) or any(map(_MARKS.search, _other_texts(reconstruction)))
     for number, frame in enumerate(frames):
         style: Literal["necessary", "never"] = "necessary" if marked else "never"
         frame.write_csv(stream, separator=separator, include_header=number == 0, quote_style=style)

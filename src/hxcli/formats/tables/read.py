@@ -12,6 +12,7 @@ from hxcli.formats.source import Source
 from hxcli.formats.tables.delimited import read_grid
 from hxcli.formats.tables.numeric_columns import Columns, columns_of_grid
 from hxcli.formats.tables.parquet import columns_of_parquet
+from hxcli.formats.tables.state_columns import StateReading, state_columns
 from hxcli.formats.trees.scanner.parse_floats import is_number
 from hxcli.phylogeny import FloatArray
 from hxcli.text_columns import Texts
@@ -29,6 +30,7 @@ def read_table(
     na: Sequence[str] = (),
     se_columns: Mapping[str, str] | None = None,
     text_only: bool = False,
+    states: StateReading | None = None,
 ) -> tuple[TraitTable, tuple[str, ...]]:
     """Reads a trait table: tip names, numeric traits and their known standard errors.
 
@@ -43,6 +45,7 @@ def read_table(
         na: Further texts that mark a missing value.
         se_columns: Trait -> header of its known standard errors; the key "" stands for the only trait.
         text_only: Accept a table without any numeric column; it then has no traits.
+        states: Which columns are traits of states; None where none may be.
 
     Returns:
         The table, and what the user should know about how it was read, a sentence each.
@@ -55,7 +58,7 @@ def read_table(
     else:
         cells = columns_of_grid(read_grid(source), na)
     try:
-        return _table(cells, id_column, columns, na, se_columns or {}, text_only)
+        return _table(cells, id_column, columns, na, se_columns or {}, text_only, states)
     except InputError as error:
         raise UnreadTable(error, _as_text(cells, id_column)) from error
 
@@ -92,16 +95,23 @@ def _table(
     na: Sequence[str],
     se_columns: Mapping[str, str],
     text_only: bool,
+    states: StateReading | None,
 ) -> tuple[TraitTable, tuple[str, ...]]:
     notes = list(cells.notes)
     named = _checked_header(cells, id_column, notes)
     id_index = 0 if id_column is None else named[id_column.strip()]
     _refuse_row_as_header(cells, id_index)
-    given = _trait_indices(cells, named, id_index, columns, notes)
+    of_states = state_columns(cells, named, id_index, columns, states) if states else ()
+    taken = {index for column in of_states for index in column.columns}
+    columns = [name for name in columns if named.get(name.strip()) not in taken]
+    others = {name: index for name, index in named.items() if index not in taken}
+    # Who names traits of states only has named all traits.
+    only_states = bool(of_states) and not columns and states is not None and states.by_column
+    given = [] if only_states else _trait_indices(cells, named if columns else others, id_index, columns, notes)
     errors = _error_indices(cells, named, id_index, given, bool(columns), se_columns)
-    taken = set(errors.values())
-    traits = [index for index in given if columns or index not in taken]
-    if not traits and not text_only:
+    taken_errors = set(errors.values())
+    traits = [index for index in given if columns or index not in taken_errors]
+    if not traits and not text_only and not of_states:
         raise _no_traits(cells, id_index)
     shape = len(cells.lines), len(traits)
     # Where there are none, one zero stands for all, which takes no memory.
@@ -117,11 +127,12 @@ def _table(
                 f"column {beside!r} is a trait, as asked, and not the standard errors of {cells.header[trait]!r}"
             )
     notes += _unused_marks(cells, id_index, na)
-    used = {id_index, *traits, *errors.values()}
+    used = {id_index, *traits, *errors.values(), *taken}
     left_out = [index for index in named.values() if index not in used and not cells.has_numbers[index]]
     text = tuple(cells.header[index] for index in left_out)
-    if text and not columns:
-        notes.append(f"{LEFT_OUT}: {listed(text)}")
+    if text and not columns and not only_states:
+        said = " (--column NAME takes one as states)" if states else ""
+        notes.append(f"{LEFT_OUT}: {listed(text)}{said}")
     table = TraitTable(
         names=_names(cells, id_index),
         traits=tuple(cells.header[index] for index in traits),
@@ -133,6 +144,7 @@ def _table(
         id_header=cells.header[id_index],
         error_columns=tuple(cells.header[errors[index]] if index in errors else "" for index in traits),
         cells=_as_text(cells, id_column),
+        states=of_states,
     )
     return table, tuple(notes)
 

@@ -10,11 +10,14 @@ import polars as pl
 
 from hxcli.close_names import listed
 from hxcli.engine.topology import IntArray
+from hxcli.findings import Findings
 from hxcli.formats.memo import kept
 from hxcli.formats.trees.newick_text import Notes, Parts, joined, number_texts, unless_null
+from hxcli.formats.trees.state_annotations import Form, beast_form, state_notes
 from hxcli.formats.trees.trait_keys import FORBIDDEN, replaced_traits, reserved_keys, safe_keys
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
+from hxcli.state_findings import StateFindings
 
 
 @dataclass(frozen=True)
@@ -68,6 +71,34 @@ def figure_texts(
         return tuple(parts) if count == 1 else (joined(*parts).reshape((len(nodes), count)).arr.join(""),)
 
     return texts
+
+
+def found_texts(
+    found: Findings,
+    entries_of: Callable[[Reconstruction], Callable[[str], Sequence[Entry]]],
+    forbidden: str,
+    form: Form,
+    reserved: Collection[str] = (),
+) -> Notes:
+    """What was found at the nodes: the figures of traits of numbers, then traits of states.
+
+    Args:
+        found: A reconstruction, or findings about states.
+        entries_of: From a reconstruction to what `figure_texts` takes.
+        forbidden: Pattern of what keys cannot hold.
+        form: How a trait of states is written.
+        reserved: Keys that no trait has.
+    """
+    if isinstance(found, Reconstruction):
+        return figure_texts(found, entries_of(found), forbidden, reserved)
+    assert isinstance(found, StateFindings)
+    numbers = found.numbers
+    keys = safe_keys(found.traits, forbidden, reserved)
+    of_states = state_notes(found.of_states, keys[len(keys) - len(found.of_states) :], form)
+    if numbers is None:
+        return of_states
+    figures = figure_texts(numbers, entries_of(numbers), forbidden, reserved)
+    return lambda nodes: (joined(*figures(nodes), *of_states(nodes)),)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,22 +177,13 @@ def _any_entries(text: str) -> Iterator[str]:
     return entries(text[1:], ",") if text.startswith("&") else iter(())
 
 
-def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> Notes:
+def beast_texts(phylogeny: Phylogeny, reconstruction: Findings | None) -> Notes:
     """`[&mass=1.05,mass_se=0.21,mass_95%_CI={0.64,1.46}]` and what the tree came with; "" for nothing."""
     if reconstruction is None:
         given = node_texts(phylogeny, lambda texts: "".join(f"[{text}]" for text in texts))
         return lambda nodes: gathered(given, nodes)
-    owner, interval = owner_of(phylogeny, reconstruction.traits), interval_name(reconstruction)
-    figures = figure_texts(
-        reconstruction,
-        lambda key: (
-            Entry(f",{key}=", ("estimates",)),
-            Entry(f",{key}_se=", ("standard_errors",)),
-            Entry(f",{key}_{interval}={{", ("lower", "upper"), "}"),
-        ),
-        FORBIDDEN,
-        reserved_keys(phylogeny),
-    )
+    owner = owner_of(phylogeny, reconstruction.traits)
+    figures = found_texts(reconstruction, _beast_figures, FORBIDDEN, beast_form, reserved_keys(phylogeny))
     # One bracket a node where that is possible: Biopython fails on a second.
     inside = node_texts(
         phylogeny, lambda texts: "".join(f",{entry}" for text in texts for entry in _beast_entries(text, owner))
@@ -172,6 +194,15 @@ def beast_texts(phylogeny: Phylogeny, reconstruction: Reconstruction | None) -> 
         return (*in_brackets("[&", (*figures(nodes), *gathered(inside, nodes)), ","), *gathered(beside, nodes))
 
     return texts
+
+
+def _beast_figures(reconstruction: Reconstruction) -> Callable[[str], tuple[Entry, ...]]:
+    interval = interval_name(reconstruction)
+    return lambda key: (
+        Entry(f",{key}=", ("estimates",)),
+        Entry(f",{key}_se=", ("standard_errors",)),
+        Entry(f",{key}_{interval}={{", ("lower", "upper"), "}"),
+    )
 
 
 def in_brackets(opening: str, body: Parts, separator: str = "") -> Parts:

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 import polars as pl
 
+from hxcli.findings import Findings
 from hxcli.formats.memo import kept
 from hxcli.formats.trees.annotations import beast_texts
 from hxcli.formats.trees.newick_text import (
@@ -20,10 +21,9 @@ from hxcli.formats.trees.newick_text import (
     write_texts,
 )
 from hxcli.phylogeny import Phylogeny
-from hxcli.reconstruction import Reconstruction
 
 
-def write_nexus(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> None:
+def write_nexus(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Findings | None = None) -> None:
     """A TAXA block, and a TREES block with one tree whose nodes carry the numbers of the reconstruction.
 
     There is no TRANSLATE command: ape splits it at white space and fails on quotation marks in it, so names

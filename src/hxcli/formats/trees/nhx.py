@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from hxcli.engine.topology import IntArray
+from hxcli.findings import Findings
 from hxcli.formats.trees.annotations import (
     Entry,
     entries,
-    figure_texts,
+    found_texts,
     gathered,
     in_brackets,
     interval_name,
@@ -18,6 +19,7 @@ from hxcli.formats.trees.annotations import (
     words_of,
 )
 from hxcli.formats.trees.newick_text import Parts, newick_nesting, write_nested
+from hxcli.formats.trees.state_annotations import nhx_form
 from hxcli.formats.trees.trait_keys import FORBIDDEN, NHX_MEANINGS
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
@@ -25,7 +27,7 @@ from hxcli.reconstruction import Reconstruction
 _MARK = "&&NHX"
 
 
-def write_nhx(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> None:
+def write_nhx(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Findings | None = None) -> None:
     """The tree with labels, edge lengths and annotations, one line.
 
     A trait `mass` gives the keys `mass`, `mass_se`, `mass_95%_CI_lower` and `mass_95%_CI_upper`; one called like a key
@@ -41,7 +43,7 @@ def write_nhx(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruc
     beside = node_texts(phylogeny, lambda texts: "".join(_other_notes(texts, owner)))
     figures = None
     if reconstruction is not None:
-        figures = figure_texts(reconstruction, _entries(reconstruction), FORBIDDEN, NHX_MEANINGS)
+        figures = found_texts(reconstruction, _entries, FORBIDDEN, nhx_form, NHX_MEANINGS)
 
     def notes(nodes: IntArray) -> Parts:
         body = (*(() if figures is None else figures(nodes)), *gathered(inside, nodes))

@@ -13,8 +13,9 @@ import numpy as np
 import polars as pl
 
 from hxcli.errors import HxError, OptionError
+from hxcli.findings import Findings
 from hxcli.formats.source import Source
-from hxcli.formats.trees.annotations import Entry, entries, figure_texts, gathered, node_texts, owner_of, words_of
+from hxcli.formats.trees.annotations import Entry, entries, found_texts, gathered, node_texts, owner_of, words_of
 from hxcli.formats.trees.biopython_check import BIOPYTHON_LIMIT
 from hxcli.formats.trees.newick_text import number_texts, pieces, unless_null, write_texts
 from hxcli.formats.trees.preorder import preorder_with_ends
@@ -134,7 +135,7 @@ def _parse_again(nodes: list[XmlNode]) -> None:
         raise HxError("Biopython and hxcli read this phyloXML differently: please report this")
 
 
-def write_phyloxml(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> None:
+def write_phyloxml(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Findings | None = None) -> None:
     """The tree as phyloXML: names, branch lengths, confidences, and `<property>` for every annotation.
 
     A trait `mass` gives the properties `hx:mass`, `hx:mass_se`, `hx:mass_95_CI_lower` and
@@ -153,8 +154,8 @@ def write_phyloxml(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Recon
     support = pl.Series([_confidences(text) for text in phylogeny.support.tolist()], dtype=pl.String)
     traits, figures = 0, None
     if reconstruction is not None:
-        traits = len(reconstruction.traits)
-        figures = figure_texts(reconstruction, _entries(reconstruction), _FORBIDDEN, reserved_keys(phylogeny))
+        traits, reserved = len(reconstruction.traits), reserved_keys(phylogeny)
+        figures = found_texts(reconstruction, _entries, _FORBIDDEN, _state_form, reserved)
     owner = owner_of(phylogeny, reconstruction.traits if reconstruction is not None else ())
     given = node_texts(phylogeny, lambda texts: "".join(_notes(texts, owner)))
     order, ends = preorder_with_ends(phylogeny.topology)
@@ -189,6 +190,16 @@ def _entries(reconstruction: Reconstruction) -> Callable[[str], tuple[Entry, ...
         entry(f"{key}_{level}_lower", "lower"),
         entry(f"{key}_{level}_upper", "upper"),
     )
+
+
+def _state_form(key: str, best: list[str], share: float, states: list[str], shares: list[float]) -> str:
+    """The most probable state, its probability, and all states with theirs, one property each."""
+    opening, text = _opening(f"hx:{key}", "xsd:string"), escape("+".join(best), _BLANKS)
+    lines = [f"{opening}{text}</property>", f"{_opening(f'hx:{key}.prob', 'xsd:double')}{share!r}</property>"]
+    for state, value in zip(states, shares, strict=True):
+        pair = escape(f"{state}={value!r}", _BLANKS)
+        lines.append(f"{_opening(f'hx:{key}.set', 'xsd:string')}{pair}</property>")
+    return "".join(lines)
 
 
 _QUOTES = {'"': "&quot;"}

@@ -10,7 +10,7 @@ from hxcli.phylogeny import Phylogeny
 # What keys cannot hold.
 FORBIDDEN = r"""[\s:,;\[\]{}()="'&!]+"""
 # What follows a trait's key in the keys of its figures, whatever the level and the format.
-_FIGURES = r"(_se|_[0-9.e+-]+%?_(CI|HPD)(_lower|_upper)?)"
+_FIGURES = r"(_se|_[0-9.e+-]+%?_(CI|HPD)(_lower|_upper)?|\.prob|\.set|\.set\.prob)"
 _FIGURE_KEY = re.compile(f"(.+){_FIGURES}", re.DOTALL)
 # What follows a quantity's key in the keys of its statistics, in trees of BEAST, MrBayes, SumTrees and hx.
 _STATISTIC = re.compile(

@@ -1,0 +1,313 @@
+"""Ancestral states of a discrete trait: the probability of every state at every node given all tips."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from hxcli.close_names import counted, listed
+from hxcli.errors import ModelError, OptionError
+from hxcli.inference.state_rates import RateFit, RootKind, RootPrior, fit_rates
+from hxcli.models.rate_patterns import RatePattern, is_state_model, pattern_of_table, rate_pattern
+from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.prebuilt.discrete.likelihood import StateTree, joint_states, marginals, state_tree
+from hxcli.prebuilt.tip_states import SeenStates, seen_states
+from hxcli.reconstruction import Reconstruction
+from hxcli.state_findings import StateFindings, TraitStates
+from hxcli.traits import Observations
+
+# States, and the texts of the cells of a model.
+RateTable = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
+
+
+@dataclass(frozen=True)
+class StateOptions:
+    """How a trait of states is modelled.
+
+    Attributes:
+        model: A name in `PATTERNS`, or that of `table`.
+        table: A user's model: its states, and (S, S) texts.
+        hidden: Number of hidden classes of rates.
+        root_prior: `flat`, `stationary`, `fitzjohn`, or `given` with `root_shares`.
+        root_shares: State -> share.
+        states: All states in order; empty for those that tips have.
+        held: Label of a rate -> its value.
+        level: Probability of the intervals of rates.
+        joint: Whether to find the most probable states of all nodes together.
+        sets: Whether to find the sets of marginal posterior probabilities approximation.
+    """
+
+    model: str = "er"
+    table: RateTable | None = None
+    hidden: int = 1
+    root_prior: RootKind = "flat"
+    root_shares: Mapping[str, float] | None = None
+    states: tuple[str, ...] = ()
+    held: Mapping[str, float] = field(default_factory=dict)
+    level: float = 0.95
+    joint: bool = False
+    sets: bool = False
+
+
+def pattern_for(options: StateOptions, states: tuple[str, ...]) -> RatePattern:
+    """The model that the options ask for.
+
+    Raises:
+        OptionError: There is no such model, or its table has other states.
+    """
+    if options.table is None:
+        return rate_pattern(options.model, states).hidden(options.hidden)
+    named, cells = options.table
+    if missing := [state for state in states if state not in named]:
+        raise OptionError(
+            f"--model {options.model}: the table has no state {listed(missing)} (give it a row and a column)"
+        )
+    order = [named.index(state) for state in states]
+    table = [[cells[a][b] for b in order] for a in order]
+    return pattern_of_table(options.model, states, table).hidden(options.hidden)
+
+
+def root_prior(options: StateOptions, pattern: RatePattern, states: tuple[str, ...]) -> RootPrior:
+    """The prior of the root over the model's states, hidden classes equally likely.
+
+    Raises:
+        OptionError: Shares that are none, or of other states.
+    """
+    if options.root_prior != "given":
+        return RootPrior(options.root_prior)
+    shares = options.root_shares or {}
+    if unknown := [state for state in shares if state not in states]:
+        raise OptionError(f"--root-prior: no tip has the state {listed(unknown)} (--states adds states)")
+    values = np.array([shares.get(state, 0.0) for state in states])
+    if not (values >= 0).all() or abs(values.sum() - 1) > 1e-6:
+        raise OptionError(
+            f"--root-prior: the shares are not probabilities with the sum 1 (their sum is {values.sum():g})"
+        )
+    return RootPrior("given", (values / values.sum())[pattern.observed] / options.hidden)
+
+
+def refuse_ambiguous_stationary(fit_root: RootPrior, rates: FloatArray, name: str) -> None:
+    """Raises where the rates keep more than one distribution."""
+    if fit_root.kind != "stationary":
+        return
+    scale = abs(rates).max()
+    if (np.linalg.svd(rates / (scale or 1.0), compute_uv=False) < 1e-12).sum() > 1:
+        raise ModelError(f"trait {name!r}: the stationary distribution is not unique (use another --root-prior)")
+
+
+def ancestral_states(
+    phylogeny: Phylogeny,
+    observations: Observations,
+    numbers: Reconstruction | None,
+    *,
+    models: Sequence[str] = (),
+    tables: Mapping[str, RateTable] = MappingProxyType({}),
+    **options: Any,
+) -> StateFindings:
+    """States of all nodes, for every trait of states.
+
+    Args:
+        phylogeny: N nodes, edge lengths neither missing nor negative.
+        observations: With traits of states.
+        numbers: What was found about the traits of numbers of the same run.
+        models: Name of the model, er for none; with traits of numbers, those of their models too.
+        tables: Name -> table of a user's model.
+        options: The other fields of `StateOptions`.
+
+    Raises:
+        ModelError: What was seen is impossible.
+        OptionError: Options that do not fit the states.
+    """
+    names = own_models(models, numbers is not None)
+    if len(names) > 1:
+        raise OptionError(f"--model: {listed(names)} are {len(names)} models of states (give one; hx fit compares them)")
+    model = names[0] if names else StateOptions.model
+    chosen = StateOptions(model, tables.get(model), **own_options(options, numbers is not None))
+    said: list[str] = []
+    of_states = tuple(
+        states_of_trait(
+            phylogeny, seen_states(phylogeny, observations.nodes, column, chosen.states), chosen, said.append
+        )
+        for column in observations.states
+    )
+    prior = of_states[0].root_prior[0]
+    method = f"probabilities of states given all tips, rates by ML, {prior} root"
+    if numbers is not None:
+        method = f"{numbers.method}; {method}"
+    return StateFindings(
+        phylogeny, of_states, numbers, method, {"parameter table": parameter_table(of_states)},
+        (*(numbers.warnings if numbers else ()), *said),
+    )  # fmt: skip
+
+
+def own_models(models: Sequence[str], mixed: bool) -> list[str]:
+    """The models of states among all that a run with traits of numbers too (`mixed`) was asked for."""
+    return [name for name in models if is_state_model(name) or not mixed]
+
+
+def own_options(options: Mapping[str, Any], mixed: bool) -> dict[str, Any]:
+    """The options with, of the held parameters of a run with traits of numbers too, those that are rates of states."""
+    held = {label: value for label, value in options.get("held", {}).items() if label.startswith("q(") or not mixed}
+    return {**options, "held": held}
+
+
+def parameter_table(of_states: Sequence[TraitStates]) -> dict[str, Any]:
+    """`trait,model,parameter,value,lower,upper,how`, one row for every rate."""
+    rows = [(trait.name, trait.model, *row) for trait in of_states for row in trait.rates]
+    names = ("trait", "model", "parameter", "value", "lower", "upper", "how")
+    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+
+
+def states_of_trait(
+    phylogeny: Phylogeny, seen: SeenStates, options: StateOptions, tell: Callable[[str], None] = lambda text: None
+) -> TraitStates:
+    """States of all nodes given all tips, at the rates of highest likelihood.
+
+    Args:
+        phylogeny: N nodes.
+        seen: What was seen.
+        options: How it is modelled.
+        tell: Told what the user should know, a sentence each.
+    """
+    pattern = pattern_for(options, seen.states)
+    root = root_prior(options, pattern, seen.states)
+    tree = state_tree(phylogeny, seen.likelihoods[:, pattern.observed])
+    fit = fit_rates(tree, pattern, root, options.held, coarse_tree(phylogeny, seen, pattern))
+    refuse_ambiguous_stationary(root, fit.rates, seen.name)
+    prior = root.columns(fit.rates[None])
+    found = marginals(tree, fit.rates, None if prior is None else prior[0])
+    probabilities = _observed(found.probabilities, pattern, len(seen.states))
+    joint = None
+    if options.joint:
+        best, _ = joint_states(tree, fit.rates, found.root)
+        joint = pattern.observed[best.astype(np.intp)]
+    flags = (*fit.flags, *state_flags(seen, pattern, fit))
+    for sentence in warnings(seen, fit, flags):
+        tell(sentence)
+    return TraitStates(
+        name=seen.name,
+        states=seen.states,
+        observed=seen.texts,
+        probabilities=probabilities,
+        model=pattern.name if options.hidden == 1 else f"{pattern.name}, {options.hidden} hidden classes",
+        log_likelihood=fit.log_likelihood,
+        rates=rate_rows(fit, options.level),
+        count=len(fit.free),
+        root_prior=(root.kind, found.root),
+        tips_used=seen.tips_used,
+        joint=joint,
+        sets=best_sets(probabilities) if options.sets else None,
+        facts={
+            "certificate": certificate(fit),
+            "tips_by_state": dict(zip(seen.states, map(int, seen.counts), strict=True)),
+        },
+        flags=flags,
+    )
+
+
+def coarse_tree(phylogeny: Phylogeny, seen: SeenStates, pattern: RatePattern) -> StateTree | None:
+    """None: every start is tried on the whole tree."""
+    return None
+
+
+def _observed(probabilities: FloatArray, pattern: RatePattern, states: int) -> FloatArray:
+    """(N, S) the sums over hidden classes."""
+    if len(pattern.states) == states:
+        return probabilities
+    return probabilities @ np.eye(states)[pattern.observed]
+
+
+def rate_rows(
+    fit: RateFit, level: float, intervals: FloatArray | None = None
+) -> tuple[tuple[str, float, float, float, str], ...]:
+    """(label, value, lower, upper, how) of every transition.
+
+    Args:
+        fit: The rates.
+        level: Probability of the intervals.
+        intervals: (P, 2) of profile likelihood; None for those that the curvature gives on a logarithmic scale.
+    """
+    half = float(norm.ppf((1 + level) / 2))
+    rows = []
+    for label, place in fit.pattern.transitions:
+        value, how = float(fit.values[place]), "given"
+        lower = upper = np.nan
+        if place in fit.free:
+            how = fit.at_end(place) or "ML"
+            number = int(np.flatnonzero(fit.free == place)[0])
+            if intervals is not None:
+                lower, upper = map(float, intervals[place])
+            elif np.isfinite(spread := fit.covariance[number, number]) and spread < 1e4:
+                lower, upper = value * np.exp(-half * np.sqrt(spread)), value * np.exp(half * np.sqrt(spread))
+        rows.append((label, value, float(lower), float(upper), how))
+    return tuple(rows)
+
+
+def state_flags(seen: SeenStates, pattern: RatePattern, fit: RateFit) -> tuple[str, ...]:
+    """What the data are too few for."""
+    flags = []
+    if len(fit.free) > seen.tips_used / 10:
+        flags.append("many_parameters")
+    if (seen.counts == 1).any() and pattern.count > 1:
+        flags.append("states_of_one_tip")
+    if (seen.counts == 0).any():
+        flags.append("states_without_tips")
+    return tuple(flags)
+
+
+def warnings(seen: SeenStates, fit: RateFit, flags: Sequence[str]) -> list[str]:
+    """A sentence for every flag."""
+    ends = {
+        end: [label for label, place in fit.pattern.transitions if fit.at_end(place) == end]
+        for end in ("at_lower_bound", "at_upper_bound")
+    }
+    alone = [state for state, count in zip(seen.states, seen.counts, strict=True) if count == 1]
+    none = [state for state, count in zip(seen.states, seen.counts, strict=True) if count == 0]
+    texts = {
+        "at_lower_bound": f"{listed(ends['at_lower_bound'])} fall to 0, the lower end of the support",
+        "at_upper_bound": f"{listed(ends['at_upper_bound'])} run to infinity: the tips look as if their states were "
+        "drawn anew on every edge",
+        "rates_not_identified": "the tips do not determine all rates: other rates have the same likelihood",
+        "many_parameters": f"{counted(len(fit.free), 'rate')} for {counted(seen.tips_used, 'tip')}: hx fit compares "
+        "models with fewer",
+        "states_of_one_tip": f"only one tip has {listed(alone)}: rates from and to it are hardly determined",
+        "states_without_tips": f"no tip has {listed(none)} alone",
+        "optimum_not_certain": f"the search ended on a slope ({fit.gradient:.2g}): the rates may not be the best",
+    }
+    return [f"trait {seen.name!r}: {texts[flag]}" for flag in flags]
+
+
+def certificate(fit: RateFit) -> dict[str, Any]:
+    """How sure it is that these are the best rates, as JSON values."""
+    return {
+        "gradient": fit.gradient,
+        "eigenvalues": [float(value) for value in fit.eigenvalues],
+        "starts": fit.starts,
+        "starts_that_agree": fit.agree,
+        "support": [fit.low, fit.high],
+    }
+
+
+def best_sets(probabilities: FloatArray) -> NDArray[np.bool_]:
+    """(N, S) for every node the states of the marginal posterior probabilities approximation.
+
+    The k most probable states whose equal shares 1/k are nearest to the probabilities in squared distance (Ishikawa,
+    Zhukova, Iwasaki and Gascuel 2019, Mol. Biol. Evol. 36:2069).
+    """
+    order = np.argsort(-probabilities, axis=1, kind="stable")
+    ranked = np.take_along_axis(probabilities, order, 1)
+    squares = np.cumsum(ranked**2, axis=1)
+    total, sums = squares[:, -1:], np.cumsum(ranked, axis=1)
+    sizes = np.arange(1, probabilities.shape[1] + 1)
+    # Sum over the chosen of (p - 1/k)^2, and over the others of p^2.
+    distance = total - 2 * sums / sizes + 1 / sizes
+    chosen = np.arange(probabilities.shape[1]) <= distance.argmin(1)[:, None]
+    sets = np.zeros(probabilities.shape, bool)
+    np.put_along_axis(sets, order, chosen, 1)
+    return sets

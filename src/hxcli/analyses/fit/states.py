@@ -1,0 +1,260 @@
+"""Comparison of models of states by their corrected information criterion."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from hxcli.analyses.ancestral_states import (
+    StateOptions,
+    certificate,
+    pattern_for,
+    rate_rows,
+    refuse_ambiguous_stationary,
+    root_prior,
+    state_flags,
+    warnings,
+)
+from hxcli.errors import OptionError
+from hxcli.findings import TableFindings
+from hxcli.inference.state_rates import RateFit, RootPrior, fit_rates, profile_intervals
+from hxcli.models.rate_patterns import RatePattern
+from hxcli.phylogeny import Phylogeny
+from hxcli.prebuilt.discrete.likelihood import StateTree, marginals, state_tree
+from hxcli.prebuilt.tip_states import SeenStates, seen_states
+from hxcli.traits import Observations
+
+# Models that are tried where none is named, those with more rates than a tenth of the tips left out.
+USUAL = ("er", "sym", "f81", "ard", "ordered")
+
+
+@dataclass(frozen=True, eq=False)
+class FittedRates:
+    """One model of one trait.
+
+    Attributes:
+        seen: What was seen.
+        fit: Its rates.
+        name: Of the model.
+        flags: Codes.
+        rows: (label, value, lower, upper, how) of every rate.
+    """
+
+    seen: SeenStates
+    fit: RateFit
+    name: str
+    flags: tuple[str, ...]
+    rows: tuple[tuple[str, float, float, float, str], ...]
+
+    @property
+    def n(self) -> int:
+        """Tips with a state."""
+        return self.seen.tips_used
+
+    @property
+    def k(self) -> int:
+        """Rates that were estimated."""
+        return len(self.fit.free)
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion."""
+        return 2 * self.k - 2 * self.fit.log_likelihood
+
+    @property
+    def aicc(self) -> float:
+        """The same with the correction for few tips; infinite for too few."""
+        room = self.n - self.k - 1
+        return self.aic + 2 * self.k * (self.k + 1) / room if room > 0 else float("inf")
+
+
+def fit_states(
+    phylogeny: Phylogeny,
+    observations: Observations,
+    numbers: TableFindings | None,
+    *,
+    models: Sequence[str] = (),
+    tables: Mapping[str, Any] | None = None,
+    intervals: bool = True,
+    **options: Any,
+) -> TableFindings:
+    """Fits models to every trait of states and compares them.
+
+    Args:
+        phylogeny: N nodes, edge lengths neither missing nor negative.
+        observations: With traits of states.
+        numbers: What was found about the traits of numbers of the same run.
+        models: Names; none for the usual ones.
+        tables: Name -> table of a user's model.
+        intervals: Whether to find profile likelihood intervals.
+        options: Further fields of `StateOptions`.
+
+    Raises:
+        ModelError: What was seen is impossible.
+        OptionError: There is no such model.
+    """
+    chosen = StateOptions(**options)
+    said: list[str] = []
+    ordered = []
+    for column in observations.states:
+        seen = seen_states(phylogeny, observations.nodes, column, chosen.states)
+        fitted = _fits(phylogeny, seen, models, tables or {}, chosen, intervals, said)
+        ordered.append(_ranked(fitted))
+        said += _root_notes(phylogeny, seen, ordered[-1][0][0], chosen)
+    found = _findings(phylogeny, ordered, chosen, tuple(said))
+    return found if numbers is None else _together(numbers, found)
+
+
+def _fits(
+    phylogeny: Phylogeny,
+    seen: SeenStates,
+    models: Sequence[str],
+    tables: Mapping[str, Any],
+    options: StateOptions,
+    intervals: bool,
+    said: list[str],
+) -> list[FittedRates]:
+    if len(set(models)) < len(models):
+        raise OptionError("--model: a model is given twice (give it once)")
+    patterns: dict[str, RatePattern] = {}
+    for name in models or USUAL:
+        pattern = pattern_for(replace(options, model=name, table=tables.get(name)), seen.states)
+        same = next((other for other, known in patterns.items() if np.array_equal(known.cells, pattern.cells)), None)
+        if models or (same is None and _is_usual(name, pattern, seen)):
+            patterns[name] = pattern
+    fitted = []
+    for name, pattern in patterns.items():
+        tree = state_tree(phylogeny, seen.likelihoods[:, pattern.observed])
+        fit = fit_rates(tree, pattern, root_prior(options, pattern, seen.states), options.held)
+        refuse_ambiguous_stationary(fit.root, fit.rates, seen.name)
+        flags = (*fit.flags, *state_flags(seen, pattern, fit))
+        ends = profile_intervals(tree, fit, options.level) if intervals and len(fit.free) else None
+        said += [f"{sentence} ({name})" for sentence in warnings(seen, fit, flags)]
+        fitted.append(FittedRates(seen, fit, name, flags, rate_rows(fit, options.level, ends)))
+    return fitted
+
+
+def _is_usual(name: str, pattern: RatePattern, seen: SeenStates) -> bool:
+    if name == "ordered":
+        return all(_is_number(state) for state in seen.states)
+    return pattern.count <= max(2, seen.tips_used // 10)
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+Ranked = list[tuple[FittedRates, float, float]]
+
+
+def _ranked(fitted: list[FittedRates]) -> Ranked:
+    """Models with difference and Akaike weight, the best first; ties in the order of their names."""
+    aicc = np.array([each.aicc for each in fitted])
+    best = aicc.min()
+    delta = np.where(np.isfinite(aicc), aicc - best, np.inf) if np.isfinite(best) else np.full(len(aicc), np.inf)
+    weights = np.exp(-delta / 2)
+    weights = weights / weights.sum() if weights.sum() > 0 else weights
+    order = sorted(range(len(fitted)), key=lambda i: (delta[i], fitted[i].name))
+    return [(fitted[i], float(delta[i]), float(weights[i])) for i in order]
+
+
+def _root_notes(phylogeny: Phylogeny, seen: SeenStates, best: FittedRates, options: StateOptions) -> list[str]:
+    """A sentence where the usual priors of the root do not agree on its state, at the rates of the best model."""
+    pattern = best.fit.pattern
+    tree: StateTree = state_tree(phylogeny, seen.likelihoods[:, pattern.observed])
+    found = {}
+    for kind in ("flat", "fitzjohn"):
+        prior = RootPrior(kind).columns(best.fit.rates[None])  # type: ignore[arg-type]
+        shares = marginals(tree, best.fit.rates, None if prior is None else prior[0]).probabilities[0]
+        found[kind] = seen.states[int(np.bincount(pattern.observed, shares, len(seen.states)).argmax())]
+    if found["flat"] == found["fitzjohn"] or options.root_prior == "given":
+        return []
+    said = " and ".join(f"{state!r} under {kind}" for kind, state in found.items())
+    return [f"trait {seen.name!r}: priors of the root do not agree: its state is {said} ({best.name})"]
+
+
+def _findings(
+    phylogeny: Phylogeny, ordered: list[Ranked], options: StateOptions, said: tuple[str, ...]
+) -> TableFindings:
+    rows = [row for ranked in ordered for row in ranked]
+    fits = {
+        "trait": [each.seen.name for each, _, _ in rows],
+        "model": [each.name for each, _, _ in rows],
+        "n": [each.n for each, _, _ in rows],
+        "k": [each.k for each, _, _ in rows],
+        "log_likelihood": [each.fit.log_likelihood for each, _, _ in rows],
+        "aic": [each.aic for each, _, _ in rows],
+        "aicc": [each.aicc for each, _, _ in rows],
+        "delta_aicc": [delta for _, delta, _ in rows],
+        "weight": [weight for _, _, weight in rows],
+        "converged": ["optimum_not_certain" not in each.flags for each, _, _ in rows],
+        "flags": [";".join(each.flags) for each, _, _ in rows],
+    }
+    params = [(each.seen.name, each.name, *row) for each, _, _ in rows for row in each.rows]
+    names = ("trait", "model", "parameter", "value", "lower", "upper", "how")
+    return TableFindings(
+        phylogeny=phylogeny,
+        traits=tuple(ranked[0][0].seen.name for ranked in ordered),
+        tips_used=tuple(ranked[0][0].n for ranked in ordered),
+        method=f"models of states compared by AICc, likelihoods by ML, {options.root_prior} root",
+        tables={
+            "fits table": fits,
+            "parameter table": {name: [row[place] for row in params] for place, name in enumerate(names)},
+        },
+        header=("trait", "model", "log likelihood", "k", "AICc", "difference", "weight", "parameters", "flags"),
+        rows=[(each.seen.name, _summary_row(each, delta, weight)) for each, delta, weight in rows],
+        about_traits=[{"models": [_about(*row) for row in ranked]} for ranked in ordered],
+        warnings=said,
+    )
+
+
+def _summary_row(each: FittedRates, delta: float, weight: float) -> tuple[str, ...]:
+    rates = ", ".join(f"{label} {value:.4g}" for label, value, *_ in each.rows[:4])
+    more = f" and {len(each.rows) - 4} more" if len(each.rows) > 4 else ""
+    figures = (f"{each.fit.log_likelihood:.6g}", str(each.k), f"{each.aicc:.6g}", f"{delta:.4g}", f"{weight:.3f}")
+    return (each.seen.name, each.name, *figures, rates + more, ";".join(each.flags))
+
+
+def _about(each: FittedRates, delta: float, weight: float) -> dict[str, Any]:
+    return {
+        "model": each.name,
+        "n": each.n,
+        "k": each.k,
+        "estimator": "ML",
+        "log_likelihood": each.fit.log_likelihood,
+        "aic": each.aic,
+        "aicc": each.aicc,
+        "delta_aicc": delta,
+        "weight": weight,
+        "flags": list(each.flags),
+        "certificate": certificate(each.fit),
+        "root_prior": each.fit.root.kind,
+        "parameters": {
+            label: {"value": value, "lower": lower, "upper": upper, "how": how}
+            for label, value, lower, upper, how in each.rows
+        },
+    }
+
+
+def _together(numbers: TableFindings, states: TableFindings) -> TableFindings:
+    """Both in one: rows of traits of numbers first."""
+    return replace(
+        numbers,
+        traits=numbers.traits + states.traits,
+        tips_used=numbers.tips_used + states.tips_used,
+        method=f"{numbers.method}; {states.method}",
+        tables={
+            kind: {name: [*numbers.tables[kind][name], *states.tables[kind][name]] for name in states.tables[kind]}
+            for kind in states.tables
+        },
+        rows=[*numbers.rows, *states.rows],
+        about_traits=[*numbers.about_traits, *states.about_traits],
+        warnings=(*numbers.warnings, *states.warnings),
+    )
