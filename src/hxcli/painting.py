@@ -69,7 +69,8 @@ class Painted:
         """Observations at the nodes of the tree as it was, at those of this one."""
         nodes = self.nodes[given.nodes]
         order = np.argsort(nodes, kind="stable")
-        return Observations(nodes[order], given.values[order], given.standard_errors[order], given.traits)
+        states = tuple(column.rows(order) for column in given.states)
+        return Observations(nodes[order], given.values[order], given.standard_errors[order], given.traits, states)
 
 
 def unpainted(phylogeny: Phylogeny) -> Painted:

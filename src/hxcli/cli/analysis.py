@@ -92,9 +92,13 @@ class RunChoices:
         trees, table = self.sample.files(tree, traits)
         named = {**self.outputs.named(), **self.sample.named(), **named}
         inputs = self.reading.input_options(trees[0], table)
+        if states is not None and not self.sample.all_trees:
+            inputs = states[0].on(inputs)
+        elif states is not None and states[0].given:
+            raise OptionError("--all-trees: traits of states are computed on one tree (leave --all-trees out)")
         job = Job(
             analysis=analysis,
-            inputs=states[0].on(inputs) if states else inputs,
+            inputs=inputs,
             products=self._products(analysis, command, (*trees, *([table] if table else [])), named, without),
             analysis_options=analysis_options if seed is None else {**analysis_options, "seed": seed},
             state_options=states[1] if states else {},

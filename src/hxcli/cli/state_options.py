@@ -31,6 +31,11 @@ class StateReadingChoices:
         ),
     ] = None
 
+    @property
+    def given(self) -> bool:
+        """Whether one of them was given."""
+        return bool(self.discrete or self.state_columns)
+
     def on(self, inputs: InputOptions) -> InputOptions:
         """The reading options with these among them."""
         from dataclasses import replace
