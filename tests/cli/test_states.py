@@ -159,3 +159,17 @@ def test_albania_has_the_values_of_pastml(hx: Hx, here: Path) -> None:
             else:
                 share = trait["root"]["probabilities"][quantity.partition(":")[2]]
                 assert share == pytest.approx(value, abs=tolerance)
+
+
+def test_fit_compares_models_of_states_beside_those_of_numbers(hx: Hx, here: Path) -> None:
+    (here / "s.csv").write_text("name,s,mass\nA,x,1\nB,x,2\nC,y,4\nD,y,3\n")
+    options = ["--model", "bm", "--no-intervals", "-o", "f"]
+    done = hx("fit", "tree.nwk", "s.csv", "--column", "s", "--column", "mass", *options)
+    assert done.code == 0, done.err
+    fits = rows((here / "f.fits.csv").read_text())
+    assert (fits[0]["trait"], fits[0]["model"], fits[0]["k"]) == ("mass", "bm", "2")
+    # Of two states sym is er, and f81 is ard.
+    of_states = {row["model"]: row for row in fits if row["trait"] == "s"}
+    assert {name: row["k"] for name, row in of_states.items()} == {"er": "1", "ard": "2"}
+    assert float(of_states["ard"]["log_likelihood"]) >= float(of_states["er"]["log_likelihood"]) - 1e-9
+    assert hx("fit", "tree.nwk", "s.csv", "--column", "s", "--model", "bm").code == 2

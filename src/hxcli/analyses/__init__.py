@@ -42,7 +42,11 @@ ANALYSES: dict[str, Analysis] = {
         of_states="hxcli.analyses.ancestral_states:ancestral_states",
         states_give=("parameter table",),
     ),
-    "fit": Analysis("hxcli.analyses.fit.fit:fit", ("fits table", "parameter table")),
+    "fit": Analysis(
+        "hxcli.analyses.fit.fit:fit",
+        ("fits table", "parameter table"),
+        of_states="hxcli.analyses.fit.states:fit_states",
+    ),
     "simulate": Analysis("hxcli.analyses.simulate:simulate", ("simulation",)),
     "together": Analysis(
         "hxcli.analyses.together.ancestral:ancestral_together", (STATES, "covariance table", "within table")

@@ -126,7 +126,7 @@ def ancestral_states(
     """
     names = own_models(models, numbers is not None)
     if len(names) > 1:
-        raise OptionError(f"--model: {listed(names)} are {len(names)} models of states (give one; hx fit compares them)")
+        raise OptionError(f"--model: {listed(names)} are several models of states (give one; hx fit compares them)")
     model = names[0] if names else StateOptions.model
     chosen = StateOptions(model, tables.get(model), **own_options(options, numbers is not None))
     said: list[str] = []

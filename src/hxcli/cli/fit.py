@@ -9,6 +9,7 @@ import typer
 from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
 from hxcli.cli.options import Estimator, HowSigma2, Level, ModelChoices, Tau2, TraitsArgument, TreeArgument
+from hxcli.cli.state_options import StateModelChoices, StateReadingChoices
 
 
 @command
@@ -30,17 +31,22 @@ def fit(
     out_params: Annotated[
         str | None, typer.Option("--out-params", metavar="FILE", help="Only the parameters: .csv .tsv .parquet.")
     ] = None,
+    which: StateReadingChoices,
+    states: StateModelChoices,
     run: RunChoices,
 ) -> AnalysisRequest:
     """Fit models to every trait and compare them by AICc.
 
     Models are compared by maximum likelihood. Writes PREFIX.fits.csv (the comparison), PREFIX.params.csv (parameters
-    with profile likelihood intervals) and PREFIX.json (with a certificate of every optimum).
+    with profile likelihood intervals) and PREFIX.json (with a certificate of every optimum). Traits of states (columns
+    of text that --column names, any that --discrete names) have models of their own: er, sym, ard, f81, ordered.
 
     \b
     Example:
       hx fit data/primates.nwk data/primates.csv -o results/primates
     """
+    fitting = models.fit_options()
+    of_states = {**states.options(fitting["models"], fitting["held"], level), "intervals": intervals}
     return run.request(
         "fit",
         tree,
@@ -51,5 +57,6 @@ def fit(
         level=level,
         tau2=tau2,
         intervals=intervals,
-        **models.fit_options(),
+        states=(which, of_states),
+        **fitting,
     )

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from dataclasses import asdict, dataclass
+from types import MappingProxyType
 from typing import Any
 
 from hxcli.close_names import counted, listed

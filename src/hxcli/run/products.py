@@ -55,8 +55,8 @@ def choose_products(
     chosen = {kind: path for kind, path in named.items() if path is not None}
     if not only_named and (out is not None or not any(KINDS[kind].exclusive for kind in chosen)):
         prefix = prefix_of(out, f"{stem(inputs[0])}.{command}")
-        about = ANALYSES[analysis or command]
-        gives = (*about.gives, *about.states_give) if gives is None else gives
+        entry = ANALYSES[analysis or command]
+        gives = (*entry.gives, *entry.states_give) if gives is None else gives
         # Not `tree.signal.signal.csv`.
         bare = stem(inputs[0]) if prefix == f"{stem(inputs[0])}.{command}" else prefix
         defaults = {

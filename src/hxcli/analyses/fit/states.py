@@ -11,6 +11,8 @@ import numpy as np
 from hxcli.analyses.ancestral_states import (
     StateOptions,
     certificate,
+    own_models,
+    own_options,
     pattern_for,
     rate_rows,
     refuse_ambiguous_stationary,
@@ -27,8 +29,9 @@ from hxcli.prebuilt.discrete.likelihood import StateTree, marginals, state_tree
 from hxcli.prebuilt.tip_states import SeenStates, seen_states
 from hxcli.traits import Observations
 
-# Models that are tried where none is named, those with more rates than a tenth of the tips left out.
-USUAL = ("er", "sym", "f81", "ard", "ordered")
+# Models that are tried where none is named, and with how many rates at most, or one for ten tips.
+USUAL = ("er", "ard", "sym", "f81", "ordered")
+_MOST_RATES = 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +99,8 @@ def fit_states(
         ModelError: What was seen is impossible.
         OptionError: There is no such model.
     """
-    chosen = StateOptions(**options)
+    models = own_models(models, numbers is not None)
+    chosen = StateOptions(**own_options(options, numbers is not None))
     said: list[str] = []
     ordered = []
     for column in observations.states:
@@ -140,7 +144,7 @@ def _fits(
 def _is_usual(name: str, pattern: RatePattern, seen: SeenStates) -> bool:
     if name == "ordered":
         return all(_is_number(state) for state in seen.states)
-    return pattern.count <= max(2, seen.tips_used // 10)
+    return pattern.count <= max(_MOST_RATES, seen.tips_used // 10)
 
 
 def _is_number(text: str) -> bool:
@@ -171,7 +175,7 @@ def _root_notes(phylogeny: Phylogeny, seen: SeenStates, best: FittedRates, optio
     tree: StateTree = state_tree(phylogeny, seen.likelihoods[:, pattern.observed])
     found = {}
     for kind in ("flat", "fitzjohn"):
-        prior = RootPrior(kind).columns(best.fit.rates[None])  # type: ignore[arg-type]
+        prior = RootPrior(kind).columns(best.fit.rates[None])
         shares = marginals(tree, best.fit.rates, None if prior is None else prior[0]).probabilities[0]
         found[kind] = seen.states[int(np.bincount(pattern.observed, shares, len(seen.states)).argmax())]
     if found["flat"] == found["fitzjohn"] or options.root_prior == "given":
