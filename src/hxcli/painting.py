@@ -70,7 +70,9 @@ class Painted:
         nodes = self.nodes[given.nodes]
         order = np.argsort(nodes, kind="stable")
         states = tuple(column.rows(order) for column in given.states)
-        return Observations(nodes[order], given.values[order], given.standard_errors[order], given.traits, states)
+        return Observations(
+            nodes[order], given.values[order], given.standard_errors[order], given.traits, states=states
+        )
 
 
 def unpainted(phylogeny: Phylogeny) -> Painted:
