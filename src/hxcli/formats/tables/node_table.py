@@ -36,7 +36,7 @@ def table_frames(found: Findings, rows: int = _ROWS) -> Iterator[pl.DataFrame]:
         yield from number_frames(found, rows)
         return
     assert isinstance(found, StateFindings)
-    of_states = state_frames(found, _about_nodes(found.phylogeny), rows)
+    of_states = state_frames(found, about_nodes(found.phylogeny), rows)
     if found.numbers is None:
         yield from of_states
         return
