@@ -210,7 +210,7 @@ def test_a_trait_without_values_is_empty_and_said() -> None:
     found = ancestral(tree, observations(tree, np.array([[1.0, np.nan], [2.0, np.nan]])))
     assert np.isnan(found.estimates[:, 1]).all()
     assert found.estimates[0, 0] == 1.5
-    assert found.warnings == ("trait 'x1' has no value at any tip: its estimates are empty",)
+    assert found.warnings == ("trait 'x1': no tip has a value, so that estimates are empty",)
 
 
 def test_equal_values_have_rate_zero() -> None:

@@ -330,7 +330,7 @@ def test_a_trait_without_values_is_empty_and_said() -> None:
     nothing = np.stack([observations.values[:, 0], np.full(16, np.nan)], 1)
     found = posterior(tree, seen(tree, nothing))
     assert np.isnan(found.estimates[:, 1]).all()
-    assert found.warnings == ("trait 'x1' has no value at any tip: its estimates are empty",)
+    assert found.warnings == ("trait 'x1': no tip has a value, so that estimates are empty",)
 
 
 def test_a_given_root_far_from_the_values_is_answered_or_refused() -> None:

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,9 +50,18 @@ def names() -> list[str]:
     return sorted(path.parent.name for path in FOLDER.glob("*/case.toml"))
 
 
+def _case(name: str) -> dict[str, Any]:
+    return tomllib.loads((FOLDER / name / "case.toml").read_text(encoding="utf-8"))
+
+
+def is_slow(name: str) -> bool:
+    """Whether the quick suite leaves a case out."""
+    return bool(_case(name).get("slow"))
+
+
 def runs(name: str) -> list[Run]:
     """The runs of a case."""
-    case = tomllib.loads((FOLDER / name / "case.toml").read_text(encoding="utf-8"))
+    case = _case(name)
     assert case["about"]
     known = {each.name for each in fields(Run)}
     assert not (unknown := set().union(*case["run"]) - known), unknown

@@ -27,7 +27,9 @@ def copied(source: Path, target: Path) -> Path:
     return target
 
 
-@pytest.mark.parametrize("name", cases.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * cases.is_slow(name)) for name in cases.names()]
+)
 def test_case(name: str, tmp_path: Path) -> None:
     folder = copied(cases.FOLDER / name, tmp_path / name)
     found = [problem for run in cases.runs(name) for problem in cases.problems(run, folder)]

@@ -97,11 +97,11 @@ def _warnings(traits: Sequence[str], used: Sequence[int], sigma2: tuple[Any, Any
     rates = np.ones(len(traits)) if sigma2 is None else sigma2[0]
     for trait, n, rate in zip(traits, used, rates, strict=True):
         if n == 0:
-            said.append(f"trait {trait!r} has no value at any tip: its estimates are empty")
+            said.append(f"trait {trait!r}: no tip has a value, so that estimates are empty")
         elif np.isnan(rate):
             said.append(
                 f"trait {trait!r}: sigma2 cannot be estimated (fewer than two values, or no edge length between them), "
-                "so its standard errors are empty"
+                "so standard errors are empty"
             )
         elif rate == 0:
             said.append(

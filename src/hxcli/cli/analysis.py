@@ -66,6 +66,7 @@ class RunChoices:
         *,
         named: Mapping[str, str | None] = MappingProxyType({}),
         without: Collection[str] = (),
+        asked: Mapping[str, str] = MappingProxyType({}),
         side: Mapping[str, tuple[str | None, str]] = MappingProxyType({}),
         seed: int | None = None,
         command: str = "",
@@ -79,6 +80,7 @@ class RunChoices:
             tree, traits: The files.
             named: Kind -> path of the products that not all commands have, None for one that is not named.
             without: Kinds of products that nobody asked for.
+            asked: Kind of product -> option that asks for what it holds.
             side: Option of the analysis -> path of a further file, None for none, and its reader.
             seed: Handed to the analysis where random numbers are drawn.
             command: Name of the command; "" for that of the analysis.
@@ -99,7 +101,7 @@ class RunChoices:
         job = Job(
             analysis=analysis,
             inputs=inputs,
-            products=self._products(analysis, command, (*trees, *([table] if table else [])), named, without),
+            products=self._products(analysis, command, (*trees, *([table] if table else [])), named, without, asked),
             analysis_options=analysis_options if seed is None else {**analysis_options, "seed": seed},
             state_options=states[1] if states else {},
             seed=seed,
@@ -122,6 +124,7 @@ class RunChoices:
         inputs: tuple[str, ...],
         named: Mapping[str, str | None],
         without: Collection[str],
+        asked_for: Mapping[str, str],
     ) -> dict[str, str]:
         from hxcli.analyses import ANALYSES
         from hxcli.findings import STATES
@@ -130,8 +133,15 @@ class RunChoices:
 
         out = self.outputs.out
         if not self.sample.all_trees:
+            wide = {"table": "--wide"} if self.outputs.wide else {}
             return choose_products(
-                command or analysis, inputs, analysis=analysis, out=out, named=named, without=without
+                command or analysis,
+                inputs,
+                analysis=analysis,
+                out=out,
+                named=named,
+                without=without,
+                asked={**asked_for, **wide},
             )
         gives = [what for what in ANALYSES[analysis].gives if what == STATES] + list(OF_SAMPLES)
         asked = [kind for kind, path in named.items() if path is not None]

@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable
 from functools import wraps
 from types import FrameType
@@ -15,6 +16,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 
 from hxcli import __version__
+from hxcli.cli.environment import settle_environment
 from hxcli.errors import HxError
 
 # Name -> module that holds a function of the same name. These modules import nothing heavy before they are called.
@@ -72,6 +74,10 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     went away, 143 terminated, 1 anything else.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    settle_environment()
+    if "--debug" not in arguments:
+        # What concerns the user comes as a note or a refusal; warnings are for whoever works on the program.
+        warnings.simplefilter("ignore")
     _guard_streams()
     sys.unraisablehook = _end_all_the_same
     with contextlib.suppress(ValueError):

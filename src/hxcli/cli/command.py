@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from hxcli.cli.groups import with_groups
+from hxcli.cli.home_paths import with_homes
 
 
 class Request(Protocol):
@@ -21,7 +22,7 @@ def command(ask: Callable[..., Request]) -> Callable[..., None]:
     Parameters of `ask` that are annotated with a group become the options of the group. `command.ask` gives the
     request and performs nothing: the functions of `import hxcli as hx` call it with the very same options.
     """
-    asked = with_groups(ask)
+    asked = with_homes(with_groups(ask))
 
     def perform(**options: Any) -> None:
         asked(**options).perform()

@@ -181,7 +181,7 @@ def posterior(
         raise typer.BadParameter(f"--{next(iter(sampling))} is for sampling (give --method nuts, or leave it out)")
     if more.out_loo is not None and not more.loo:
         raise typer.BadParameter("--out-loo is the table of --loo (give both)")
-    asked = {"draws": more.draws is not None, "leave-one-out table": more.loo}
+    asked = {"draws": (more.draws is not None, "--draws"), "leave-one-out table": (more.loo, "--loo")}
     return run.request(
         "posterior",
         tree,
@@ -192,7 +192,8 @@ def posterior(
             "draws": more.draws_out,
             "leave-one-out table": more.out_loo,
         },
-        without=[kind for kind, wanted in asked.items() if not wanted],
+        without=[kind for kind, (wanted, _) in asked.items() if not wanted],
+        asked={kind: option for kind, (wanted, option) in asked.items() if wanted},
         seed=None if more.draws is None and more.method is Method.QUADRATURE else more.seed,
         states=None,
         **_sampler_options(more.method, sampling),

@@ -56,6 +56,8 @@ def write_all(products: Mapping[str, Render], together: Collection[str] = ()) ->
             path = ready[0].final
             ready[0].publish()
             del ready[0]
+    except (FileExistsError, NotADirectoryError) as error:
+        raise HxError(f"{path}: cannot be written: {error.filename or 'its folder'} is a file, no folder") from error
     except OSError as error:
         raise HxError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:

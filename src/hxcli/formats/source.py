@@ -198,9 +198,13 @@ def reading(file: str) -> Iterator[None]:
     """Says in words why a file cannot be read.
 
     Raises:
-        InputError: Missing, unreadable, a directory, or no path.
+        InputError: Missing, unreadable, a directory, no path, or a standard input that is closed.
     """
     try:
+        if not file:
+            raise InputError("the name of an input is empty", "name a file")
+        if file == "-" and sys.stdin is None:
+            raise InputError("standard input is closed", "open it, or name a file", file=file)
         if file != "-" and os.path.isdir(file):
             raise InputError("this is a directory", "name a file in it", file=file)
         yield

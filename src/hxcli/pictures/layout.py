@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from hxcli.engine.topology import Topology
+from hxcli.errors import OptionError
 from hxcli.formats.trees.preorder import preorder_ranks
 from hxcli.phylogeny import FloatArray, Phylogeny
 
@@ -68,7 +69,10 @@ class Layout:
 def lay_out(phylogeny: Phylogeny) -> Layout:
     """The places of a tree's nodes; no recursion, whatever the depth."""
     topology = phylogeny.topology
-    depths = phylogeny.root_distances
+    with np.errstate(over="ignore"):
+        depths = phylogeny.root_distances
+    if not np.isfinite(depths).all():
+        raise OptionError("the tree is too deep for a picture: distances are no doubles (scale the edge lengths)")
     measured = bool(depths.max() > 0)
     rows, first, last = _rows(topology)
     return Layout(topology, depths if measured else topology.node_depths.astype(float), rows, first, last, measured)

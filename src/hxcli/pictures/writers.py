@@ -7,12 +7,16 @@ from typing import BinaryIO
 
 from hxcli.close_names import did_you_mean
 from hxcli.errors import OptionError
+from hxcli.pictures.quiet_import import import_quietly
 
 try:
-    import matplotlib
+    import_quietly()
 except ImportError as error:
     raise OptionError("pictures need matplotlib, which is not installed (pip install 'hxcli[plot]')") from error
+except OSError as error:
+    raise OptionError(f"matplotlib finds no folder that it can write to: {error.strerror or error}") from error
 
+import matplotlib
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
+from hxcli.formats.json_record import escaped
 from hxcli.pictures.layout import lay_out
 from hxcli.reconstruction import Reconstruction
 from hxcli.report.data import interval_name, page_data, report_names, traits_shown
@@ -34,7 +35,7 @@ _MOST_TRAITS = 200
 
 def write_report(stream: BinaryIO, reconstruction: Reconstruction, record: Mapping[str, Any]) -> None:
     """Writes the page; the same bytes for the same run, because it leaves out how long the run took."""
-    stream.write(report_page(reconstruction, record).encode())
+    stream.write(report_page(reconstruction, escaped(record)).encode())
 
 
 def report_page(reconstruction: Reconstruction, record: Mapping[str, Any]) -> str:

@@ -44,7 +44,7 @@ def check(options: InputOptions) -> Checkup:
     tree_file = read_tree_file(options)
     phylogeny = pick_tree(tree_file, options.tree_index or 1)
     facts = tree_facts(phylogeny)
-    notes: tuple[str, ...] = (*tree_file.warnings, *edge_notes(phylogeny, options))
+    notes: tuple[str, ...] = (*tree_file.warnings_of(options.tree_index), *edge_notes(phylogeny, options))
     table, report = None, None
     obstacle: HxError | None = None
     if options.traits:

@@ -64,7 +64,7 @@ def cache_folder() -> Path:
         RuntimeError: The user has no home folder.
     """
     if named := os.environ.get("HX_CACHE_DIR"):
-        return Path(named)
+        return Path(named).expanduser()
     if sys.platform == "win32":
         return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local") / "hxcli" / "cache"
     if sys.platform == "darwin":

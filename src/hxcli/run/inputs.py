@@ -135,7 +135,7 @@ def read_inputs(
         table_notes = tuple(note for note in table_notes if not note.startswith(LEFT_OUT))
     # Its text has served.
     table = replace(table, cells=None)
-    notes = (*tree_file.warnings, *edge_notes(picked, options), *table_notes, *match_notes)
+    notes = (*tree_file.warnings_of(options.tree_index), *edge_notes(picked, options), *table_notes, *match_notes)
     return Inputs(tree_file, table, sha256, (phylogeny,), (observations,), (report,), notes)
 
 

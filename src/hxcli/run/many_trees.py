@@ -39,6 +39,7 @@ from hxcli.run.runtime import prepare, started, versions
 from hxcli.run.sample import Sample, open_sample
 from hxcli.run.sample_options import SampleOptions
 from hxcli.run.sample_result import lacking_notes, result_of
+from hxcli.run.trait_notes import merged
 from hxcli.traits import MatchReport, Observations, TraitTable
 from hxcli.tree_batch import TreeBatch
 
@@ -158,7 +159,8 @@ def finish(job: Job, parts: list[Part], clock: Clock, writers: Any = None) -> Ou
     write_all(writing, together)
     clock.end()
     written = tuple(path for path in writing if path != "-")
-    return Outcome((reconstruction,), (report,), (*notes, *reconstruction.warnings), clock.so_far(), written, result)
+    notes += merged(reconstruction.warnings)
+    return Outcome((reconstruction,), (report,), tuple(notes), clock.so_far(), written, result)
 
 
 def _refuse_options(job: Job, options: SampleOptions) -> None:

@@ -25,6 +25,7 @@ from hxcli.run.runtime import Runtime, RuntimeOptions, keep_freed_memory, prepar
 from hxcli.run.sample_options import SampleOptions
 from hxcli.run.side_inputs import SideInput
 from hxcli.run.trait_chunks import default_chunk, in_chunks
+from hxcli.run.trait_notes import merged
 from hxcli.traits import MatchReport, Observations
 
 # Bytes of inputs that take longer to read than JAX to import.
@@ -151,7 +152,7 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
     together = [job.products[kind] for kind in ("table", "tree") if job.products.get(kind) in writers]
     write_all({path: partial(write, result) for path, write in writers.items()}, together)
     clock.end()
-    warnings = tuple(warning for each in findings for warning in each.warnings)
+    warnings = merged(warning for each in findings for warning in each.warnings)
     written = tuple(path for path in writers if path != "-")
     return Outcome(findings, inputs.matches, (*notes, *warnings), clock.so_far(), written, result)
 

@@ -6,6 +6,7 @@ import gzip
 import importlib
 import os
 from collections.abc import Callable, Collection, Mapping
+from types import MappingProxyType
 from typing import Any, BinaryIO, cast
 
 from hxcli.analyses import ANALYSES
@@ -30,6 +31,7 @@ def choose_products(
     only_named: bool = False,
     without: Collection[str] = (),
     gives: Collection[str] | None = None,
+    asked: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, str]:
     """Says where each product goes: kind -> path, `-` for standard output.
 
@@ -43,15 +45,16 @@ def choose_products(
         only_named: Whether the command writes nothing but what is named.
         without: Kinds that nobody asked for, so that the prefix does not stand for them.
         gives: What products can be made of; None for what the command's analysis gives.
+        asked: Kind -> option that asks for what the product holds, which must be written then.
 
     Raises:
-        OptionError: Two products go to one place, a product would replace an input, or an extension that no
-            writer of the kind has.
+        OptionError: Two products go to one place, a product would replace an input, an extension that no writer of
+            the kind has, a prefix that is a file's name, or what was asked for would not be written.
     """
-    if out == "-":
-        raise OptionError("-o -: a prefix names files (use --out-table - to stream the table)")
     if "" in (out, *named.values()):
         raise OptionError("an output path is empty (name a file)")
+    if out is not None:
+        _refuse_no_prefix(out)
     chosen = {kind: path for kind, path in named.items() if path is not None}
     if not only_named and (out is not None or not any(KINDS[kind].exclusive for kind in chosen)):
         prefix = prefix_of(out, f"{stem(inputs[0])}.{command}")
@@ -65,6 +68,10 @@ def choose_products(
             if about.default is not None and (not about.of or about.of in gives) and kind not in without
         }
         chosen = defaults | chosen
+    for kind, option in asked.items():
+        if kind not in chosen:
+            found = f"{option}: only what is named is written, and the {kind} would be lost"
+            raise OptionError(f"{found} (give {KINDS[kind].option} FILE, or -o PREFIX)")
     _refuse_clashes(chosen, inputs)
     for kind, path in chosen.items():
         extension_of(path, kind)
@@ -150,6 +157,22 @@ def prefix_of(out: str | None, default: str) -> str:
     if out.endswith(("/", os.sep)) or os.path.isdir(out):
         return os.path.join(out, default)
     return out
+
+
+def _refuse_no_prefix(out: str) -> None:
+    """Raises for what names no files when extensions are put behind it."""
+    if out == "-":
+        raise OptionError("-o -: a prefix names files (use --out-table - to stream the table)")
+    if os.path.exists(out) and not os.path.isdir(out) and not os.path.isfile(out):
+        raise OptionError(f"-o {out}: this is a device, and a prefix names files (give another, or --out-table FILE)")
+    bare = out[:-3] if out.lower().endswith(".gz") else out
+    stem, extension = os.path.splitext(bare)
+    known = {each for about in KINDS.values() for each in about.writers}
+    if extension.lower() in known and not os.path.isdir(out):
+        option = next(about.option for about in KINDS.values() if extension.lower() in about.writers)
+        raise OptionError(
+            f"-o {out}: extensions are put behind a prefix, and this has one (give -o {stem}, or {option} {out})"
+        )
 
 
 def _refuse_clashes(chosen: Mapping[str, str], inputs: tuple[str, ...]) -> None:

@@ -122,7 +122,7 @@ def _warnings(setting: SampleSetting, values: FloatArray, observed: FloatArray) 
     said = []
     for d, trait in enumerate(setting.observations.traits):
         if np.isnan(observed[:, d]).all():
-            said.append(f"trait {trait!r} has no value at any tip: its estimates are empty")
+            said.append(f"trait {trait!r}: no tip has a value, so that estimates are empty")
             continue
         for name, each in zip(setting.parameters, values[:, d], strict=True):
             missing = int(np.isnan(each).sum())

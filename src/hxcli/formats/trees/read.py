@@ -42,6 +42,7 @@ class TreeFile:
         phylogenies: All trees, in the file's order; at least one.
         warnings: What a reader of the file should know, one sentence each.
         sha256: Hex digest of the bytes as they lay on disk.
+        about_file: Those of the warnings that are about no tree by itself.
     """
 
     file: str
@@ -49,6 +50,13 @@ class TreeFile:
     phylogenies: tuple[Phylogeny, ...]
     warnings: tuple[str, ...]
     sha256: str
+    about_file: tuple[str, ...] = ()
+
+    def warnings_of(self, index: int | None) -> tuple[str, ...]:
+        """The warnings that concern a reader of the tree of that 1-based index; with None those of all trees."""
+        if index is None or len(self.phylogenies) == 1:
+            return self.warnings
+        return (*self.about_file, *tree_warnings([self.phylogenies[index - 1]]))
 
 
 class ParsedTrees(Source):
@@ -90,9 +98,9 @@ def read_trees(source: Source | str | os.PathLike[str], *, max_size: int = DEFAU
     if other is not None:
         raise source.error(f"not a tree file: this looks like {other}", "give a Newick, NEXUS, phyloXML or NeXML file")
     kind = format_of(source)
-    phylogenies, warnings = _reader(_FORMATS[kind][1])(source)
-    warnings += tree_warnings(phylogenies)
-    return TreeFile(source.file, kind, tuple(phylogenies), tuple(warnings), source.sha256)
+    phylogenies, about_file = _reader(_FORMATS[kind][1])(source)
+    warnings = (*about_file, *tree_warnings(phylogenies))
+    return TreeFile(source.file, kind, tuple(phylogenies), warnings, source.sha256, tuple(about_file))
 
 
 def format_of(source: Source) -> str:
