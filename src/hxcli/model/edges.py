@@ -8,8 +8,8 @@ from typing import Any
 
 from hxcli.model.effects import caller
 
-# One number for the whole tree; every other field has one value of every edge.
-OF_THE_TREE = frozenset({"tree_height"})
+# One number for the whole tree, or for all values of the trait; every other field has one value of every edge.
+OF_THE_TREE = frozenset({"tree_height", "trait_low", "trait_high", "trait_mean", "trait_sd"})
 
 
 class Edge:
@@ -20,6 +20,7 @@ class Edge:
         start, end: Distances of its ends from the root.
         is_tip: Whether a tip is at its end.
         tree_height: The largest distance between the root and a tip.
+        trait_low, trait_high, trait_mean, trait_sd: Of the observed values, for models of one trait on a grid.
         ...: Any column of `--edge-data`.
     """
 

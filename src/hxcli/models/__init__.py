@@ -1,9 +1,9 @@
 """Models: what happens along an edge, one file each, in the form that a user's own model has (`hxcli.model`).
 
-A file has `model(edge)`, which declares its parameters where they are used and returns a `Gaussian`, and optionally
-`root(tree)`; without one the root's state is a parameter. `RATES` names the parameters that multiply all variances,
-`MEANS` those that move the means linearly: both are solved for in closed form. `ROOTS` names other roots. To add a
-model, write a file beside these and give it a line in `MODELS`.
+A file has `model(edge)`, which declares its parameters where they are used and returns a `Gaussian` or an `Sde`, and
+optionally `root(tree)`; without one the root's state is a parameter. `RATES` names the parameters that multiply all
+variances, `MEANS` those that move the means linearly: both are solved for in closed form. `ROOTS` names other roots. To
+add a model, write a file beside these and give it a line in `MODELS`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from hxcli.close_names import NameIndex
 from hxcli.errors import OptionError
 from hxcli.models.gaussian_model import GaussianModel, load_model
+from hxcli.models.model_file import is_model_file, load_model_file
 
 # Name -> module, which imports jax when it is loaded.
 MODELS = {
@@ -29,21 +30,32 @@ MODELS = {
     "ouma": "hxcli.models.ouma",
     "oumva": "hxcli.models.oumva",
 }
+# Those that return an `Sde`: the grid engine's.
+GRID_MODELS = {
+    "bounded": "hxcli.models.bounded",
+    "doublewell": "hxcli.models.doublewell",
+    "gbm": "hxcli.models.gbm",
+    "cir": "hxcli.models.cir",
+}
 
 
 def named_model(name: str, root: str | None = None) -> GaussianModel:
-    """The built-in model of that name.
+    """The built-in model of that name, or the one in a file.
 
     Args:
-        name: A key of `MODELS`.
+        name: A key of `MODELS` or `GRID_MODELS`, or `FILE.py[:NAME]`.
         root: Which of the model's roots; None for its usual one.
 
     Raises:
         OptionError: There is no such model, or the model has no such root.
+        InputError: The file is refused, with the line.
     """
-    if name not in MODELS:
-        close = NameIndex(MODELS).closest(name)
+    if is_model_file(name):
+        return load_model_file(name)
+    places = MODELS | GRID_MODELS
+    if name not in places:
+        close = NameIndex(places).closest(name)
         raise OptionError(
-            f"--model {name}: there is no such model (use {f'{close}, or ' if close else ''}one of {', '.join(MODELS)})"
+            f"--model {name}: there is no such model (use {f'{close}, or ' if close else ''}one of {', '.join(places)})"
         )
-    return load_model(name, MODELS[name], root)
+    return load_model(name, places[name], root)

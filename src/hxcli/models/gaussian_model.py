@@ -16,6 +16,7 @@ import numpy as np
 
 from hxcli.errors import OptionError
 from hxcli.model import Declaration, Edge, abstract_edge, discover, evaluate, merged, over_edges
+from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.edge_fields import EdgeFields
 from hxcli.phylogeny import FloatArray
 
@@ -91,6 +92,8 @@ class GaussianModel:
         root_name: Which of several roots it has; "" where it has one only.
         summary: First line of its documentation.
         source: Path of its file.
+        noise: Function of a tip that gives the variance of its observations' errors; None for none of the model's own.
+        text, sha256: Of a user's file, whose parameters are in the units of the files; "" for a built-in model.
     """
 
     name: str
@@ -101,6 +104,9 @@ class GaussianModel:
     root_name: str = ""
     summary: str = ""
     source: str = ""
+    noise: Callable[..., Any] | None = None
+    text: str = ""
+    sha256: str = ""
 
     def on(self, fields: EdgeFields) -> BoundModel:
         """The model on one tree."""
@@ -117,7 +123,7 @@ class GaussianModel:
 
     def _edges(self, layout: Layout, fields: Mapping[str, Any], values: Mapping[str, Any]) -> Edges:
         count, size = sum(math.prod(shape) for _, shape in layout), fields["length"].shape[0]
-        root = {name: value if name == "tree_height" else value[0] for name, value in fields.items()}
+        root = {name: value if name in OF_THE_TREE else value[0] for name, value in fields.items()}
 
         def at(values: Mapping[str, Any], unknowns: Any) -> Edges:
             given = {**values, **_unravel(layout, unknowns)}
@@ -147,6 +153,7 @@ class BoundModel:
         model: The model.
         fields: The tree's edges.
         declarations: Its parameters by name.
+        returned: What its function of an edge returns, shapes in place of arrays: the kind of the model.
         coordinates: What a search moves: shape parameters, and ratios of rates where there are several.
         rates: Names of the rates, as they are reported; the first is solved for.
         unknowns: Names of the P unknowns of the mean, as they are reported.
@@ -156,7 +163,9 @@ class BoundModel:
     def __init__(self, model: GaussianModel, fields: EdgeFields) -> None:
         self.model, self.fields = model, fields
         edge = abstract_edge(fields.columns)
-        found = [discover(model.edge, edge).declarations]
+        of_edge = discover(model.edge, edge)
+        self.returned = of_edge.returned
+        found = [of_edge.declarations]
         if model.root is not None:
             found.append(
                 discover(model.root, *([edge] if inspect.signature(model.root).parameters else [])).declarations

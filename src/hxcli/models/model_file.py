@@ -1,0 +1,201 @@
+"""A model of one's own: a Python file as a model record. Its mistakes are refused in one sentence with their line.
+
+The file is run, as any Python program is: a model is code, so run no file that you do not trust.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import inspect
+import re
+import types
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from hxcli.errors import DeclarationError, HxError, InputError
+from hxcli.model import Gaussian, Rates, Sde
+from hxcli.models.gaussian_model import GaussianModel
+
+_PATH = re.compile(r"(?P<file>.+\.py)(?::(?P<name>\w+))?", re.DOTALL)
+# What JAX says in paragraphs.
+_SAYINGS: dict[type[Exception], str] = {
+    jax.errors.TracerBoolConversionError: "an if, while, and, or or not asks for a value that is known only when the "
+    "model runs (use jnp.where)",
+    jax.errors.TracerArrayConversionError: "a function of numpy or math is given a value that is known only when the "
+    "model runs (use jax.numpy)",
+    jax.errors.ConcretizationTypeError: "a number is wanted where the value is known only when the model runs (use "
+    "jax.numpy, and no int(), float() or range() of it)",
+    jax.errors.UnexpectedTracerError: "a value leaves a jitted helper, a scan or a branch by another way than return",
+}
+
+
+def is_model_file(name: str) -> bool:
+    """Whether a model's name is that of a file: `FILE.py` or `FILE.py:NAME`."""
+    return _PATH.fullmatch(name) is not None
+
+
+def load_model_file(name: str) -> GaussianModel:
+    """The model in a file.
+
+    Args:
+        name: `FILE.py`, whose function is `model`, or `FILE.py:NAME` for another one.
+
+    Raises:
+        InputError: The file cannot be read or run, or has no such function; with the line.
+    """
+    found = _PATH.fullmatch(name)
+    assert found is not None
+    path, wanted = found["file"], found["name"] or "model"
+    text, digest = _read(path)
+    try:
+        tree = ast.parse(text, path)
+    except SyntaxError as error:
+        raise InputError(f"this is not Python: {error.msg}", file=path, line=error.lineno) from None
+    module = types.ModuleType(Path(path).stem)
+    module.__file__ = path
+    with _located(path):
+        exec(compile(tree, path, "exec"), module.__dict__)
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    if wanted not in functions:
+        has = ", ".join(functions) or "none"
+        raise InputError(f"it has no function {wanted!r}", f"its functions: {has}; write def {wanted}(edge)", file=path)
+    model = _function(module, functions, wanted, path, "edge", (1,), (Gaussian, Rates, Sde))
+    root = _function(module, functions, "root", path, "", (0, 1), (Gaussian,)) if "root" in functions else None
+    noise = _function(module, functions, "noise", path, "tip", (1,), ()) if "noise" in functions else None
+    doc = ast.get_docstring(tree) or ""
+    return GaussianModel(
+        name=found["name"] or Path(path).stem,
+        edge=model,
+        root=root,
+        noise=noise,
+        rates=tuple(getattr(module, "RATES", ())),
+        means=tuple(getattr(module, "MEANS", ())),
+        summary=doc.strip().split("\n")[0],
+        source=path,
+        text=text,
+        sha256=digest,
+    )
+
+
+def _read(path: str) -> tuple[str, str]:
+    try:
+        data = Path(path).read_bytes()
+        return data.decode("utf-8"), hashlib.sha256(data).hexdigest()
+    except OSError as error:
+        raise InputError((error.strerror or "cannot be read").lower(), "is the path right?", file=path) from None
+    except UnicodeDecodeError:
+        raise InputError("this is not UTF-8 text", "write the model as a Python file", file=path) from None
+
+
+def _function(
+    module: types.ModuleType,
+    functions: dict[str, ast.FunctionDef],
+    name: str,
+    path: str,
+    argument: str,
+    counts: tuple[int, ...],
+    kinds: tuple[type, ...],
+) -> Callable[..., Any]:
+    """A function of the file whose mistakes name their line, and whose result is looked at."""
+    plain, node = getattr(module, name), functions[name]
+    count = len(node.args.args)
+    if count not in counts or node.args.vararg or node.args.kwonlyargs:
+        raise InputError(f"{name} has {count} arguments", f"write def {name}({argument})", file=path, line=node.lineno)
+    returns = [each.lineno for each in ast.walk(node) if isinstance(each, ast.Return)]
+    line = max(returns, default=node.lineno)
+
+    @functools.wraps(plain)
+    def guarded(*arguments: Any) -> Any:
+        with _located(path):
+            returned = plain(*arguments)
+        if kinds and not isinstance(returned, kinds):
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise InputError(
+                f"{name} returns {_kind_of(returned)}", f"return a {names} of hxcli.model", file=path, line=line
+            )
+        if isinstance(returned, Gaussian):
+            _refuse_shapes(returned, name, path, line)
+        return _guarded_parts(returned, path) if isinstance(returned, Sde) else returned
+
+    # What the signature was, for whoever asks how many arguments it takes.
+    guarded.__signature__ = inspect.signature(plain)  # type: ignore[attr-defined]
+    return guarded
+
+
+def _refuse_shapes(returned: Gaussian, name: str, path: str, line: int) -> None:
+    import jax.numpy as jnp
+
+    for part, value in zip(Gaussian._fields, returned, strict=True):
+        try:
+            shape, kind = jnp.shape(value), jnp.result_type(value)
+        except TypeError:
+            raise InputError(f"the {part} of {name} is no number: {_kind_of(value)}", file=path, line=line) from None
+        if jnp.issubdtype(kind, jnp.complexfloating):
+            raise InputError(f"the {part} of {name} is a complex number", file=path, line=line)
+        if shape != ():
+            raise InputError(
+                f"the {part} of {name} has the shape {shape}",
+                "for one trait scale, shift and variance are numbers",
+                file=path,
+                line=line,
+            )
+
+
+def _guarded_parts(sde: Sde, path: str) -> Sde:
+    def guarded(part: Any) -> Any:
+        if not callable(part):
+            return part
+
+        @functools.wraps(part)
+        def located(x: Any) -> Any:
+            import jax.numpy as jnp
+
+            with _located(path):
+                value = part(x)
+            if jnp.shape(value) != ():
+                line = part.__code__.co_firstlineno if hasattr(part, "__code__") else None
+                raise InputError(
+                    f"the drift or diffusion of a state has the shape {jnp.shape(value)}: a grid is of one trait",
+                    "return a number; several dimensions are not there yet",
+                    file=path,
+                    line=line,
+                )
+            return value
+
+        return located
+
+    return sde._replace(drift=guarded(sde.drift), diffusion=guarded(sde.diffusion))
+
+
+class _located:  # noqa: N801
+    """Turns what goes wrong inside the file into a refusal with its line."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        # JAX's paragraphs, and Python's own errors, become one sentence; refusals are sentences already.
+        if error is None or not isinstance(error, Exception) or isinstance(error, HxError):
+            return
+        line = None
+        while trace is not None:
+            if trace.tb_frame.f_code.co_filename == self.path:
+                line = trace.tb_lineno
+            trace = trace.tb_next
+        said = next((text for kind, text in _SAYINGS.items() if isinstance(error, kind)), None)
+        first = (str(error).strip().splitlines() or [""])[0]
+        found = said or f"{type(error).__name__}: {first}"
+        raise DeclarationError(found, file=self.path, line=line) from error
+
+
+def _kind_of(value: Any) -> str:
+    name = type(value).__name__
+    return "nothing" if value is None else f"a{'n' * (name[0] in 'aeiou')} {name}"

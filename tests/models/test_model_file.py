@@ -1,0 +1,83 @@
+"""A model of one's own in a file: what it gives, and that every mistake in it is one sentence with its line."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hxcli.engine.topology import from_parents
+from hxcli.errors import InputError
+from hxcli.models import named_model
+from hxcli.models.edge_fields import edge_fields
+from hxcli.phylogeny import Phylogeny
+from hxcli.text_columns import Texts
+
+HEAD = "import math\nimport jax.numpy as jnp\nimport numpy as np\nfrom hxcli.model import *\n"
+MISTAKES = {
+    # What stands in the file -> what is said, with the line.
+    "def model(edge)\n    return 1\n": "line 5: this is not Python: expected ':'",
+    "import nothing_of_this_name\n": "line 5: ModuleNotFoundError: No module named 'nothing_of_this_name'",
+    "x = 1 / 0\n": "line 5: ZeroDivisionError",
+    "def modle(edge):\n    return 1\n": "it has no function 'model' \\(its functions: modle",
+    "def model():\n    return 1\n": "line 5: model has 0 arguments \\(write def model\\(edge\\)",
+    "def model(edge):\n    return 1\n": "line 6: model returns an int \\(return a Gaussian or Rates or Sde",
+    "def model(edge):\n    x = 1\n": "line 5: model returns nothing",
+    "def model(edge):\n    return Gaussian(1, 0)\n": "line 6: TypeError: a Gaussian needs a variance",
+    "def model(edge):\n    return Gaussian(1, 0, edge.lenght)\n": "line 6: an edge has no 'lenght'",
+    "def model(edge):\n    return Gaussian(1, 0, jnp.ones(2))\n": "line 6: the variance of model has the shape \\(2,\\)",
+    "def model(edge):\n    return Gaussian(1, 'a', edge.length)\n": "line 6: the shift of model is no number: a str",
+    "def model(edge):\n    if edge.length > 1:\n        pass\n    return Gaussian(1, 0, 1.)\n": "line 6: an if, while",
+    "def model(edge):\n    return Gaussian(1, 0, math.exp(edge.length))\n": "line 6: .* known only when the model runs",
+    "def model(edge):\n    return Gaussian(1, 0, np.exp(edge.length))\n": "line 6: .* \\(use jax.numpy\\)",
+    "def model(edge):\n    return Gaussian(1, 0, undefined)\n": "line 6: NameError: name 'undefined' is not defined",
+    "def model(edge):\n    a = normal('a')\n    return Gaussian(1, normal('a'), 1.0)\n": "line 7: 'a' is declared twice",
+    "def model(edge):\n    return Gaussian(1, normal('a', sd=0), 1.0)\n": "line 6: sd of 'a' must be above 0",
+    "def model(edge):\n    return Gaussian(1, normal('a', edge.length), 1.0)\n": "line 6: the prior of 'a' depends on",
+    "def model(edge):\n    return Gaussian(1, log_normal('a', meadian=1), 1.)\n": "line 6: TypeError: .*meadian",
+    "def model(edge):\n    return Gaussian(1, 0, edge.length)\ndef root(a, b):\n    return 1\n": "line 7: root has 2",
+    "def model(edge):\n    return Gaussian(1, 0, edge.length)\ndef root():\n    return 1\n": "line 8: root returns an int",
+    "def model(edge):\n    return Gaussian(1, normal('a'), edge.length)\ndef root():\n"
+    "    return Gaussian(mean=normal('a', 1), variance=0)\n": "line 8: 'a' is declared differently in line 6",
+}
+
+
+@pytest.fixture(scope="module")
+def fields():
+    topology = from_parents([0, 0, 0])
+    lengths = np.array([np.nan, 1.0, 0.5])
+    return edge_fields(Phylogeny(topology, lengths, Texts(("", "a", "b")), Texts(("", "", ""))))
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_a_mistake_is_one_sentence_with_its_line(fields, tmp_path, text: str) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(HEAD.replace("import *", "import Gaussian, log_normal, normal") + text)
+    with pytest.raises(InputError, match=MISTAKES[text]) as caught:
+        named_model(str(path)).on(fields)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code == 2
+
+
+def test_files_that_are_no_models(tmp_path) -> None:
+    with pytest.raises(InputError, match="no such file or directory"):
+        named_model(str(tmp_path / "none.py"))
+    (tmp_path / "bytes.py").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(InputError, match="not UTF-8 text"):
+        named_model(str(tmp_path / "bytes.py"))
+
+
+def test_a_file_is_a_model_record(fields, tmp_path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        '"""Mine."""\nfrom hxcli.model import *\nfrom hxcli.model import Gaussian, log_normal\n'
+        "def other(edge):\n    return Gaussian(1, 0, log_normal('rate') * edge.length)\n"
+    )
+    model = named_model(f"{path}:other")
+    assert (model.name, model.summary, model.source) == ("other", "Mine.", str(path))
+    assert len(model.sha256) == 64
+    bound = model.on(fields)
+    assert [each.name for each in bound.coordinates] == ["rate"]
+    assert bound.unknowns == ("root",)
