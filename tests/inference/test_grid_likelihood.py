@@ -7,10 +7,10 @@ import pytest
 
 from hxcli.engine.topology import from_parents
 from hxcli.errors import HxError
-from hxcli.inference.grid_likelihood import GridLikelihood, maximise_on_grid, trait_fields
+from hxcli.inference.grid_likelihood import GridLikelihood, maximise_on_grid
 from hxcli.inference.likelihood_columns import TraitLikelihood, framed
 from hxcli.models import named_model
-from hxcli.models.edge_fields import EdgeFields, edge_fields
+from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
 from hxcli.phylogeny import Phylogeny
 from hxcli.text_columns import Texts
 from hxcli.traits import Observations

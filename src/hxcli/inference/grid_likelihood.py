@@ -115,7 +115,6 @@ class GridLikelihood:
         *,
         tau2: float = 0.0,
         held: Mapping[str, float] | None = None,
-        start: Mapping[str, float] | None = None,
         cells: int = CELLS,
     ) -> None:
         """Places the observations of a trait.
@@ -126,7 +125,6 @@ class GridLikelihood:
             trait: Which of their columns.
             tau2: Observation variance, trait^2.
             held: Parameters that are given.
-            start: Reported name -> value at which the first search begins.
             cells: k.
 
         Raises:
@@ -134,13 +132,11 @@ class GridLikelihood:
             ModelError: A diffusion that differs from edge to edge, or values that it does not allow.
         """
         self.bound, self.held, self.cells = bound, dict(held or {}), cells
-        self._given_start = dict(start or {})
         phylogeny = bound.fields.phylogeny
         fields, _ = seen_fields(phylogeny, observations, trait)
         inner = {"length": phylogeny.lengths, "inner": ~np.asarray(phylogeny.topology.is_leaf)}
         self._tree = Tree.on_frame(phylogeny.topology, {**fields, **inner}, cells)
         self._tau2, self._size = tau2, phylogeny.topology.size
-        self.fixed = {name: one.start for name, one in bound.declarations.items() if one.role == "fixed"}
         self._refuse_unknown()
         self.coordinates = tuple(each for each in bound.coordinates if each.name not in self.held)
         self._edge = {
@@ -153,8 +149,7 @@ class GridLikelihood:
     @property
     def start(self) -> FloatArray:
         """(S,) usual values, as the search has them."""
-        given = [self._given_start.get(each.name, each.start) for each in self.coordinates]
-        return np.array([float(each.to_search(value)) for each, value in zip(self.coordinates, given, strict=True)])
+        return np.array([float(each.to_search(each.start)) for each in self.coordinates])
 
     @property
     def ends(self) -> FloatArray:
@@ -188,8 +183,7 @@ class GridLikelihood:
     def parameters(self, x: FloatArray) -> dict[str, float]:
         """Every parameter by its reported name, held and fixed ones too."""
         free = {each.name: float(each.from_search(v)) for each, v in zip(self.coordinates, x, strict=True)}
-        plain = {name: float(value) for name, value in self.fixed.items() if np.ndim(value) == 0}
-        return {**free, **plain, **self.held}
+        return {**free, **self.bound.fixed, **self.held}
 
     @property
     def free_root(self) -> bool:
@@ -269,24 +263,15 @@ class GridLikelihood:
 
     def _refuse_unknown(self) -> None:
         known = {each.name: (each.low, each.high) for each in self.bound.coordinates}
-        known |= dict.fromkeys((name for name in self.fixed if np.ndim(self.fixed[name]) == 0), (-np.inf, np.inf))
-        for option, given in (("--set", self.held), ("--start", self._given_start)):
-            for name, value in given.items():
-                if name not in known:
-                    raise OptionError(
-                        f"{option} {name}: model {self.bound.name} has no such parameter (it has {', '.join(known)})"
-                    )
-                low, high = known[name]
-                if not low <= value <= high:
-                    raise OptionError(f"{option} {name}={value:g}: outside its support, {low:.6g} to {high:.6g}")
-
-
-def trait_fields(columns: Mapping[str, Any], values: FloatArray) -> dict[str, Any]:
-    """The fields of the edges with the trait's own numbers; `values` are its observations."""
-    there = values[~np.isnan(values)]
-    figures = (there.min(), there.max(), there.mean(), there.std()) if len(there) else (0.0, 0.0, 0.0, 1.0)
-    names = ("trait_low", "trait_high", "trait_mean", "trait_sd")
-    return {**columns, **dict(zip(names, map(float, figures), strict=True))}
+        known |= dict.fromkeys(self.bound.fixed, (-np.inf, np.inf))
+        for name, value in self.held.items():
+            if name not in known:
+                raise OptionError(
+                    f"--set {name}: model {self.bound.name} has no such parameter (it has {', '.join(known)})"
+                )
+            low, high = known[name]
+            if not low <= value <= high:
+                raise OptionError(f"--set {name}={value:g}: outside its support, {low:.6g} to {high:.6g}")
 
 
 def maximise_on_grid(likelihood: GridLikelihood) -> GridOptimum:

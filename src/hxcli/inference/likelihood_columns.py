@@ -16,7 +16,8 @@ import numpy as np
 
 from hxcli.engine.tree import Tree
 from hxcli.errors import OptionError
-from hxcli.models.gaussian_model import BoundModel, Coordinate, Edges, GaussianModel, Layout
+from hxcli.model.edges import OF_THE_TREE
+from hxcli.models.gaussian_model import OFFSET, BoundModel, Coordinate, Edges, GaussianModel, Layout
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.gls import Swept, sweep_design, sweep_down, sweep_up
 from hxcli.prebuilt.gls_solution import Solution, estimates, solve
@@ -88,10 +89,10 @@ def framed(columns: Mapping[str, Any], phylogeny: Phylogeny) -> Framed:
         phylogeny: N nodes.
     """
     size = phylogeny.topology.size
-    arrays = {name: np.asarray(value, float) for name, value in columns.items() if name != "tree_height"}
+    arrays = {name: np.asarray(value, float) for name, value in columns.items() if name not in OF_THE_TREE}
     tree = Tree.on_frame(phylogeny.topology, arrays, 16)
     fields = {name: tree[name] for name in arrays} | {"is_tip": tree["is_tip"] > 0}
-    return Framed(tree, {**fields, "tree_height": columns["tree_height"]}, size)
+    return Framed(tree, {**fields, **{name: columns[name] for name in OF_THE_TREE & columns.keys()}}, size)
 
 
 class TraitLikelihood:
@@ -147,14 +148,15 @@ class TraitLikelihood:
         self._tree = Tree.from_data(on.tree.topology, {**_padded(on.tree, fields), "length": on.tree["length"]})
         rates = [name for name in bound.rates if name in self.held]
         self.profiled = exact and tau2 == 0 and not rates and bool(bound.rates)
-        self.free = tuple(name not in self.held for name in self.unknowns)
+        self.free = tuple(name not in self.held and name != OFFSET for name in self.unknowns)
         self._refuse_unknown()
         every = list(bound.coordinates)
         if not self.profiled:
             every = [each for each in every if not each.is_rate] + self._rates(observations.values[:, trait])
         self._every = tuple(every)
         self.coordinates = tuple(each for each in every if each.name not in self.held)
-        self._given_beta = np.array([self.held.get(name, 0.0) for name in self.unknowns])
+        given = {OFFSET: 1.0, **self.held}
+        self._given_beta = np.array([given.get(name, 0.0) for name in bound.unknowns])
         self._shape = _Shape(restricted, self.profiled, self.free, self._is_drifting())
 
     @property
@@ -243,7 +245,10 @@ class TraitLikelihood:
         )
 
     def _values(self, whole: FloatArray) -> dict[str, FloatArray]:
-        return self.bound.values(whole, self._every)
+        found = self.bound.values(whole, self._every)
+        for name in self.bound.fixed.keys() & self.held.keys():
+            found[name][:] = self.held[name]
+        return found
 
     def _whole(self, x: FloatArray) -> FloatArray:
         """(K, all coordinates) with those that are held in their places."""
@@ -295,8 +300,9 @@ class TraitLikelihood:
             elif name in self.bound.rates:
                 if not value > 0:
                     raise OptionError(f"--set {name}={value:g}: a rate is above 0")
-            elif name not in self.unknowns:
-                has = ", ".join([*known, *self.bound.rates, *self.unknowns])
+            elif name not in (*self.unknowns, *self.bound.fixed):
+                unknowns = [each for each in self.unknowns if each != OFFSET]
+                has = ", ".join([*known, *self.bound.rates, *unknowns, *self.bound.fixed])
                 raise OptionError(f"--set {name}: model {self.bound.name} has no such parameter (it has {has})")
 
 

@@ -64,3 +64,11 @@ def edge_fields(painted: Painted | Phylogeny, further: Mapping[str, Any] | None 
     if isinstance(painted, Painted) and regimes:
         columns["regime"] = (painted.of_edge[:, None] == np.arange(len(regimes))).astype(float)
     return EdgeFields(phylogeny, {**columns, **(further or {})}, regimes)
+
+
+def trait_fields(columns: Mapping[str, Any], values: FloatArray) -> dict[str, Any]:
+    """The fields of the edges with the trait's own numbers; `values` are its observations."""
+    there = values[~np.isnan(values)]
+    figures = (there.min(), there.max(), there.mean(), there.std()) if len(there) else (0.0, 0.0, 0.0, 1.0)
+    names = ("trait_low", "trait_high", "trait_mean", "trait_sd")
+    return {**columns, **dict(zip(names, map(float, figures), strict=True))}

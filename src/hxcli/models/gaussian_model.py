@@ -25,6 +25,9 @@ _FARTHEST_RATIO = 1e8
 # A support whose ends are all positive and so far apart is searched by its logarithm.
 _DECADES = 100.0
 
+# Of the unknowns of the mean, what does not depend on any: known to be 1. In the models of users only.
+OFFSET = "(offset)"
+
 # Name and shape of every parameter of the mean, in order.
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
 
@@ -108,9 +111,14 @@ class GaussianModel:
     text: str = ""
     sha256: str = ""
 
-    def on(self, fields: EdgeFields) -> BoundModel:
-        """The model on one tree."""
-        return BoundModel(self, fields)
+    def on(self, fields: EdgeFields, start: Mapping[str, float] | None = None) -> BoundModel:
+        """The model on one tree.
+
+        Args:
+            fields: The tree's edges.
+            start: Reported name -> value at which a search begins, in the place of the declaration's.
+        """
+        return BoundModel(self, fields, start or {})
 
     @cached_property
     def edges(self) -> Any:
@@ -138,6 +146,13 @@ class GaussianModel:
         def column(values: Mapping[str, Any]) -> Edges:
             units = jax.vmap(lambda unit: at(values, unit))(jnp.eye(count))
             found = at(values, jnp.zeros(count))
+            if layout and layout[-1][0] == OFFSET:
+                # What all of them have in common is the offset's own.
+                once = (jnp.arange(count) < count - 1)[:, None]
+                shift = units.shift - jnp.where(once, found.shift, 0)
+                return found._replace(
+                    shift=shift.T, root_mean=units.root_mean - jnp.where(once[:, 0], found.root_mean, 0)
+                )
             return found._replace(shift=units.shift.T, root_mean=units.root_mean)
 
         found = jax.vmap(column)(values)
@@ -158,9 +173,10 @@ class BoundModel:
         rates: Names of the rates, as they are reported; the first is solved for.
         unknowns: Names of the P unknowns of the mean, as they are reported.
         layout: The parameters of the mean.
+        fixed: Name -> value of what it declares fixed, the numbers among them.
     """
 
-    def __init__(self, model: GaussianModel, fields: EdgeFields) -> None:
+    def __init__(self, model: GaussianModel, fields: EdgeFields, start: Mapping[str, float]) -> None:
         self.model, self.fields = model, fields
         edge = abstract_edge(fields.columns)
         of_edge = discover(model.edge, edge)
@@ -173,6 +189,8 @@ class BoundModel:
         self.declarations = merged(*found)
         means = [name for name in (*model.means, "root") if name in self.declarations or self._is_flat(name)]
         self.layout: Layout = tuple((name, self._shape(name)) for name in dict.fromkeys(means))
+        if model.text:
+            self.layout += ((OFFSET, ()),)
         self.unknowns = tuple(each for name, shape in self.layout for each in self._entries(name, shape))
         self.rates = tuple(each for name in self._rate_names for each in self._entries(name, self._shape(name)))
         coordinates = []
@@ -185,7 +203,16 @@ class BoundModel:
                 if each != self.rates[0]:
                     ends = (1 / _FARTHEST_RATIO, _FARTHEST_RATIO)
                     coordinates.append(Coordinate(each, rate_name, index, *ends, log=True, start=1.0, is_rate=True))
-        self.coordinates = tuple(coordinates)
+        self.coordinates = tuple(self._begun(each, start) for each in coordinates)
+        self.fixed = {
+            name: one.start for name, one in self.declarations.items() if one.role == "fixed" and one.shape == ()
+        }
+
+    def _begun(self, each: Coordinate, start: Mapping[str, float]) -> Coordinate:
+        value = start.get(each.name, each.start)
+        if not each.low <= value <= each.high:
+            raise OptionError(f"--start {each.name}={value:g}: outside its support, {each.low:.6g} to {each.high:.6g}")
+        return each._replace(start=value)
 
     @property
     def name(self) -> str:

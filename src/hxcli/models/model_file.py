@@ -132,6 +132,8 @@ def _refuse_shapes(returned: Gaussian, name: str, path: str, line: int) -> None:
 
     for part, value in zip(Gaussian._fields, returned, strict=True):
         try:
+            if isinstance(value, str | bytes):
+                raise TypeError
             shape, kind = jnp.shape(value), jnp.result_type(value)
         except TypeError:
             raise InputError(f"the {part} of {name} is no number: {_kind_of(value)}", file=path, line=line) from None

@@ -17,8 +17,10 @@ from hxcli.errors import OptionError
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood, framed
 from hxcli.inference.maximum_likelihood import Optimum, maximise
 from hxcli.inference.profile_intervals import Interval, Quantity, profile_intervals
-from hxcli.models.edge_fields import EdgeFields
-from hxcli.models.gaussian_model import BoundModel, GaussianModel
+from hxcli.model import Sde
+from hxcli.models import GRID_MODELS
+from hxcli.models.edge_fields import EdgeFields, trait_fields
+from hxcli.models.gaussian_model import OFFSET, BoundModel, GaussianModel
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_bad_variance, refuse_contradictions
 from hxcli.prebuilt.units import Units, units_of
@@ -128,16 +130,19 @@ class Fitter:
         self.fields, self.observations, self.options = fields, observations, options
         self._framed: Framed = framed(fields.columns, fields.phylogeny)
         self._units = units_of(fields.phylogeny, observations)
-        self._bound: dict[int, BoundModel] = {}
+        self._bound: dict[tuple[int, int], BoundModel] = {}
 
-    def bound(self, model: GaussianModel) -> BoundModel:
-        """The model on the tree."""
-        if id(model) not in self._bound:
-            bound = model.on(self.fields)
+    def bound(self, model: GaussianModel, trait: int = 0) -> BoundModel:
+        """The model on the tree; those of users and of the grid may ask for figures of the trait's values."""
+        trait = trait if model.text or model.name in GRID_MODELS else 0
+        if (id(model), trait) not in self._bound:
+            columns = trait_fields(self.fields.columns, self.observations.values[:, trait])
+            fields = dataclasses.replace(self.fields, columns=columns)
+            bound = model.on(fields, self.options.start)
             if self.options.lambda_max:
                 bound.widen("lambda", largest_lambda(self.fields))
-            self._bound[id(model)] = bound
-        return self._bound[id(model)]
+            self._bound[id(model), trait] = bound
+        return self._bound[id(model), trait]
 
     def fit(self, model: GaussianModel, trait: int) -> FittedModel:
         """The most likely parameters of one trait under one model.
@@ -145,8 +150,14 @@ class Fitter:
         Raises:
             OptionError: A parameter is held that the model does not have.
         """
-        options, bound = self.options, self.bound(model)
-        estimator = "ML" if model.name in ALWAYS_ML or model.root_name == "free" else options.estimator
+        options, bound = self.options, self.bound(model, trait)
+        if isinstance(bound.returned, Sde):
+            # Here, because it gives a `FittedModel` too.
+            from hxcli.analyses.fit.grid_fit import fit_on_grid
+
+            return fit_on_grid(bound, self.observations, trait, options)
+        always_ml = model.name in ALWAYS_ML or model.root_name == "free" or bool(model.text)
+        estimator = "ML" if always_ml else options.estimator
         likelihood, units = self._likelihood(bound, trait, estimator == "REML")
         optimum = maximise(likelihood)
         name = self.observations.traits[trait]
@@ -184,6 +195,9 @@ class Fitter:
         )
         if not moves_with_all(bound, self.options.held):
             own = dataclasses.replace(own, location=np.zeros(1))
+        if bound.model.text:
+            # Of a parameter of a user's we do not know the unit.
+            own = dataclasses.replace(own, location=np.zeros(1), scale=np.ones(1))
         scale = float(own.scale[0])
         held = {}
         for name, value in self.options.held.items():
@@ -201,7 +215,7 @@ class Fitter:
         )
         likelihood = TraitLikelihood(
             bound,
-            self._framed,
+            self._framed._replace(columns={**bound.fields.columns, **self._framed.columns}),
             own.observations(seen),
             0,
             restricted=restricted,
@@ -317,7 +331,10 @@ def refuse_unknown_parameters(held: Mapping[str, float], bound: list[BoundModel]
         OptionError: Names it and the parameters that there are.
     """
     known = dict.fromkeys(
-        name for each in bound for name in (*each.rates, *each.unknowns, *(c.name for c in each.coordinates))
+        name
+        for each in bound
+        for name in (*each.rates, *each.unknowns, *(c.name for c in each.coordinates), *each.fixed)
+        if name != OFFSET
     )
     for name in held:
         if name not in known:

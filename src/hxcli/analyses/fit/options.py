@@ -31,6 +31,7 @@ class FitOptions:
         tau2: Observation variance, trait^2.
         ou_root: Root of the models of Ornstein and Uhlenbeck: `theta`, `stationary` or `free`; None for the usual one.
         held: Reported name -> value of parameters that are given, in the trait's units.
+        start: Reported name -> value of parameters from which a search begins, likewise.
         intervals: Whether profile intervals are wanted.
         lambda_max: Whether lambda may go beyond 1, up to where its matrix stays a covariance.
     """
@@ -40,6 +41,7 @@ class FitOptions:
     tau2: float = 0.0
     ou_root: str | None = None
     held: Mapping[str, float] = field(default_factory=dict)
+    start: Mapping[str, float] = field(default_factory=dict)
     intervals: bool = True
     lambda_max: bool = False
 

@@ -1,0 +1,175 @@
+"""One trait under one diffusion on a grid: most likely parameters, their intervals, and the density of every node."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from statistics import NormalDist
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hxcli.analyses.fit.fitted import Estimate, FittedModel
+from hxcli.analyses.fit.options import FitOptions
+from hxcli.inference.grid_likelihood import CELLS, GridDensities, GridLikelihood, GridOptimum, maximise_on_grid
+from hxcli.models.gaussian_model import BoundModel
+from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.grid_densities import DensityFigures, density_figures
+from hxcli.prebuilt.units import units_of
+from hxcli.traits import Observations
+
+
+@dataclass(frozen=True, eq=False)
+class GridFittedModel(FittedModel):
+    """One trait under one diffusion, in the trait's units.
+
+    Attributes:
+        observations: What was observed of the trait.
+        exact: (N,) value of the nodes that are known exactly; nan elsewhere.
+        level: Probability of the intervals.
+    """
+
+    observations: Observations
+    exact: FloatArray
+    level: float
+
+    @property
+    def grid(self) -> tuple[GridLikelihood, GridOptimum]:
+        """The likelihood and its maximum."""
+        return cast(GridLikelihood, self.likelihood), cast(GridOptimum, self.optimum)
+
+    @cached_property
+    def densities(self) -> GridDensities:
+        """The densities of all nodes, on twice as many cells as the parameters were found on."""
+        likelihood, optimum = self.grid
+        return likelihood.densities(optimum.x, 2 * likelihood.cells)
+
+    @cached_property
+    def figures(self) -> DensityFigures:
+        """Mean, standard error, interval and modes of every node; a known value has no error."""
+        found = _figures(self.densities, self.level)
+        known = ~np.isnan(self.exact)
+        values = [np.where(known, self.exact, part) for part in (found.estimate, found.lower, found.upper)]
+        return DensityFigures(
+            values[0], np.where(known, 0.0, found.standard_error), values[1], values[2], np.where(known, 1, found.modes)
+        )
+
+    @cached_property
+    def grid_error(self) -> float:
+        """The largest change of an estimate by doubling the number of cells."""
+        likelihood, optimum = self.grid
+        coarse = _figures(likelihood.densities(optimum.x), self.level).estimate
+        free = np.isnan(self.exact)
+        return float(abs(coarse - self.figures.estimate)[free].max(initial=0.0))
+
+    @cached_property
+    def states(self) -> tuple[FloatArray, FloatArray]:
+        """Mean and standard error of every node given all tips, (N,) each."""
+        return self.figures.estimate, self.figures.standard_error
+
+    @property
+    def ends(self) -> tuple[FloatArray, FloatArray]:
+        """Ends of the central interval of every node, (N,) each."""
+        return self.figures.lower, self.figures.upper
+
+    @property
+    def modes(self) -> NDArray[np.int64]:
+        """(N,) number of modes of every node's density."""
+        return self.figures.modes
+
+    def certificate(self) -> dict[str, Any]:
+        """How the optimum was found, as JSON values."""
+        likelihood, found = self.grid
+        return {
+            "converged": found.converged,
+            "gradient_norm": float(np.linalg.norm(found.gradient)),
+            "gradient": found.gradient.tolist(),
+            "hessian_eigenvalues": np.linalg.eigvalsh(found.hessian).tolist() if len(found.x) else [],
+            "coordinates": [each.name + (" (log)" if each.log else "") for each in likelihood.coordinates],
+            "starts": found.starts,
+            "starts_agreeing": found.agreeing,
+            "at_lower_bound": list(found.at_lower),
+            "at_upper_bound": list(found.at_upper),
+            "engine": "grid",
+            "cells": likelihood.cells,
+        }
+
+
+def fit_on_grid(bound: BoundModel, observations: Observations, trait: int, options: FitOptions) -> GridFittedModel:
+    """The most likely parameters of one trait under one diffusion, with intervals from the likelihood's curvature.
+
+    Raises:
+        ModelError: A diffusion or values that a grid does not allow.
+        OptionError: A parameter is held that the model does not have.
+    """
+    own = set(bound.fixed) | {each.name for each in bound.coordinates}
+    held = {name: value for name, value in options.held.items() if name in own}
+    likelihood = GridLikelihood(bound, observations, trait, tau2=options.tau2, held=held, cells=CELLS)
+    optimum = maximise_on_grid(likelihood)
+    seen = dataclasses.replace(
+        observations,
+        values=observations.values[:, [trait]],
+        standard_errors=observations.standard_errors[:, [trait]],
+        traits=observations.traits[trait : trait + 1],
+    )
+    size = bound.fields.phylogeny.topology.size
+    means = seen.means(0, size)[:, 0]
+    there = ~np.isnan(seen.values[:, 0])
+    exact = np.zeros(size, bool)
+    exact[seen.nodes[there & (seen.standard_errors[:, 0] ** 2 + options.tau2 == 0)]] = True
+    n = int((~np.isnan(means)).sum())
+    k = len(likelihood.coordinates) + likelihood.free_root
+    sound = math.isfinite(optimum.log_likelihood)
+    flags = []
+    if optimum.at_lower:
+        flags.append("at_lower_bound")
+    if optimum.at_upper:
+        flags.append("at_upper_bound")
+    if k > n / 10:
+        flags.append("many_parameters")
+    if not optimum.converged:
+        flags.append("optimum_not_certain")
+    return GridFittedModel(
+        bound=bound,
+        trait=observations.traits[trait],
+        n=n,
+        k=k,
+        log_likelihood=optimum.log_likelihood if sound else math.nan,
+        estimator="ML",
+        parameters=_parameters(likelihood, optimum, options) if sound else {},
+        flags=tuple(flags),
+        likelihood=cast(Any, likelihood),
+        optimum=cast(Any, optimum),
+        units=units_of(bound.fields.phylogeny, seen),
+        observations=seen,
+        exact=np.where(exact, means, np.nan),
+        level=options.level,
+    )
+
+
+def _figures(found: GridDensities, level: float) -> DensityFigures:
+    return density_figures(found.chances, found.states, found.walls, level)
+
+
+def _parameters(likelihood: GridLikelihood, optimum: GridOptimum, options: FitOptions) -> Mapping[str, Estimate]:
+    """Estimates with the intervals that the curvature gives, along the coordinates of the search."""
+    reach = NormalDist().inv_cdf((1 + options.level) / 2)
+    ends = [*optimum.at_lower, *optimum.at_upper]
+    free = [i for i, each in enumerate(likelihood.coordinates) if each.name not in ends]
+    error = np.full(len(likelihood.coordinates), np.nan)
+    if options.intervals and free and optimum.converged:
+        error[free] = np.sqrt(np.diag(np.linalg.inv(-optimum.hessian[np.ix_(free, free)])))
+    found = {}
+    for each, x, deviation in zip(likelihood.coordinates, optimum.x, error, strict=True):
+        value = float(each.from_search(x))
+        around = [float(each.from_search(x + side * reach * deviation)) for side in (-1, 1)]
+        found[each.name] = Estimate(value, around[0], around[1], "ML")
+    for name, value in likelihood.bound.fixed.items():
+        found[name] = Estimate(float(likelihood.held.get(name, value)), math.nan, math.nan, "given")
+    for name, value in likelihood.held.items():
+        found[name] = Estimate(value, math.nan, math.nan, "given")
+    return found
