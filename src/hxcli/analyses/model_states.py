@@ -11,8 +11,9 @@ import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
 from hxcli.analyses.fit.fit import fit_models, height_notes, painted_tree, weights_of
-from hxcli.analyses.fit.fitted import FittedModel
+from hxcli.analyses.fit.fitted import FittedModel, file_of
 from hxcli.analyses.fit.flags import WORDS
+from hxcli.analyses.fit.grid_fit import GridFittedModel
 from hxcli.analyses.fit.options import FitOptions
 from hxcli.inference.normal_mixture import Components, Mixture, node_figures
 from hxcli.painting import Painted, RegimeTable
@@ -70,6 +71,7 @@ def model_states(
         wanted = tuple(name for name in models if name != AVERAGE)
         return _averaged(phylogeny, painted, observations, wanted, chosen)
     fitted = [each[0] for each in fit_models(painted, observations, models, chosen)]
+    on_grid = [each for each in fitted if isinstance(each, GridFittedModel)]
     states = [_at_nodes(painted, each) for each in fitted]
     name = fitted[0].name
     root = f", root {fitted[0].bound.model.root_name}" if fitted[0].bound.model.root_name else ""
@@ -84,10 +86,22 @@ def model_states(
         parameters=_parameters(fitted, chosen),
         root_how=(f"conditional mean under {name}", "its standard error"),
         method=f"model {name}{root}, all nodes given all tips, parameters by {estimator}",
+        columns={"modes": _stacked(painted, [each.modes for each in on_grid])} if on_grid else None,
+        ends=_ends(painted, on_grid) if on_grid else None,
         details={each.trait: {"fit": _about(each)} for each in fitted},
         warnings=(*height_notes(phylogeny), *_estimator_notes(fitted, chosen), *_flag_notes(fitted)),
         rates_from_data=False,
     )
+
+
+def _stacked(painted: Painted, columns: Sequence[Any]) -> FloatArray:
+    """(N, D) at the nodes of the tree as it was."""
+    return np.stack([np.asarray(each, float)[painted.nodes] for each in columns], 1)
+
+
+def _ends(painted: Painted, fitted: Sequence[GridFittedModel]) -> tuple[FloatArray, FloatArray]:
+    lower, upper = (_stacked(painted, [each.ends[i] for each in fitted]) for i in (0, 1))
+    return lower, upper
 
 
 def _at_nodes(painted: Painted, fitted: FittedModel) -> tuple[FloatArray, FloatArray]:
@@ -114,11 +128,16 @@ def _parameters(fitted: Sequence[FittedModel], options: FitOptions) -> dict[str,
 
 
 def _about(fitted: FittedModel) -> dict[str, Any]:
-    return {"model": fitted.name, "k": fitted.k, "flags": list(fitted.flags), "certificate": fitted.certificate()}
+    found = {"model": fitted.name, "k": fitted.k, "flags": list(fitted.flags), "certificate": fitted.certificate()}
+    if isinstance(fitted, GridFittedModel):
+        found["grid_error"] = fitted.grid_error
+    return found | file_of(fitted.bound.model)
 
 
 def _estimator_notes(fitted: Sequence[FittedModel], options: FitOptions) -> tuple[str, ...]:
-    names = dict.fromkeys(each.name for each in fitted if each.estimator != options.estimator)
+    # Users' models and diffusions are by ML as they are documented to be.
+    own = [each for each in fitted if each.bound.model.text or isinstance(each, GridFittedModel)]
+    names = dict.fromkeys(each.name for each in fitted if each.estimator != options.estimator and each not in own)
     return tuple(
         f"model {name}: its restricted likelihood has no maximum, so its parameters are by ML" for name in names
     )

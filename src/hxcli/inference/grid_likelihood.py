@@ -60,6 +60,11 @@ class GridOptimum(NamedTuple):
     agreeing: int
     converged: bool
 
+    @property
+    def certificate(self) -> GridOptimum:
+        """Under the name that a `maximum_likelihood.Optimum` has for it."""
+        return self
+
 
 class GridDensities(NamedTuple):
     """The densities of N nodes.

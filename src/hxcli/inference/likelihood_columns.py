@@ -266,8 +266,11 @@ class TraitLikelihood:
         if not self.bound.layout or "design" in self._tree.schema:
             return False
         shares = np.linspace(0.2, 0.8, _LOOKS)[:, None]
-        ends = self.ends
-        points = ends[:, 0] + shares * (ends[:, 1] - ends[:, 0]) if len(ends) else np.zeros((1, 0))
+        # Around the start where a support has no end.
+        low, high = (
+            np.where(np.isfinite(end), end, self.start + side) for end, side in zip(self.ends.T, (-1, 1), strict=True)
+        )
+        points = low + shares * (high - low) if len(low) else np.zeros((1, 0))
         found = self._edges(self._parts(points)[0])
         return bool(
             jnp.any(found.shift != 0) | jnp.any(jnp.where(self._tree["length"][:, None] >= 0, found.scale, 1) != 1)

@@ -21,6 +21,8 @@ _GRID, _FINER = 64, 16
 _MOST_MAXIMA, _ZOOMS = 4, 3
 # Points of the first grid over several coordinates, and how many of them are starts.
 _SCATTER, _STARTS = 64, 4
+# How far they go along a coordinate whose support has no end: logarithms, or multiples of the start.
+_REACH = 10.0
 # Log likelihoods that differ by less are the same.
 AGREE = 1e-6
 # A coordinate as close to an end of its support, as a share of it, is at that end.
@@ -79,7 +81,8 @@ def maximise(likelihood: TraitLikelihood) -> Optimum:
         figures = likelihood.at(x[None])
         finite = bool(np.isfinite(figures.log_likelihood[0]))
         return Optimum(x, figures, Certificate(x, x, 1, 1, (), (), finite))
-    return _along_one(likelihood) if count == 1 else _among_several(likelihood)
+    bounded = bool(np.isfinite(likelihood.ends).all())
+    return _along_one(likelihood) if count == 1 and bounded else _among_several(likelihood)
 
 
 def _along_one(likelihood: TraitLikelihood) -> Optimum:
@@ -140,7 +143,13 @@ def _among_several(likelihood: TraitLikelihood) -> Optimum:
 
     ends, count = likelihood.ends, len(likelihood.coordinates)
     shares = qmc.Sobol(count, scramble=False).random(_SCATTER)
-    points = np.concatenate([np.clip(likelihood.start, *ends.T)[None], ends[:, 0] + shares * np.diff(ends, axis=1).T])
+    start = np.clip(likelihood.start, *ends.T)
+    # Where a support has no end, some way from the start.
+    reach = _REACH * np.array([1.0 if each.log else max(1.0, abs(each.start)) for each in likelihood.coordinates])
+    low, high = (
+        np.where(np.isfinite(end), end, start + side * reach) for end, side in zip(ends.T, (-1, 1), strict=True)
+    )
+    points = np.concatenate([start[None], low + shares * (high - low)])
     heights = likelihood.at(points).log_likelihood
     order = np.argsort(-heights, kind="stable")[:_STARTS]
 
@@ -199,15 +208,21 @@ def _hessian(likelihood: TraitLikelihood, x: FloatArray) -> FloatArray:
 
 def _at_ends(x: FloatArray, ends: FloatArray, gradient: FloatArray) -> BoolArray:
     """(S,) whether a coordinate is at an end of its support, beyond which the likelihood rises."""
-    room = _AT_END * np.maximum(1, np.diff(ends, axis=1)[:, 0])
+    room = _room(ends)
     return ((x <= ends[:, 0] + room) & (gradient <= 0)) | ((x >= ends[:, 1] - room) & (gradient >= 0))
+
+
+def _room(ends: FloatArray) -> FloatArray:
+    """(S,) how close to an end of its support a coordinate is at that end."""
+    width = np.diff(ends, axis=1)[:, 0]
+    return _AT_END * np.maximum(1, np.where(np.isfinite(width), width, 1))
 
 
 def _certified(
     likelihood: TraitLikelihood, x: FloatArray, gradient: FloatArray, hessian: FloatArray, starts: int, agreeing: int
 ) -> Optimum:
     ends, names = likelihood.ends, [each.name for each in likelihood.coordinates]
-    room = _AT_END * np.maximum(1, np.diff(ends, axis=1)[:, 0])
+    room = _room(ends)
     lower, upper = x <= ends[:, 0] + room, x >= ends[:, 1] - room
     x = np.where(lower, ends[:, 0], np.where(upper, ends[:, 1], x))
     figures = likelihood.at(x[None])

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hxcli.analyses.fit.fitted import FittedModel, Fitter, refuse_unknown_parameters
+from hxcli.analyses.fit.fitted import FittedModel, Fitter, file_of, refuse_unknown_parameters
 from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.fit.options import NEARLY_ULTRAMETRIC, ULTRAMETRIC, FitOptions, height_spread, models_on
 from hxcli.errors import OptionError
@@ -186,6 +186,7 @@ def _about(each: FittedModel, delta: float, weight: float) -> Mapping[str, Any]:
             name: {"value": estimate.value, "lower": estimate.lower, "upper": estimate.upper, "how": estimate.how}
             for name, estimate in each.parameters.items()
         },
+        **file_of(each.bound.model),
     }
 
 

@@ -232,6 +232,11 @@ def largest_lambda(fields: EdgeFields) -> float:
     return float((end[shares] / start[shares]).min(initial=np.inf)) if shares.any() else 1.0
 
 
+def file_of(model: GaussianModel) -> dict[str, Any]:
+    """A user's file for the run record, with its text; nothing for a built-in model."""
+    return {"file": {"path": model.source, "sha256": model.sha256, "text": model.text}} if model.text else {}
+
+
 def moves_with_all(bound: BoundModel, held: Mapping[str, float]) -> bool:
     """Whether the means of a model follow when all values are moved alike, so that they may be centred."""
     return bool(bound.unknowns) and not any(name in held for name in bound.unknowns)
