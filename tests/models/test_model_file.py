@@ -11,6 +11,7 @@ from hxcli.engine.topology import from_parents
 from hxcli.errors import InputError
 from hxcli.models import named_model
 from hxcli.models.edge_fields import edge_fields
+from hxcli.models.gaussian_model import OFFSET
 from hxcli.phylogeny import Phylogeny
 from hxcli.text_columns import Texts
 
@@ -80,4 +81,4 @@ def test_a_file_is_a_model_record(fields, tmp_path) -> None:
     assert len(model.sha256) == 64
     bound = model.on(fields)
     assert [each.name for each in bound.coordinates] == ["rate"]
-    assert bound.unknowns == ("root",)
+    assert bound.unknowns == ("root", OFFSET)
