@@ -51,6 +51,11 @@ ANALYSES: dict[str, Analysis] = {
     "together": Analysis(
         "hxcli.analyses.together.ancestral:ancestral_together", (STATES, "covariance table", "within table")
     ),
+    "maps": Analysis(
+        "hxcli.analyses.maps.maps:refuse_numbers",
+        ("maps", "expected table", "parameter table"),
+        of_states="hxcli.analyses.maps.maps:maps",
+    ),
     "mean": Analysis("hxcli.analyses.mean:mean", by_trait=True),
     "posterior": Analysis(
         "hxcli.analyses.posterior.posterior:posterior", (STATES, "parameter table", "leave-one-out table", "draws")

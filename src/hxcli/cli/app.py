@@ -22,6 +22,7 @@ from hxcli.errors import HxError
 # Name -> module that holds a function of the same name. These modules import nothing heavy before they are called.
 COMMANDS = {
     "ancestral": "hxcli.cli.ancestral",
+    "maps": "hxcli.cli.maps",
     "mean": "hxcli.cli.mean",
     "posterior": "hxcli.cli.posterior",
     "signal": "hxcli.cli.signal",

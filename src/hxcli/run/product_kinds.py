@@ -120,6 +120,26 @@ KINDS: dict[str, Kind] = {
         streamed=".csv",
         of="parameter table",
     ),
+    "maps": Kind(
+        "--out-maps",
+        {".nwk": "hxcli.formats.trees.simmap_writer:write_simmap"},
+        lambda result: (result.found.phylogeny, result.found.tables["maps"]["parts"]),
+        default=".maps.nwk",
+        streamed=".nwk",
+        of="maps",
+    ),
+    "expected table": Kind(
+        "--out-expected",
+        {
+            ".csv": "hxcli.formats.tables.plain_table:write_csv",
+            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
+            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
+        },
+        lambda result: (result.found.tables["expected table"],),
+        default=".expected.csv",
+        streamed=".csv",
+        of="expected table",
+    ),
     "leave-one-out table": Kind(
         "--out-loo",
         {

@@ -10,9 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.engine.tree import Tree
+from hxcli.engine.views import View
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.discrete.sweeps import FEW_CHILDREN, best_partials, best_states, partials, posteriors
-from hxcli.prebuilt.discrete.transitions import Transitions, columns_of, slopes, transitions_of
+from hxcli.prebuilt.discrete.transitions import Transitions, columns_of, matrix_of, slopes, transitions_of
 
 # Numbers in one field of the widest sweep: nodes times columns times states.
 _MOST_NUMBERS = 2**23
@@ -138,6 +139,18 @@ def joint_states(tree: StateTree, rates: FloatArray, root: FloatArray) -> tuple[
     return np.asarray(states)[: tree.size, 0], float(value[0])
 
 
+def messages(tree: StateTree, rates: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(N, S) likelihood of what is below every node given its state, up to a factor, and (N, S, S) transitions.
+
+    Args:
+        tree: N nodes, S states.
+        rates: (S, S).
+    """
+    transitions = transitions_of(rates[None], tree.longest)
+    partials, matrices = _messages(tree.tree, transitions, tree.few)
+    return np.asarray(partials)[: tree.size, 0], np.maximum(np.asarray(matrices)[: tree.size, 0], 0)
+
+
 def _chunks(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> list[tuple[int, FloatArray, Any, Any]]:
     """Number, matrices, transitions and priors of columns swept together, filled up to few different widths."""
     most = tree.most_columns
@@ -216,3 +229,10 @@ def _joint(tree: Tree, transitions: Transitions, root: Any, few: bool) -> tuple[
     seeded = swept.update(state=jnp.zeros(seen.shape[:2], jnp.int32)).at[0].set(state=best)
     found = best_states("length")(seeded, params=transitions)
     return found["state"], jnp.log(weights.max(-1)) + swept["log_scale"][0]
+
+
+@partial(jax.jit, static_argnames="few")
+def _messages(tree: Tree, transitions: Transitions, few: bool) -> tuple[Any, Any]:
+    swept = _swept(tree, transitions, few)
+    matrices = jax.vmap(lambda length: matrix_of(transitions, View({"length": length})))(tree["length"])
+    return swept["partial"], matrices

@@ -1,0 +1,1 @@
+"""Stochastic maps of traits of states."""
