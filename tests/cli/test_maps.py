@@ -20,8 +20,6 @@ TREE = "((A:1,B:0):0.5,(C:1e-9,D:2.5):1e-9,E:0.7,F:3);"
 TABLE = "name,s\nA,x\nB,y\nC,z\nD,x|y\nE,\nF,z\n"
 RATES = {"x,y": 0.9, "x,z": 0.2, "y,x": 0.05, "y,z": 1.1, "z,x": 0.4}
 HELD = [f"--set=q({pair})={rate}" for pair, rate in RATES.items()]
-    f"--set=q({pair})={rate}" for pair, rate in {"x,y": 0.9, "x,z": 0.2, "y,x": 0.05, "y,z": 1.1, "z,x": 0.4}.items()
-]
 MAPS = 2000
 
 

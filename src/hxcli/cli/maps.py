@@ -48,7 +48,7 @@ def maps(
 
     \b
     Example:
-      hx maps tree.nwk traits.csv --column habitat -n 1000 --seed 1
+      hx maps data/primates.nwk data/primates_activity.csv --column activity -n 100 -o results/primates
     """
     return run.request(
         "maps",
