@@ -27,7 +27,7 @@ def simulation_frame(phylogeny: Phylogeny, simulation: Mapping[str, Any]) -> pl.
     about = pl.DataFrame(
         {
             "node": names,
-            "parent": parents.scatter([0], [""]),
+            "parent": parents.scatter([0], [None]),
             "tip_a": names.gather(first),
             "tip_b": names.gather(second),
             "n_tips": phylogeny.tip_counts,
