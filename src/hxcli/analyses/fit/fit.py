@@ -11,6 +11,7 @@ import numpy as np
 from hxcli.analyses.fit.fitted import FittedModel, Fitter, file_of, refuse_unknown_parameters
 from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.fit.options import NEARLY_ULTRAMETRIC, ULTRAMETRIC, FitOptions, height_spread, models_on
+from hxcli.close_names import listed
 from hxcli.errors import OptionError
 from hxcli.findings import TableFindings
 from hxcli.models.edge_fields import edge_fields
@@ -192,19 +193,18 @@ def _about(each: FittedModel, delta: float, weight: float) -> Mapping[str, Any]:
 
 def _warnings(phylogeny: Phylogeny, ordered: list[list[tuple[FittedModel, float, float]]]) -> tuple[str, ...]:
     found = list(height_notes(phylogeny))
+    every = [each for rows in ordered for each, _, _ in rows]
+    for flag, words in reversed(WORDS.items()):
+        having = [each for each in every if flag in each.flags]
+        if having:
+            names = ", ".join(dict.fromkeys(each.name for each in having))
+            traits = listed(list(dict.fromkeys(each.trait for each in having)), 3)
+            warning = ": do not rely on these figures" if flag == "optimum_not_certain" else ""
+            found.append(f"{flag} ({names}; {traits}): {words}{warning}")
     for rows in ordered:
-        uncertain = [each.name for each, _, _ in rows if "optimum_not_certain" in each.flags]
-        if uncertain:
-            found.append(
-                f"trait {rows[0][0].trait!r}: {', '.join(uncertain)}: {WORDS['optimum_not_certain']}: do not rely on it"
-            )
         if all(not math.isfinite(each.aicc) for each, _, _ in rows):
             found.append(f"trait {rows[0][0].trait!r}: too few values to compare models (every AICc is infinite)")
-        told = dict.fromkeys(flag for each, _, _ in rows for flag in each.flags if flag != "optimum_not_certain")
-        for flag in told:
-            names = [each.name for each, _, _ in rows if flag in each.flags]
-            found.append(f"trait {rows[0][0].trait!r}: {flag} ({', '.join(names)}): {WORDS[flag]}")
-    return tuple(dict.fromkeys(found))
+    return tuple(found)
 
 
 def height_notes(phylogeny: Phylogeny) -> tuple[str, ...]:
