@@ -10,7 +10,7 @@ import typer
 
 from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
-from hxcli.cli.options import Level, Plot, TraitsArgument, TreeArgument, parse_non_negative, parse_number
+from hxcli.cli.options import Level, ModelChoices, Plot, TraitsArgument, TreeArgument, parse_non_negative, parse_number
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,11 @@ def posterior(
     traits: TraitsArgument,
     *,
     priors: PriorChoices,
+    models: ModelChoices,
+    prior: Annotated[
+        list[str] | None,
+        typer.Option("--prior", metavar="NAME=PRIOR", help="Prior of a model's shape parameter; repeatable."),
+    ] = None,
     level: Level = 0.95,
     plot: Plot = None,
     more: MoreChoices,
@@ -165,7 +170,8 @@ def posterior(
     """Bayesian posterior of all nodes, of the rate and of the observation variance.
 
     No sampling: the variances are integrated out, with an error bound that is measured and stated. The interval in
-    trees is the shortest one (highest posterior density); the table has the equal-tailed one too.
+    trees is the shortest one (highest posterior density); the table has the equal-tailed one too. --model takes another
+    model, whose shape parameter is integrated over too; several are weighed by their evidence and averaged.
 
     \b
     Example:
@@ -194,9 +200,12 @@ def posterior(
         },
         without=[kind for kind, (wanted, _) in asked.items() if not wanted],
         asked={kind: option for kind, (wanted, option) in asked.items() if wanted},
+        side=models.side_inputs(),
         seed=None if more.draws is None and more.method is Method.QUADRATURE else more.seed,
         states=None,
         **_sampler_options(more.method, sampling),
+        **models.fit_options(),
+        priors=parse_priors(prior),
         method=more.method.value,
         draws=more.draws or 0,
         loo=more.loo,
@@ -209,6 +218,19 @@ def posterior(
         root_state=priors.root.state,
         level=level,
     )
+
+
+def parse_priors(given: list[str] | None) -> dict[str, str]:
+    """Shape parameter -> prior, of `alpha=lognormal(0,1)` and the like."""
+    found: dict[str, str] = {}
+    for text in given or []:
+        name, equals, prior = text.partition("=")
+        if not (equals and name and prior):
+            raise typer.BadParameter(f"--prior {text}: write NAME=PRIOR, such as 'alpha=lognormal(0,1)'")
+        if name in found:
+            raise typer.BadParameter(f"--prior {name} is given twice")
+        found[name] = prior
+    return found
 
 
 def _sampler_options(method: Method, given: dict[str, int | None]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ from hxcli.engine.tree import Tree
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.brownian import brownian_edges
 from hxcli.prebuilt.gaussian import LIKELIHOOD, drawn_states, gaussian_tree, likelihoods, states_given_root
+from hxcli.prebuilt.gls import Swept, sweep_down, sweep_up
+from hxcli.prebuilt.gls_solution import solve
 from hxcli.traits import Observations
 
 # Numbers in one field of the widest sweep: nodes times columns.
@@ -29,7 +31,8 @@ class SeenTree:
     Attributes:
         tree: Framed, with the fields `length` (N,) and, for every node and group of observations with the same
             known standard error, (N, R): `number` of observations, their `value` (mean), `misfit` (sum of squares
-            around it) and `error2` (squared standard error).
+            around it) and `error2` (squared standard error). A process that is no Brownian motion on edges of
+            whatever lengths also has `scale`, `design` and `root_variance` (see `ModelEdges`).
         size: N, without the padding.
         exact: Whether no observation has a known standard error.
     """
@@ -60,7 +63,30 @@ class Given(NamedTuple):
     variance: Any
 
 
-def seen_tree(phylogeny: Phylogeny, observations: Observations, trait: int, unit: float) -> SeenTree:
+class ModelEdges(NamedTuple):
+    """The edges of another process than Brownian motion, at given shape parameters.
+
+    Attributes:
+        variance: (N,) at a rate of 1, in the unit of computation.
+        scale: (N,) what a parent's deviation is multiplied by.
+        design: (N,) derivative of the mean with respect to its one unknown.
+        root_variance: Of the root's deviation, at a rate of 1.
+    """
+
+    variance: FloatArray
+    scale: FloatArray
+    design: FloatArray
+    root_variance: float
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is Brownian motion on edges of other lengths."""
+        return self.root_variance == 0 and bool(np.all(self.scale == 1) and np.all(self.design == 1))
+
+
+def seen_tree(
+    phylogeny: Phylogeny, observations: Observations, trait: int, unit: float, edges: ModelEdges | None = None
+) -> SeenTree:
     """Places the observations of one trait on the tree; replicates with equal standard errors are one group.
 
     Args:
@@ -68,10 +94,15 @@ def seen_tree(phylogeny: Phylogeny, observations: Observations, trait: int, unit
         observations: In the unit of computation.
         trait: Which of their columns.
         unit: Edge lengths are divided by it.
+        edges: Of another process; None for Brownian motion.
     """
     size = phylogeny.topology.size
     fields, exact = seen_fields(phylogeny, observations, trait)
     data = {"length": phylogeny.lengths / unit, **fields}
+    if edges is not None:
+        data["length"] = edges.variance
+        if not edges.is_plain:
+            data |= {"scale": edges.scale, "design": edges.design, "root_variance": np.full(size, edges.root_variance)}
     return SeenTree(Tree.on_frame(phylogeny.topology, data, _most_columns(size)), size, exact)
 
 
@@ -204,14 +235,47 @@ def swept_up(tree: Tree, sigma2: Any, tau2: Any) -> Tree:
     return likelihoods(full)
 
 
+def _is_brownian(tree: Tree) -> bool:
+    return "scale" not in tree.data
+
+
+def _model_swept(tree: Tree, sigma2: Any, tau2: Any) -> tuple[dict[str, Any], Swept, Any]:
+    """What the observations say about the mean's unknown, in the terms of a root's state; the sweep; the design."""
+    shape = (tree.size, len(sigma2))
+    edges = {
+        "scale": jnp.broadcast_to(tree["scale"][:, None], shape),
+        "variance": tree["length"][:, None] * sigma2[None],
+    }
+    design = jnp.broadcast_to(tree["design"][:, None, None], (*shape, 1))
+    swept = sweep_up(tree.topology, edges, observed_fields(tree, tau2), design, tree["root_variance"][0] * sigma2)
+    found = solve(swept)
+    spread = found.covariance[:, 0, 0]
+    root = {
+        "count": found.count,
+        "known": swept.fixed.astype(spread.dtype),
+        "log_det": found.log_det,
+        "mean": found.beta[:, 0],
+        "precision": jnp.where(spread > 0, 1 / jnp.where(spread > 0, spread, 1), 0),
+        "quadratic": found.rss,
+    }
+    return root, swept, design
+
+
 @jax.jit
-def _root_messages(tree: Tree, sigma2: Any, tau2: Any) -> tuple[dict[str, Any], Tree]:
+def _root_messages(tree: Tree, sigma2: Any, tau2: Any) -> tuple[dict[str, Any], Any]:
+    if not _is_brownian(tree):
+        return _model_swept(tree, sigma2, tau2)[:2]
     swept = swept_up(tree, sigma2, tau2)
     return {name: swept[name][0] for name in LIKELIHOOD}, swept
 
 
 @jax.jit
 def _given_root(tree: Tree, sigma2: Any, tau2: Any) -> tuple[Any, ...]:
+    if not _is_brownian(tree):
+        root, gls, design = _model_swept(tree, sigma2, tau2)
+        state, variance = sweep_down(gls)
+        slope = design[:, :, 0] - state[:, :, 1]
+        return root, state[:, :, 0] + slope * root["mean"][None], slope, variance
     swept = swept_up(tree, sigma2, tau2)
     root = {name: swept[name][0] for name in LIKELIHOOD}
     blank = jnp.zeros_like(swept["state"])

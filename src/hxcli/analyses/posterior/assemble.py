@@ -93,10 +93,18 @@ def _is_beyond(one: Solved | None, units: Units, trait: int) -> bool:
 
 
 def _method(options: Options) -> str:
+    names = options.models or ("bm",)
+    process = (
+        "Brownian motion"
+        if names == ("bm",)
+        else f"model {names[0]}"
+        if len(names) == 1
+        else f"models {', '.join(names)}"
+    )
     if options.sigma2 is not None and options.tau2 is not None:
-        return f"Brownian motion, posterior of all nodes for given variances, {options.root}"
+        return f"{process}, posterior of all nodes for given variances, {options.root}"
     how = {"quadrature": "by quadrature", "nuts": "by the no-U-turn sampler"}[options.method]
-    return f"Brownian motion, posterior of all nodes and parameters {how}, {options.root}"
+    return f"{process}, posterior of all nodes and parameters {how}, {options.root}"
 
 
 def _factors(units: Units, trait: int) -> dict[str, tuple[float, float]]:
@@ -138,9 +146,14 @@ def _parameter_table(names: Sequence[str], units: Units, solved: Sequence[Solved
     """One row for every trait and parameter; None where there is no figure."""
     rows = []
     for trait, (name, one) in enumerate(zip(names, solved, strict=True)):
-        for parameter, (factor, plus) in _factors(units, trait).items():
+        own = _factors(units, trait)
+        # Shape parameters have no unit of the trait.
+        shapes = [key for key in one.figures if key not in own] if one is not None else []
+        for parameter, (factor, plus) in {**own, **dict.fromkeys(shapes, (1.0, 0.0))}.items():
             figures = one.figures[parameter].times(factor, plus) if one is not None else None
             prior = getattr(one.asked, f"prior_{parameter}", None) if one is not None else None
+            if one is not None and parameter in shapes:
+                prior = one.details.get("shape_priors", {}).get(parameter.rpartition(":")[2])
             row: dict[str, Any] = {"trait": name, "parameter": parameter, "prior": str(prior) if prior else None}
             row["mean"] = figures.mean if figures else np.nan
             row["sd"] = figures.deviation if figures else np.nan
@@ -165,7 +178,21 @@ def _details(one: Solved | None, units: Units, trait: int, more: Mapping[str, An
             "log_evidence_of": _evidence_of(asked),
             **one.details,
             **more,
-        }
+        },
+        **_models(one, units, trait),
+    }
+
+
+def _models(one: Solved, units: Units, trait: int) -> dict[str, Any]:
+    """Every model's posterior probability and evidence, where models were asked for."""
+    if not one.models:
+        return {}
+    move = one.densities * float(np.log(units.scale[trait]))
+    return {
+        "models": [
+            {"model": name, "probability": probability, "log_evidence": float(evidence - move)}
+            for name, probability, evidence in one.models
+        ]
     }
 
 

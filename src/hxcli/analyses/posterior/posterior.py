@@ -9,6 +9,7 @@ import numpy as np
 from hxcli.analyses.posterior.assemble import report
 from hxcli.analyses.posterior.methods import integrated_posterior, sampled_posterior
 from hxcli.analyses.posterior.question import Options, ask
+from hxcli.analyses.posterior.shapes import given_models, model_questions, posterior_under_models
 from hxcli.analyses.posterior.solution import Solved
 from hxcli.errors import OptionError
 from hxcli.phylogeny import Phylogeny
@@ -58,7 +59,17 @@ def posterior(
     units = units_of(phylogeny, observations)
     seen = units.observations(observations)
     count = len(observations.traits)
-    solved = [_solve(phylogeny, seen, units, trait, wanted, level) for trait in range(count)]
+    if given_models(wanted):
+        painted, questions = model_questions(phylogeny, units, wanted)
+        placed = painted.observations(seen)
+        solved: list[Solved | None] = [
+            None
+            if np.isnan(seen.values[:, trait]).all()
+            else posterior_under_models(painted, placed, units, trait, questions, wanted, level)
+            for trait in range(count)
+        ]
+    else:
+        solved = [_solve(phylogeny, seen, units, trait, wanted, level) for trait in range(count)]
     return report(phylogeny, observations, units, solved, wanted, level)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -10,8 +11,9 @@ import numpy as np
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.parameter_plane import Question
 from hxcli.inference.priors import Prior, default_prior, parse_prior
+from hxcli.painting import RegimeTable
 from hxcli.phylogeny import FloatArray, Phylogeny
-from hxcli.prebuilt.parameter_columns import seen_tree
+from hxcli.prebuilt.parameter_columns import ModelEdges, seen_tree
 from hxcli.prebuilt.tip_likelihoods import refuse_bad_variance
 from hxcli.prebuilt.units import Units
 from hxcli.traits import Observations
@@ -31,6 +33,10 @@ class Options:
         seed: Of the random numbers.
         chains, samples: Of the sampler: number of chains, and of draws of each.
         loo: Whether to predict every observed tip from all others.
+        models: Names of the models; none for Brownian motion.
+        priors: Shape parameter -> its prior, as `priors.parse_prior` reads it.
+        held: Shape parameter -> a given value.
+        ou_root, regimes, lambda_max: As in `fit`.
     """
 
     sigma2: float | None = None
@@ -46,6 +52,12 @@ class Options:
     loo: bool = False
     chains: int = 4
     samples: int = 1000
+    models: tuple[str, ...] = ()
+    priors: Mapping[str, str] = field(default_factory=dict)
+    held: Mapping[str, float] = field(default_factory=dict)
+    ou_root: str | None = None
+    regimes: RegimeTable | str | None = None
+    lambda_max: bool = False
 
     def refuse_nonsense(self) -> None:
         """Raises unless the options make sense, whatever the data.
@@ -92,7 +104,14 @@ class Asked(NamedTuple):
     scaled_to_data: tuple[str, ...]
 
 
-def ask(phylogeny: Phylogeny, observations: Observations, units: Units, trait: int, options: Options) -> Asked:
+def ask(
+    phylogeny: Phylogeny,
+    observations: Observations,
+    units: Units,
+    trait: int,
+    options: Options,
+    edges: ModelEdges | None = None,
+) -> Asked:
     """The question of one trait.
 
     Args:
@@ -101,6 +120,7 @@ def ask(phylogeny: Phylogeny, observations: Observations, units: Units, trait: i
         units: That unit.
         trait: Its number.
         options: What the user wants.
+        edges: Of another process than Brownian motion, in the unit of computation.
 
     Raises:
         ModelError: A default prior is needed and the values give no scale, or a given value is out of proportion.
@@ -122,6 +142,9 @@ def ask(phylogeny: Phylogeny, observations: Observations, units: Units, trait: i
         return default_prior(guess + log_unit)
 
     spread, height = _spread_and_height(phylogeny, observations, units.length, trait)
+    if edges is not None:
+        # What the tips have in place of a height.
+        height = float(edges.variance.sum()) / max(1, len(phylogeny.tips))
     with np.errstate(divide="ignore"):
         guesses = float(np.log(spread) - np.log(height)) if height else np.nan, float(np.log(spread / 10))
     prior_sigma2 = None if options.sigma2 is not None else prior("sigma2", options.prior_sigma2, log_rate, guesses[0])
@@ -133,7 +156,7 @@ def ask(phylogeny: Phylogeny, observations: Observations, units: Units, trait: i
         centre = float(units.state(options.root_mean, "the root's mean")[trait])
         root = (centre, float(units.variance(options.root_variance, "the root's variance")[trait]))
     question = Question(
-        seen_tree(phylogeny, observations, trait, units.length),
+        seen_tree(phylogeny, observations, trait, units.length, edges),
         prior_sigma2.in_unit(log_rate) if prior_sigma2 else float(units.rate(options.sigma2 or 0.0, "sigma2")[trait]),
         prior_tau2.in_unit(log_variance) if prior_tau2 else float(units.variance(options.tau2 or 0.0, "tau2")[trait]),
         root,

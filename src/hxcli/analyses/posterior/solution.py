@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from hxcli.analyses.posterior.joint_draws import Draws
@@ -48,6 +48,7 @@ class Solved(NamedTuple):
         warnings: Sentences without the trait's name.
         draws: Joint draws, if asked for.
         left_out: What all other tips predict of every observed tip, if asked for.
+        models: (name, posterior probability, log evidence) of every model; empty for Brownian motion alone.
     """
 
     asked: Asked
@@ -60,3 +61,4 @@ class Solved(NamedTuple):
     warnings: tuple[str, ...] = ()
     draws: Draws | None = None
     left_out: LeftOut | None = None
+    models: Sequence[tuple[str, float, float]] = ()
