@@ -97,6 +97,7 @@ pictures: $(INSTALLED)
 
 docs-outputs: $(INSTALLED)
 	@PYTHONPATH=docs '$(PY)' -m hxdocs.console
+	@PYTHONPATH=docs '$(PY)' -m hxdocs.notebook
 
 check: static test
 

@@ -13,7 +13,7 @@ README = (Path(__file__).resolve().parent.parent / "README.md").read_text(encodi
 
 
 def test_library_example_runs() -> None:
-    example = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "import hxcli" in block)
+    example = next(block for block in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "import jax" in block)
     *statements, last = example.strip().splitlines()
     names: dict[str, object] = {}
     exec("\n".join(statements), names)

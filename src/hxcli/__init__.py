@@ -40,6 +40,9 @@ if TYPE_CHECKING:
     mean: Callable[..., Analysis]
     posterior: Callable[..., Analysis]
     signal: Callable[..., Analysis]
+    fit: Callable[..., Analysis]
+    regress: Callable[..., Analysis]
+    simulate: Callable[..., Analysis]
     check: Callable[..., Checkup]
 
 # Resolved on first use (PEP 562), because half of these import jax and `hx --help` must not.
@@ -69,7 +72,7 @@ _HOMES = {
     "read_traits": "hxcli.api.readers",
 }
 # Commands that are functions too, with the same options.
-_FUNCTIONS = ("ancestral", "mean", "posterior", "signal", "check")
+_FUNCTIONS = ("ancestral", "mean", "posterior", "signal", "fit", "regress", "simulate", "check")
 
 # Names of modules: `@hx.model`, because that module can be called, and `hxcli.model` are one attribute.
 _MODULES = {"model"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 
@@ -10,6 +11,7 @@ import pytest
 
 import hxcli as hx
 from hxcli.cli.app import run
+from hxcli.pictures.figure import drawing_style, save
 
 FILES = ("tree.nwk", "traits.csv")
 
@@ -45,7 +47,11 @@ def test_parameters_are_those_of_the_record_or_of_the_commands_table(done, here)
 def test_a_picture_is_the_one_of_the_command(done, here, kind):
     figure = hx.ancestral(*FILES).plot(kind, trait="size", colormap="cividis")
     assert run(["plot", *FILES, "-q", "--column", "size", "--kind", kind, "--colormap", "cividis", "-o", "x.png"]) == 0
-    assert figure._repr_png_() == (here / "x.png").read_bytes()
+    stream = io.BytesIO()
+    with drawing_style():
+        save(figure, stream, "png")
+    assert stream.getvalue() == (here / "x.png").read_bytes()
+    assert figure._repr_png_().startswith(b"\x89PNG")
 
 
 def test_pictures_refuse_what_the_command_refuses(done):

@@ -12,16 +12,18 @@ import jax.numpy as jnp
 import pytest
 
 import hxcli as hx
-from hxcli.api.command_words import command_of, request_of, words
+from hxcli.api.command_words import command_of, python_name, request_of, words
 from hxcli.cli.app import run
+from hxcli.run.product_kinds import KINDS
 
 FILES = ("tree.nwk", "traits.csv")
-NAMES = ("ancestral", "mean", "posterior", "signal", "check")
-_PATHS = {"plot", "draws_out", "itol", "auspice", "node_data", "named_tree", "report", "json"}
+NAMES = ("ancestral", "mean", "posterior", "signal", "fit", "regress", "simulate", "check")
 CALLS: dict[str, dict[str, Any]] = {
     "ancestral": {"estimator": "ml", "level": 0.9, "tau2": 0.25, "column": ["size", "mass"]},
     "mean": {"weights": "local", "na": "3.5"},
     "posterior": {"sigma2": 0.5, "no_noise": True, "draws": 5, "loo": True, "seed": 3, "root": "normal:2,100"},
+    "regress": {"formula": "mass ~ size", "model": "white"},
+    "simulate": {"model": ["bm"], "set": {"sigma2": 1, "root": 2}, "number": 3, "seed": 4},
     "signal": {"permutations": 99, "seed": 2, "level": 0.9},
 }
 
@@ -34,8 +36,9 @@ def without_timings(record: Any) -> dict[str, Any]:
 def test_gives_what_the_command_writes(here, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", hx.HxWarning)
-        done = getattr(hx, name)(*FILES, **CALLS[name])
-    command = words(name, dict(zip(("tree", "traits"), FILES, strict=True)) | CALLS[name])
+        files = {"tree": FILES[0]} | ({} if name == "simulate" else {"traits": FILES[1]})
+        done = getattr(hx, name)(**files, **CALLS[name])
+    command = words(name, files | CALLS[name])
     assert done.record()["command_line"] == list(command)
     assert run([*command[1:], "-o", "theirs", "-q"]) == 0
     written = done.write_all("ours")
@@ -54,15 +57,17 @@ def test_gives_what_the_command_writes(here, name):
 @pytest.mark.parametrize("name", NAMES)
 def test_has_the_options_of_the_command(name):
     signature = inspect.signature(getattr(hx, name))
-    known = {parameter.name: parameter for parameter in command_of(name).params}
+    known = {python_name(parameter): parameter for parameter in command_of(name).params}
     assert set(signature.parameters) <= set(known)
-    left_out = set(known) - set(signature.parameters)
-    paths = {option for option in left_out if option.startswith("out") or option in _PATHS}
-    of_processes = {"wide", "threads", "more", "shard", "distributed"}
-    assert left_out == paths | {"quiet", "verbose", "debug"} | (left_out & of_processes)
-    files = dict(zip(("tree", "traits"), FILES, strict=True))
-    defaults = {each.name: each.default for each in signature.parameters.values() if each.name not in files}
-    assert request_of(words(name, files | defaults)) == request_of(words(name, files))
+    # Where products go, what is said, and what a process does.
+    products = {kind.option for kind in KINDS.values()} | {"--out", "--wide", "--json"}
+    of_processes = {"--quiet", "--verbose", "--debug", "--threads", "--shard", "--distributed"}
+    left_out = {max(known[each].opts, key=len) for each in set(known) - set(signature.parameters)}
+    assert left_out <= products | of_processes | {"more"}
+    given = {"tree": FILES[0], "traits": FILES[1], "formula": "mass ~ size"}
+    given = {each: value for each, value in given.items() if each in known}
+    defaults = {each.name: each.default for each in signature.parameters.values() if each.name not in given}
+    assert request_of(words(name, given | defaults)) == request_of(words(name, given))
     documented = getattr(hx, name).__doc__
     assert all(f"    {each}: " in documented for each in signature.parameters)
 

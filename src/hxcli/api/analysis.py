@@ -18,7 +18,7 @@ from hxcli.errors import OptionError
 from hxcli.findings import STATES, Findings
 from hxcli.formats.atomic_write import write_all
 from hxcli.reconstruction import Reconstruction
-from hxcli.run.perform import Outcome
+from hxcli.run.perform import Job, Outcome
 from hxcli.run.product_kinds import KINDS
 from hxcli.run.product_notes import product_notes
 from hxcli.run.products import choose_products, extension_of, writer_for
@@ -33,17 +33,17 @@ class Analysis:
     """What an analysis found.
 
     Attributes:
-        command: Name of the analysis, such as `ancestral`.
+        command: Name of the command, such as `ancestral`.
         notes: What to know about it, a sentence each; they came as warnings (`hx.HxWarning`) too.
         products: The kinds of products that the command writes unasked; `table` takes any of them that is a table, and
             `write` any kind.
     """
 
-    def __init__(self, command: str, outcome: Outcome, products: Sequence[str]) -> None:
-        self.command = command
+    def __init__(self, job: Job, outcome: Outcome, products: Sequence[str]) -> None:
+        self.command = job.command or job.analysis
         self.notes = outcome.notes
         self.products = tuple(products)
-        self._outcome = outcome
+        self._job, self._outcome = job, outcome
 
     @property
     def found(self) -> Findings:
@@ -72,15 +72,20 @@ class Analysis:
         return pl.read_parquet(stream) if extension == ".parquet" else pl.read_csv(stream, infer_schema_length=None)
 
     def parameters(self) -> pl.DataFrame:
-        """The parameters of every trait: the command's table of them, or `trait,parameter,value,how`."""
+        """The parameters of every trait: the command's table of them, or `trait,parameter,value,how`.
+
+        Of an analysis that finds no others, such as a regression, the coefficients.
+        """
         if "parameter table" in self.products:
             return self.table("parameter table")
         rows = [
             {"trait": trait["name"], "parameter": name, **figure}
             for result in self.record()["results"]
             for trait in result["traits"]
-            for name, figure in trait["parameters"].items()
+            for name, figure in trait.get("parameters", {}).items()
         ]
+        if not rows and "coefficients table" in self.products:
+            return self.table("coefficients table")
         columns = {"trait": pl.String, "parameter": pl.String, "value": pl.Float64, "how": pl.String}
         return pl.DataFrame(rows, schema=columns)
 
@@ -129,14 +134,22 @@ class Analysis:
 
     def write_all(self, prefix: str | os.PathLike[str]) -> tuple[str, ...]:
         """Writes what the command writes unasked, as `-o PREFIX` names it; returns the paths."""
-        unasked = [kind for kind in KINDS if kind not in self.products]
-        prefix = os.fspath(prefix)
-        return self._write(choose_products(self.command, self._inputs, out=prefix, named={}, without=unasked), False, 2)
+        products = choose_products(
+            self.command,
+            self._inputs,
+            analysis=self._job.analysis,
+            out=os.fspath(prefix),
+            named={},
+            without=[kind for kind in KINDS if kind not in self.products],
+            gives=[KINDS[kind].of for kind in self.products],
+        )
+        return self._write(products, False, 2)
 
     @property
     def _inputs(self) -> tuple[str, ...]:
         """The files of the tree and of the table, which no product may replace; the names of what was in memory."""
-        return tuple(about["file"].strip("<>") for about in self.record()["inputs"].values())
+        inputs = self.record()["inputs"]
+        return tuple(inputs[which]["file"].strip("<>") for which in ("tree", "traits") if which in inputs)
 
     def _write(self, products: Mapping[str, str], wide: bool, stack_level: int) -> tuple[str, ...]:
         result = self._result(wide)
@@ -168,7 +181,7 @@ class Analysis:
     def __repr__(self) -> str:
         count = len(self.notes)
         notes = f"; {count} note{'s' * (count > 1)}" if count else ""
-        return f"<hx {self.command}: {self.found.headline()}{notes}>"
+        return f"<hx {self.command}: {self.found.headline().splitlines()[0]}{notes}>"
 
     def _repr_html_(self) -> str:
         return summary_html(self._outcome)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-import inspect
+import keyword
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields
@@ -39,15 +39,20 @@ def command_of(name: str) -> Any:
 
 @cache
 def parameters_of(name: str) -> dict[str, Any]:
-    """The command's parameters that a Python program can give, by name, arguments first; as click knows them."""
+    """The command's parameters that a Python program can give, by their names in Python; as click knows them."""
     products = {kind.option for kind in KINDS.values()}
-    signature = inspect.signature(command_of(name).callback)
-    known = {parameter.name: parameter for parameter in command_of(name).params}
-    return {
-        each: known[each]
-        for each in signature.parameters
-        if each not in _COMMAND_LINE_ONLY and not products & set(known[each].opts)
-    }
+    given = [each for each in command_of(name).params if not products & set(each.opts)]
+    # Arguments first, as they are typed.
+    given.sort(key=lambda each: not is_argument(each))
+    return {python_name(each): each for each in given if each.name not in _COMMAND_LINE_ONLY}
+
+
+def python_name(parameter: Any) -> str:
+    """What a parameter is called in Python: as its option, `set` for `--set`; `from_` where Python keeps the word."""
+    if is_argument(parameter):
+        return str(parameter.name)
+    name = max(parameter.opts, key=len).removeprefix("--").replace("-", "_")
+    return f"{name}_" if keyword.iskeyword(name) else name
 
 
 def is_argument(parameter: Any) -> bool:
@@ -65,13 +70,20 @@ def words(command: str, values: Mapping[str, Any]) -> tuple[str, ...]:
     Raises:
         TypeError: A value of a kind that no option has.
     """
-    parameters = command_of(command).params
-    arguments = [each for each in parameters if is_argument(each)]
-    options = [each for each in parameters if not is_argument(each)]
+    parameters = {python_name(each): each for each in command_of(command).params}
+    given = {name: value for name, value in values.items() if value is not None}
     places = [
-        text for each in arguments if (value := values.get(each.name)) is not None for text in _texts(each.name, value)
+        text
+        for name, each in parameters.items()
+        if is_argument(each) and name in given
+        for text in _texts(name, given[name])
     ]
-    named = [word for each in options for word in _option_words(each, values.get(each.name))]
+    named = [
+        word
+        for name, each in parameters.items()
+        if not is_argument(each)
+        for word in _option_words(name, each, given.get(name))
+    ]
     # Behind it, nothing is taken for an option.
     guard = ["--"] if any(place.startswith("-") and place != "-" for place in places) else []
     return ("hx", command, *named, *guard, *places) if guard else ("hx", command, *places, *named)
@@ -94,17 +106,16 @@ def request_of(words: Iterable[str]) -> Any:
         raise OptionError(message.replace(f"(see hx {name} --help)", f"(see help(hx.{name}))")) from None
 
 
-def _option_words(option: Any, value: Any) -> Iterator[str]:
+def _option_words(name: str, option: Any, value: Any) -> Iterator[str]:
     if value is None:
         return
     if option.is_flag:
         if not isinstance(value, bool):
-            raise TypeError(f"{option.name} is True or False, not {value!r}")
+            raise TypeError(f"{name} is True or False, not {value!r}")
         yield from (option.opts[-1],) if value else option.secondary_opts[:1]
         return
-    name = max(option.opts, key=len)
-    for text in _texts(option.name, value) if option.multiple else [_text(option.name, value)]:
-        yield from (name, text)
+    for text in _texts(name, value) if option.multiple else [_text(name, value)]:
+        yield from (max(option.opts, key=len), text)
 
 
 def _texts(name: str, value: Any) -> list[str]:

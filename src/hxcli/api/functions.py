@@ -10,8 +10,9 @@ from enum import Enum
 from functools import cache
 from typing import Any
 
+from hxcli.analyses import ANALYSES
 from hxcli.api.analysis import Analysis
-from hxcli.api.command_words import command_of, is_argument, parameters_of, request_of, words
+from hxcli.api.command_words import command_of, is_argument, parameters_of, python_name, request_of, words
 from hxcli.api.held_inputs import Holder
 from hxcli.api.notes import tell
 from hxcli.cli.analysis import AnalysisRequest
@@ -49,11 +50,17 @@ def asked(name: str, given: dict[str, Any], holder: Holder) -> tuple[Any, tuple[
         given: Parameter -> value.
         holder: Takes what stands for files.
     """
-    known = {each.name: each for each in command_of(name).params}
+    known = {python_name(each): each for each in command_of(name).params}
     values = {}
     for parameter, value in given.items():
-        repeatable = getattr(known[parameter], "multiple", False)
-        values[parameter] = holder.named(parameter, value, repeatable=repeatable, several="more" in known)
+        about = known[parameter]
+        values[parameter] = holder.named(
+            parameter,
+            value,
+            repeatable=getattr(about, "multiple", False),
+            several="more" in known,
+            tree="TREE" in (about.metavar or ""),
+        )
     # Of a table that was read, the options of its reading come first.
     reading = {option: value for option, value in holder.options.items() if option in known}
     said = words(name, reading | values)
@@ -73,7 +80,7 @@ def _analysed(request: AnalysisRequest, said: tuple[str, ...]) -> tuple[Analysis
     runtime = replace(request.job.runtime, own_process=False)
     job = replace(request.job, products={}, runtime=runtime, command_line=said)
     outcome = replace(request, job=job).outcome()
-    return Analysis(request.job.analysis, outcome, tuple(request.job.products)), outcome.notes
+    return Analysis(job, outcome, tuple(request.job.products)), outcome.notes
 
 
 def _checked(request: CheckRequest, said: tuple[str, ...]) -> tuple[Any, tuple[str, ...]]:
@@ -91,12 +98,12 @@ _ANSWERS: dict[type, Callable[[Any, tuple[str, ...]], tuple[Any, tuple[str, ...]
 def _signature(name: str) -> inspect.Signature:
     parameters = []
     defaults = inspect.signature(command_of(name).callback).parameters
-    for each in parameters_of(name).values():
+    for called, each in parameters_of(name).items():
         default = defaults[each.name].default
         kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if is_argument(each) else inspect.Parameter.KEYWORD_ONLY
         if default is not inspect.Parameter.empty:
             default = _plain(default)
-        parameters.append(inspect.Parameter(each.name, kind, default=default))
+        parameters.append(inspect.Parameter(called, kind, default=default))
     return inspect.Signature(parameters)
 
 
@@ -110,7 +117,17 @@ def _plain(default: Any) -> Any:
 def _documentation(name: str) -> str:
     command = command_of(name)
     about = re.sub(r"\n\s*\x08.*", "", inspect.cleandoc(command.help or ""), flags=re.DOTALL).strip()
-    lines = [f"    {each.name}: {each.help or ''}" for each in parameters_of(name).values()]
-    return "\n".join(
-        [about, "", f"As `hx {name}` does it; `help(hx.Analysis)` says what comes back.", "", "Args:", *lines]
-    )
+    lines = [f"    {called}: {each.help or ''}{_choices(each)}" for called, each in parameters_of(name).items()]
+    gives = ["", "Returns:", "    hx.Analysis: what the command writes, as frames, figures and files."]
+    return "\n".join([about, "", *_IN_MEMORY, "", "Args:", *lines, *(gives if name in ANALYSES else [])])
+
+
+_IN_MEMORY = (
+    "A tree may also be the text of one, what `hx.read_tree` gives, or a tree of DendroPy, Biopython or ete; a table",
+    "may be what `hx.read_traits` gives, a polars or pandas frame, or a dict. Repeatable options take a list.",
+)
+
+
+def _choices(parameter: Any) -> str:
+    choices = getattr(parameter.type, "choices", ())
+    return f" ({', '.join(str(getattr(each, 'value', each)) for each in choices)})" if choices else ""

@@ -47,7 +47,9 @@ class Holder:
         self.options: dict[str, Any] = {}
         self.told: tuple[str, ...] = ()
 
-    def named(self, parameter: str, value: Any, *, repeatable: bool = False, several: bool = False) -> Any:
+    def named(
+        self, parameter: str, value: Any, *, repeatable: bool = False, several: bool = False, tree: bool = False
+    ) -> Any:
         """What the command line is given for a value: the name that holds it, or the value where nothing is to hold.
 
         Args:
@@ -55,12 +57,13 @@ class Holder:
             value: A path or several, text, a tree or several, a table; any other value comes back as it is.
             repeatable: Whether a list is values of an option and a dict its NAME=VALUE pairs, and neither is data.
             several: Whether the command takes several files.
+            tree: Whether a string may be the text of a tree.
         """
         if isinstance(value, ReadTable) and value.source is not None:
             source = value.source
             self.options |= value.options
             return self._hold(source.file, lambda parquet: source)
-        if isinstance(value, str) and _is_tree_text(value):
+        if tree and isinstance(value, str) and _is_tree_text(value):
             return self._hold_source(checked_source(f"<{parameter}>", value.encode()))
         if repeatable and isinstance(value, (list, tuple, Mapping)):
             return value
