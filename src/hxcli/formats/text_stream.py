@@ -8,6 +8,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from typing import BinaryIO
+from weakref import finalize
 
 from hxcli.errors import InputError
 from hxcli.formats.source import (
@@ -140,6 +141,7 @@ class TextStream:
             return lambda: stream.read(_BLOCK)
         if self._kept is None:
             self._kept = tempfile.TemporaryFile()  # noqa: SIM115
+            finalize(self, self._kept.close)
         kept = self._kept
         place = 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
@@ -177,7 +177,13 @@ def _refuse_options(job: Job, options: SampleOptions) -> None:
 
 def _batch_analysis(job: Job, star: Any, on_star: Observations, sample: Sample) -> BatchAnalysis:
     """The analysis of a batch: swept together where it is Brownian motion, else tree by tree."""
-    options = {name: value for name, value in job.analysis_options.items() if name != "level"}
+    # What is not asked for, and Brownian motion by its name, is what is done anyway.
+    usual: tuple[Any, ...] = (("bm",), None, False)
+    options = {
+        name: value
+        for name, value in job.analysis_options.items()
+        if name != "level" and value not in usual and (not isinstance(value, Sized) or len(value))
+    }
     taxa = sample.stream.taxa
     together = {"estimator", "tau2", "weights"}
     if job.analysis in ("ancestral", "mean") and set(options) <= together and options.get("weights") != "local":

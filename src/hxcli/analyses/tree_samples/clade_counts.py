@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from dataclasses import dataclass, field
 from typing import NamedTuple
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +110,7 @@ class Credibility:
 
     def __init__(self) -> None:
         self._kept = tempfile.TemporaryFile()  # noqa: SIM115
+        finalize(self, self._kept.close)
         self._sizes: list[tuple[int, int]] = []
 
     def add(self, batch: TreeBatch, keys: CladeKeys) -> None:
@@ -119,7 +121,7 @@ class Credibility:
         self._sizes.append((len(nodes), batch.count))
 
     def best(self, counted: Counted, trees: int) -> int:
-        """The place of the best tree among all that were added, the first of several."""
+        """The place of the best tree among all that were added, the first of several; to be asked once."""
         self._kept.seek(0)
         logs = np.log(counted.counts / trees)
         scores = []
@@ -128,6 +130,7 @@ class Credibility:
             high: Words = np.frombuffer(self._kept.read(8 * size), np.uint64)
             tree = np.frombuffer(self._kept.read(4 * size), np.int32)
             scores.append(np.bincount(tree, logs[_find(counted.keys, low, high)], count))
+        self._kept.close()
         total = np.concatenate(scores)
         # Sums of the same logarithms in another order differ in their last digits.
         return int(np.argmax(total >= total.max() - 1e-9 * max(1.0, abs(total.max()))))

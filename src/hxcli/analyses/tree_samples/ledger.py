@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import BinaryIO
+from weakref import finalize
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,6 +81,7 @@ class Ledger:
         """Moves what is in memory to an unnamed temporary file."""
         if self._file is None:
             self._file = tempfile.TemporaryFile()  # noqa: SIM115
+            finalize(self, self._file.close)
         self._file.seek(0, 2)
         for number, block in enumerate(self._blocks):
             if not isinstance(block, np.memmap):
