@@ -7,6 +7,7 @@ import csv
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from html.parser import HTMLParser
@@ -175,3 +176,31 @@ def test_the_profile_for_slurm_is_what_snakemake_understands(finished: Finished,
     assert plan.returncode == 0, plan.stderr
     # One job of the scheduler for all, because fifty fit into it.
     assert "analyse" in plan.stdout
+
+
+def test_trees_scatter_over_parts_and_come_together(snakemake: Any, finished: Finished, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path)
+    (folder / "config.yaml").write_text("samples: runs.tsv\nresults: results\nanalyses:\n  ancestral: --burn-in 0.1\n")
+    sheet = "name\ttree\ttraits\tshards\nsample\tdata/sample.trees\tdata/primates.csv\t4\n"
+    (folder / "runs.tsv").write_text(sheet)
+    run = ("--cores", "2", "--configfile", "config.yaml", "--rerun-incomplete")
+    process = snakemake(folder, *run)
+    deadline = time.monotonic() + 300
+    while not list((folder / "results").glob("sample/*.part")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    end_group(process, signal.SIGTERM)
+    assert not (folder / "results" / "sample" / "ancestral.csv").exists()
+    again = finished(folder, *run)
+    if again.returncode:
+        assert "--unlock" in again.stderr
+        assert finished(folder, *run, "--unlock").returncode == 0
+        again = finished(folder, *run)
+    assert again.returncode == 0, again.stderr
+    whole = [sys.executable, "-m", "hxcli", "ancestral", "data/sample.trees", "data/primates.csv", "--all-trees"]
+    subprocess.run([*whole, "--burn-in", "0.1", "-q", "-o", "whole"], cwd=folder, check=True)
+    for end in ("csv", "nex", "trees.csv"):
+        made = folder / "results" / "sample" / f"ancestral.{end}"
+        assert made.read_bytes() == (folder / f"whole.{end}").read_bytes()
+    assert not list((folder / "results").rglob("*.part"))
