@@ -16,7 +16,7 @@ from hxcli.errors import ModelError, OptionError
 from hxcli.inference.state_rates import RateFit, RootKind, RootPrior, fit_rates
 from hxcli.models.rate_patterns import RatePattern, is_state_model, pattern_of_table, rate_pattern
 from hxcli.phylogeny import FloatArray, Phylogeny
-from hxcli.prebuilt.discrete.likelihood import StateTree, joint_states, marginals, state_tree
+from hxcli.prebuilt.discrete.likelihood import joint_states, marginals, state_tree
 from hxcli.prebuilt.tip_states import SeenStates, seen_states
 from hxcli.reconstruction import Reconstruction
 from hxcli.state_findings import StateFindings, TraitStates
@@ -178,7 +178,7 @@ def states_of_trait(
     pattern = pattern_for(options, seen.states)
     root = root_prior(options, pattern, seen.states)
     tree = state_tree(phylogeny, seen.likelihoods[:, pattern.observed])
-    fit = fit_rates(tree, pattern, root, options.held, coarse_tree(phylogeny, seen, pattern))
+    fit = fit_rates(tree, pattern, root, options.held)
     refuse_ambiguous_stationary(root, fit.rates, seen.name)
     prior = root.columns(fit.rates[None])
     found = marginals(tree, fit.rates, None if prior is None else prior[0])
@@ -209,11 +209,6 @@ def states_of_trait(
         },
         flags=flags,
     )
-
-
-def coarse_tree(phylogeny: Phylogeny, seen: SeenStates, pattern: RatePattern) -> StateTree | None:
-    """None: every start is tried on the whole tree."""
-    return None
 
 
 def _observed(probabilities: FloatArray, pattern: RatePattern, states: int) -> FloatArray:

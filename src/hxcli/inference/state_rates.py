@@ -169,7 +169,6 @@ def fit_rates(
     pattern: RatePattern,
     root: RootPrior,
     held: Mapping[str, float] | None = None,
-    coarse: StateTree | None = None,
 ) -> RateFit:
     """Finds the rates with the highest likelihood.
 
@@ -178,7 +177,6 @@ def fit_rates(
         pattern: The model.
         root: Prior of the root.
         held: Label of a transition -> its rate, which is not estimated, nor is any that is equal to it.
-        coarse: A smaller tree with some of the same tips, on which the starts are tried.
 
     Raises:
         ModelError: What was seen is impossible.
@@ -194,13 +192,9 @@ def fit_rates(
         return RateFit(
             pattern, root, objective.held, height, free, low, high, 0.0, nothing, np.zeros((0, 0)), 0, 0, (), ()
         )
-    first = objective if coarse is None else Objective(coarse, pattern, root, objective.held)
-    starts = _starts(first, low, high)
+    starts = _starts(objective, low, high)
     bounds = [(np.log(low), np.log(high))] * len(free)
-    ends = side_by_side(first, [partial(_climb, start=start, bounds=bounds) for start in starts])
-    if coarse is not None:
-        best = min(ends, key=lambda end: end[0])[1]
-        ends = side_by_side(objective, [partial(_climb, start=best, bounds=bounds)])
+    ends = side_by_side(objective, [partial(_climb, start=start, bounds=bounds) for start in starts])
     heights = np.array([-end[0] for end in ends])
     x = ends[int(np.argmax(heights))][1]
     return _certified(objective, x, float(heights.max()), (low, high), heights)

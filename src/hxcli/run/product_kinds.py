@@ -37,6 +37,7 @@ class Kind:
         default: End of the path behind the prefix; None for a product that is written only where it is named.
         streamed: Extension that `-` stands for; "" for a product that is not streamed.
         exclusive: Whether naming it leaves out the products that are not named.
+        of_numbers: Whether it shows traits of numbers only.
         of: What an analysis has to give for it: `STATES` or the name of a table; "" for what every analysis has.
     """
 
@@ -48,6 +49,7 @@ class Kind:
     streamed: str = ""
     exclusive: bool = True
     of: str = STATES
+    of_numbers: bool = False
 
 
 # What every analysis gives of a sample of trees, beside the states of nodes.
@@ -287,19 +289,21 @@ KINDS: dict[str, Kind] = {
         streamed=".nwk",
     ),
     "archive for iTOL": Kind(
-        "--itol", {".zip": "hxcli.formats.exchange.itol:write_itol"}, lambda result: (result.found,)
+        "--itol", {".zip": "hxcli.formats.exchange.itol:write_itol"}, lambda result: (result.found,), of_numbers=True
     ),
     "node data": Kind(
         "--node-data",
         {".json": "hxcli.formats.exchange.nextstrain:write_node_data"},
         lambda result: (result.found,),
         streamed=".json",
+        of_numbers=True,
     ),
     "auspice dataset": Kind(
         "--auspice",
         {".json": "hxcli.formats.exchange.nextstrain:write_auspice"},
         lambda result: (result.found,),
         streamed=".json",
+        of_numbers=True,
     ),
     "picture": Kind(
         "--plot",
@@ -311,6 +315,7 @@ KINDS: dict[str, Kind] = {
         lambda result: (result.found, result.choices.get("picture")),
         streamed=".svg",
         exclusive=False,
+        of_numbers=True,
     ),
     "report": Kind(
         "--report",
@@ -318,6 +323,7 @@ KINDS: dict[str, Kind] = {
         lambda result: (result.found, result.record()),
         streamed=".html",
         exclusive=False,
+        of_numbers=True,
     ),
     # Last, because it says how long the writing of the others took.
     "record": Kind(
