@@ -56,6 +56,10 @@ ANALYSES: dict[str, Analysis] = {
         ("maps", "expected table", "parameter table"),
         of_states="hxcli.analyses.maps.maps:maps",
     ),
+    "pca": Analysis(
+        "hxcli.analyses.pca.pca:pca",
+        ("scores table", "ancestors table", "loadings table", "explained table", "ordination"),
+    ),
     "mean": Analysis("hxcli.analyses.mean:mean", by_trait=True),
     "posterior": Analysis(
         "hxcli.analyses.posterior.posterior:posterior", (STATES, "parameter table", "leave-one-out table", "draws")

@@ -26,6 +26,7 @@ COMMANDS = {
     "mean": "hxcli.cli.mean",
     "posterior": "hxcli.cli.posterior",
     "signal": "hxcli.cli.signal",
+    "pca": "hxcli.cli.pca",
     "contrasts": "hxcli.cli.contrasts",
     "regress": "hxcli.cli.regress",
     "fit": "hxcli.cli.fit",

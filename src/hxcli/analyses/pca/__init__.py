@@ -1,0 +1,1 @@
+"""Phylogenetic principal components."""
