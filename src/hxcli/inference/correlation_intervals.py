@@ -45,31 +45,31 @@ def fisher_intervals(correlation: FloatArray, contrasts: float, number: float, l
         number: What the squares are divided by: the contrasts, or the tips for plain maximum likelihood.
         level: Probability of the interval.
     """
-    from scipy.special import ndtri
-    from scipy.stats import chi2
+    from scipy.special import chdtrc, ndtri
 
     own = np.eye(len(correlation), dtype=bool)
     r = np.where(own, 0.0, correlation)
     z = np.arctanh(r)
     half = -ndtri((1 - level) / 2) / np.sqrt(contrasts - 2) if contrasts > 2 else np.inf
-    p = chi2.sf(-number * np.log1p(-(r**2)), 1)
+    p = chdtrc(1, -number * np.log1p(-(r**2)))
     return CorrelationFigures(*(np.where(own, np.nan, x) for x in (np.tanh(z - half), np.tanh(z + half), p)))
 
 
 def profile_intervals(problem: JointProblem, fit: JointFit, level: float) -> CorrelationFigures:
     """Profile likelihood intervals and likelihood ratio tests of all pairs, several at a time."""
-    from scipy.stats import chi2
+    # Not scipy.stats, which takes as long to import as JAX.
+    from scipy.special import chdtrc, chdtri
 
     size = problem.traits
     lower, upper, p = (np.full((size, size), np.nan) for _ in range(3))
-    drop = float(chi2.ppf(level, 1)) / 2
+    drop = float(chdtri(1, 1 - level)) / 2
     pairs = list(combinations(range(size), 2))
     profiles = [_Profile(problem, fit, pair) for pair in pairs]
     tasks = [(profile, side) for profile in profiles for side in (-1, 1, 0)]
 
     def solve(task: tuple[_Profile, int]) -> float:
         profile, side = task
-        return profile.end(side, drop) if side else float(chi2.sf(2 * max(profile.lost_at(0.0), 0.0), 1))
+        return profile.end(side, drop) if side else float(chdtrc(1, 2 * max(profile.lost_at(0.0), 0.0)))
 
     found = in_threads(solve, tasks)
     for i, (a, b) in enumerate(pairs):

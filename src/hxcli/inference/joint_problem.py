@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import jax
@@ -163,10 +162,9 @@ class JointProblem:
         """Log likelihood and derivatives; -inf where it is no number."""
         self.evaluations += 1
         edges, time_slope, scale_slope = self._edges(shape)
-        found = _evaluate(
-            self._with(edges), jnp.asarray(rate), self._within(within), self.restricted, self.model == "ou"
-        )
-        value, by_rate, by_within, by_time, by_scale, densities = (np.asarray(x, np.float64) for x in found)
+        parameters = jnp.asarray(rate), self._within(within)
+        found = _down(_up(self._with(edges), *parameters), *parameters, self.restricted)
+        value, by_rate, by_within, by_time, by_scale, densities = (np.asarray(x, np.float64) for x in found[:6])
         by_shape = 0.0
         if self.model != "bm":
             by_shape = float(by_time[: self.size] @ time_slope + by_scale[: self.size] @ scale_slope)
@@ -175,8 +173,10 @@ class JointProblem:
 
     def states(self, rate: FloatArray, within: FloatArray | None = None, shape: float = 0.0) -> JointStates:
         """All nodes given all observations at these parameters."""
-        tree = self._with(self._edges(shape)[0])
-        found = _states(tree, jnp.asarray(rate), self._within(within), self.restricted, self.model == "ou")
+        parameters = jnp.asarray(rate), self._within(within)
+        swept = _up(self._with(self._edges(shape)[0]), *parameters)
+        # The uncertainty of the means is in the states whatever the likelihood.
+        found = _states(swept, _down(swept, *parameters, True), *parameters)
         return JointStates(*(np.asarray(x, np.float64)[: self.size] for x in found))
 
     def _with(self, edges: dict[str, FloatArray]) -> Tree:
@@ -239,104 +239,125 @@ def _tip_fields(topology: Topology, seen: Observations, noise: FloatArray, colum
     }
 
 
+class _Smoothed(NamedTuple):
+    """What an up sweep and its adjoint give.
+
+    Attributes:
+        log_likelihood: ().
+        by_rate, by_within: (D, D) its derivatives.
+        by_time, by_scale: (N,) likewise, by the edges.
+        densities: (D,) how many densities of every trait it is made of.
+        pull, information: Of all edges.
+        best: (C,) by which columns count in what is left of the data.
+        means_covariance: (D, D) of the means; 0 where the root's state is free.
+    """
+
+    log_likelihood: Any
+    by_rate: Any
+    by_within: Any
+    by_time: Any
+    by_scale: Any
+    densities: Any
+    pull: Any
+    information: Any
+    best: Any
+    means_covariance: Any
+
+
 class _Root(NamedTuple):
-    """The root given all observations, and how products of columns count."""
+    """The root given all observations, and how products of columns count; otherwise as `_Smoothed`."""
 
     log_likelihood: Any
     mix: Any
     pull: Any
     information: Any
     best: Any
+    means_covariance: Any
     densities: Any
 
 
-def _at_root(swept: Tree, restricted: bool, fixed: bool) -> _Root:
-    """What an up sweep says, with the root's state free, or 0 with the means in further columns.
+@jax.jit
+def _up(tree: Tree, rate: Any, within: Any) -> Tree:
+    columns = tree["mean"].shape[2]
+    return swept_up(tree, {"rate": rate, "within": within, "mix": jnp.zeros((columns, columns))})
+
+
+@jax.jit
+def _down(swept: Tree, rate: Any, within: Any, restricted: Any) -> _Smoothed:
+    root = _at_root(swept, restricted)
+    begun = swept.update(
+        pull=jnp.zeros_like(swept["mean"]), information=jnp.zeros_like(swept["spread"]), push=jnp.zeros(swept.size)
+    )
+    begun = begun.at[0].set(pull=root.pull, information=root.information)
+    done = adjoints(begun, params={"rate": rate, "within": within, "mix": root.mix})
+    pull, information = done["pull"], done["information"]
+    squares = jnp.einsum("nac,cd,nbd->nab", pull, root.mix, pull)
+    # The root has no edge.
+    score = ((squares - information) / 2).at[0].set(0)
+    return _Smoothed(
+        root.log_likelihood,
+        jnp.einsum("nab,n->ab", score, done["time"]),
+        jnp.einsum("nab,n->ab", score, done["noise"]),
+        jnp.einsum("nab,ab->n", score, rate),
+        done["push"],
+        root.densities,
+        pull,
+        information,
+        root.best,
+        root.means_covariance,
+    )
+
+
+def _at_root(swept: Tree, restricted: Any) -> _Root:
+    """What an up sweep says of the root: its state is free, or, with more than one column, 0.
 
     Args:
         swept: Tree.
         restricted: Whether the means are integrated out.
-        fixed: Whether the root is 0.
     """
     count, log_det, quadratic = swept["count"][0], swept["log_det"][0], swept["quadratic"][0]
     mean, spread, weight = swept["mean"][0], swept["spread"][0], swept["weight"][0]
     soft = (swept["informed"][0] > 0) & (swept["known"][0] == 0)
-    log_2pi, none = np.log(2 * np.pi), jnp.zeros_like(mean)
-    if not fixed:
+    log_2pi, traits = np.log(2 * np.pi), len(spread)
+    if mean.shape[1] == 1:
         base = -(count.sum() * log_2pi + log_det + quadratic[0, 0]) / 2
-        if not restricted:
-            return _Root(base, jnp.ones((1, 1)), none, weight, jnp.ones(1), count)
         _, log_precision = inverted(weight[:, :, None], soft[:, None])
-        given = base + (soft.sum() * log_2pi - log_precision[0]) / 2
-        return _Root(given, jnp.ones((1, 1)), none, jnp.zeros_like(spread), jnp.ones(1), count - soft)
+        width = (soft.sum() * log_2pi - log_precision[0]) / 2
+        return _Root(
+            base + jnp.where(restricted, width, 0),
+            jnp.ones((1, 1)),
+            jnp.zeros_like(mean),
+            jnp.where(restricted, 0, weight),
+            jnp.ones(1),
+            jnp.zeros_like(spread),
+            count - jnp.where(restricted, soft, 0),
+        )
     squares = quadratic + mean.T @ weight @ mean
-    everywhere = jnp.ones(mean.shape[0])[:, None] > 0
-    covariance, log_information = (x[..., 0] for x in inverted(squares[1:, 1:, None], everywhere))
+    covariance, log_information = (x[..., 0] for x in inverted(squares[1:, 1:, None], jnp.ones((traits, 1)) > 0))
     means = covariance @ squares[1:, 0]
     best = jnp.concatenate([jnp.ones(1), -means])
     value = -(count.sum() * log_2pi + log_det + squares[0, 0] - squares[0, 1:] @ means) / 2
-    mix = jnp.outer(best, best)
-    if restricted:
-        value = value + (len(means) * log_2pi - log_information) / 2
-        mix = mix.at[1:, 1:].add(covariance)
-        count = count - 1
-    return _Root(value, mix, weight @ mean, weight, best, count)
+    width = (traits * log_2pi - log_information) / 2
+    mix = jnp.outer(best, best).at[1:, 1:].add(jnp.where(restricted, covariance, 0))
+    value, count = value + jnp.where(restricted, width, 0), count - jnp.where(restricted, 1, 0)
+    return _Root(value, mix, weight @ mean, weight, best, covariance, count)
 
 
-@partial(jax.jit, static_argnums=(3, 4))
-def _evaluate(tree: Tree, rate: Any, within: Any, restricted: bool, fixed: bool) -> tuple[Any, ...]:
-    """Log likelihood, its derivatives by rate and within-species covariance, and by every edge's time and scale."""
-    swept, root = _smoothed(tree, rate, within, restricted, fixed)
-    score = _scores(swept, root)
-    by_time = jnp.einsum("nab,ab->n", score, rate)
-    by_rate = jnp.einsum("nab,n->ab", score, swept["time"])
-    by_within = jnp.einsum("nab,n->ab", score, swept["noise"])
-    return root.log_likelihood, by_rate, by_within, by_time, swept["push"], root.densities
-
-
-def _smoothed(tree: Tree, rate: Any, within: Any, restricted: bool, fixed: bool) -> tuple[Tree, _Root]:
-    columns = tree["mean"].shape[2]
-    params = {"rate": rate, "within": within, "mix": jnp.zeros((columns, columns))}
-    swept = swept_up(tree, params)
-    root = _at_root(swept, restricted, fixed)
-    swept = swept.update(
-        pull=jnp.zeros_like(swept["mean"]), information=jnp.zeros_like(swept["spread"]), push=jnp.zeros(swept.size)
-    )
-    swept = swept.at[0].set(pull=root.pull, information=root.information)
-    return adjoints(swept, params={**params, "mix": root.mix}), root
-
-
-def _scores(swept: Tree, root: _Root) -> Any:
-    """(N, D, D) derivatives by the covariance of every edge; the root's, which has none, is 0."""
-    pull = swept["pull"]
-    squares = jnp.einsum("nac,cd,nbd->nab", pull, root.mix, pull)
-    return ((squares - swept["information"]) / 2).at[0].set(0)
-
-
-@partial(jax.jit, static_argnums=(3, 4))
-def _states(tree: Tree, rate: Any, within: Any, restricted: bool, fixed: bool) -> tuple[Any, ...]:
-    swept, root = _smoothed(tree, rate, within, restricted, fixed)
-    # The uncertainty of the means is in the states whatever the likelihood.
-    if not restricted:
-        root = _at_root(swept, True, fixed)
-        seeded = swept.at[0].set(pull=root.pull, information=root.information)
-        columns = tree["mean"].shape[2]
-        swept = adjoints(seeded, params={"rate": rate, "within": within, "mix": jnp.zeros((columns, columns))})
-    params = {"rate": rate, "within": within, "mix": root.mix}
+@jax.jit
+def _states(swept: Tree, down: _Smoothed, rate: Any, within: Any) -> tuple[Any, ...]:
+    """The fields of `JointStates`, from the smoothing in which the means are integrated out."""
+    fixed = swept["mean"].shape[2] > 1
     begun = swept.update(state=jnp.zeros_like(swept["mean"]), state_spread=jnp.zeros_like(swept["spread"]))
     if not fixed:
         begun = begun.at[0].set(state=swept["mean"][0], state_spread=swept["spread"][0])
-    smooth = states(begun, params=params)
-    state, spread = smooth["state"], smooth["state_spread"]
-    means = state @ root.best
-    information = swept["information"]
+    smooth = states(begun, params={"rate": rate, "within": within})
+    means, spread, information = smooth["state"] @ down.best, smooth["state_spread"], down.information
     if fixed:
-        follows = jnp.eye(rate.shape[0])[None] - state[:, :, 1:]
-        covariance = root.mix[1:, 1:] - jnp.outer(root.best[1:], root.best[1:])
-        means = means - root.best[None, 1:]
-        spread = spread + _turned(follows, covariance)
-        information = information - _turned(swept["pull"][:, :, 1:], covariance)
-    return means, spread, swept["pull"] @ root.best, information
+        follows = jnp.eye(rate.shape[0])[None] - smooth["state"][:, :, 1:]
+        means = means - down.best[None, 1:]
+        spread = spread + _turned(follows, down.means_covariance)
+        information = information - _turned(down.pull[:, :, 1:], down.means_covariance)
+    return means, spread, down.pull @ down.best, information
 
 
 def _turned(matrices: Any, covariance: Any) -> Any:

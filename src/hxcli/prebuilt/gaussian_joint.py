@@ -150,7 +150,8 @@ _times = folded(product)
 def adjoints(node: Any, parent: Any, params: Any) -> dict[str, Any]:
     """How the log likelihood hangs on edges: half of `pull mix pull' - information` is its derivative by a covariance.
 
-    That is the disturbance smoother (de Jong 1988, Biometrika 75:165; Koopman 1993, Biometrika 80:117) on a tree.
+    That is the disturbance smoother on a tree (de Jong 1989, J. Am. Stat. Assoc. 84:1085; Koopman 1993, Biometrika
+    80:117).
     Fields: `pull` (D, C), `information` (D, D), to be seeded at the root; `push` () the derivative by the edge's scale.
     """
     pull, information, push = _adjoint(

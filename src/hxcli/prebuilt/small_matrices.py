@@ -21,9 +21,11 @@ def folded(function: Callable[..., Any]) -> Callable[..., Any]:
     Every output has the batch too. The function is differentiated as it stands outside of `jax.vmap` only.
     """
 
+    compiled = jax.jit(function)
+
     @jax.custom_batching.custom_vmap
     def laid_out(*arrays: Any) -> Any:
-        return function(*arrays)
+        return compiled(*arrays)
 
     @laid_out.def_vmap
     def _(size: int, batched: list[bool], *arrays: Any) -> Any:
@@ -43,6 +45,8 @@ def folded(function: Callable[..., Any]) -> Callable[..., Any]:
     return one
 
 
+# Compiled by themselves these are traced once for every shape, and not at every use.
+@jax.jit
 def product(a: Any, b: Any) -> Any:
     """Matrix products of (A, B, K) with (B, C, K), K of them."""
 
@@ -58,6 +62,7 @@ def transposed(a: Any) -> Any:
     return jnp.swapaxes(a, 0, 1)
 
 
+@jax.jit
 def inverted(a: Any, mask: Any) -> tuple[Any, Any]:
     """Inverses of the masked part of positive definite matrices, 0 elsewhere, and the logs of its determinants.
 

@@ -100,9 +100,7 @@ def pca(
             },
         },
         header=("loading", *names[:6]),
-        rows=[
-            (trait, (trait, *(f"{x:.4f}" for x in components.loadings[d, :6]))) for d, trait in enumerate(traits)
-        ]
+        rows=[(trait, (trait, *(f"{x:.4f}" for x in components.loadings[d, :6]))) for d, trait in enumerate(traits)]
         + [(traits[0], ("explained", *(f"{100 * p:.1f} %" for p in components.shares[:6])))],
         about_all=about,
         scores=scores,
