@@ -65,7 +65,7 @@ def _write(stream: BinaryIO, extension: str, found: Any) -> None:
 def _biplot(axes: Axes, found: Any, tips: FloatArray) -> None:
     axes.axhline(0, color=SOFT, linewidth=0.4, zorder=0)
     axes.axvline(0, color=SOFT, linewidth=0.4, zorder=0)
-    axes.scatter(*tips.T, s=9, color=_TIP, alpha=0.7, linewidths=0)
+    axes.scatter(tips[:, 0], tips[:, 1], s=9, color=_TIP, alpha=0.7, linewidths=0)
     # Arrows as long as the scores reach: a loading is a correlation and has no unit.
     reach = np.abs(tips).max(0) * 0.9
     for name, loading in zip(found.traits, found.components.loadings[:, :2], strict=True):
@@ -75,7 +75,9 @@ def _biplot(axes: Axes, found: Any, tips: FloatArray) -> None:
             "ha": "left" if end[0] >= 0 else "right",
             "va": "bottom" if end[1] >= 0 else "top",
         }
-        axes.text(*end, shown(name, 24), color=_TRAIT, fontsize=SMALL, parse_math=False, bbox=WHITE_BELOW, **sides)
+        axes.text(
+            end[0], end[1], shown(name, 24), color=_TRAIT, fontsize=SMALL, parse_math=False, bbox=WHITE_BELOW, **sides
+        )
     axes.margins(0.12)
     axes.autoscale_view()
 
@@ -86,9 +88,11 @@ def _phylomorphospace(axes: Axes, found: Any, scores: FloatArray) -> None:
     edges = np.stack([scores[topology.parents[nodes]], scores[nodes]], 1)
     axes.add_collection(LineCollection(list(edges), colors=SOFT, linewidths=0.5, alpha=0.8, zorder=1))
     inner = np.flatnonzero(~topology.is_leaf)
-    axes.scatter(*scores[inner].T, s=3, color=SOFT, zorder=2, linewidths=0)
-    axes.scatter(*scores[tips].T, s=9, color=_TIP, zorder=3, linewidths=0)
-    axes.scatter(*scores[:1].T, s=24, marker="s", facecolor="white", edgecolor=INK, linewidths=0.8, zorder=4)
+    axes.scatter(scores[inner, 0], scores[inner, 1], s=3, color=SOFT, zorder=2, linewidths=0)
+    axes.scatter(scores[tips, 0], scores[tips, 1], s=9, color=_TIP, zorder=3, linewidths=0)
+    axes.scatter(
+        scores[:1, 0], scores[:1, 1], s=24, marker="s", facecolor="white", edgecolor=INK, linewidths=0.8, zorder=4
+    )
     if len(tips) <= _MOST_NAMED:
         for tip, name in zip(tips, found.phylogeny.tip_names, strict=True):
             axes.annotate(
