@@ -92,7 +92,7 @@ def paint(phylogeny: Phylogeny, table: RegimeTable) -> Painted:
     rest = [row for row in rows if not (row.node or row.tip_a)]
     # The rest comes first, wherever it stands.
     ordered = [*rest, *(row for row in rows if row.node or row.tip_a)]
-    finder = _NodeFinder(phylogeny, table.file)
+    finder = NodeFinder(phylogeny, table.file)
     nodes = np.array([finder.node(row) for row in ordered[len(rest) :]], np.intp)
     size, parents, is_root = phylogeny.topology.size, phylogeny.topology.parents, phylogeny.topology.is_root
     last = np.full(size, len(rest) - 1, np.intp)
@@ -231,7 +231,7 @@ def _called(phylogeny: Phylogeny, node: int) -> str:
     return f"an inner node above tip {phylogeny.labels[int(tips[np.argmax(path == node)])]!r}"
 
 
-class _NodeFinder:
+class NodeFinder:
     """Finds the nodes that rows of a table name."""
 
     def __init__(self, phylogeny: Phylogeny, file: str) -> None:

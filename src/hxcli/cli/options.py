@@ -115,15 +115,15 @@ class OuRoot(StrEnum):
     FREE = "free"
 
 
-def parse_settings(given: list[str] | None) -> dict[str, float]:
+def parse_settings(given: list[str] | None, option: str = "--set") -> dict[str, float]:
     """Parameter -> value, of `alpha=2` and the like."""
     found: dict[str, float] = {}
     for text in given or []:
         name, equals, value = text.rpartition("=")
         if not (equals and name):
-            raise typer.BadParameter(f"--set {text}: write NAME=VALUE, such as alpha=2")
+            raise typer.BadParameter(f"{option} {text}: write NAME=VALUE, such as alpha=2")
         if name in found:
-            raise typer.BadParameter(f"--set {name} is given twice")
+            raise typer.BadParameter(f"{option} {name} is given twice")
         found[name] = parse_number(value)
     return found
 
@@ -134,11 +134,21 @@ class ModelChoices:
 
     model: Annotated[
         list[str] | None,
-        typer.Option("--model", metavar="NAME", help="Model of the trait; repeatable. hx models lists them."),
+        typer.Option(
+            "--model", metavar="NAME", help="Model of the trait, or FILE.py[:NAME]; repeatable. hx models lists them."
+        ),
     ] = None
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Hold a parameter of the model; repeatable."),
+    ] = None
+    starts: Annotated[
+        list[str] | None,
+        typer.Option("--start", metavar="NAME=VALUE", help="Where the search for a parameter begins; repeatable."),
+    ] = None
+    edge_data: Annotated[
+        str | None,
+        typer.Option("--edge-data", metavar="FILE", help="Columns of numbers for the edges, by node or pair of tips."),
     ] = None
     ou_root: Annotated[
         OuRoot | None, typer.Option("--ou-root", help="Root of ou, oum, ...: at the optimum, stationary, or free.")
@@ -173,15 +183,19 @@ class ModelChoices:
         return {
             "models": names,
             "held": parse_settings(self.settings),
+            **({"start": parse_settings(self.starts, "--start")} if self.starts else {}),
             "ou_root": self.ou_root.value if self.ou_root else None,
             "lambda_max": self.lambda_max,
             **({"regimes": "labels"} if self.regimes == "labels" else {}),
         }
 
     def side_inputs(self) -> dict[str, tuple[str | None, str]]:
-        """The table of regimes, if there is one."""
+        """The tables of regimes and of edges, if there are any."""
         path = None if self.regimes == "labels" else self.regimes
-        return {"regimes": (path, "hxcli.formats.tables.regimes:read_regimes")}
+        return {
+            "regimes": (path, "hxcli.formats.tables.regimes:read_regimes"),
+            "edge_data": (self.edge_data, "hxcli.formats.tables.edge_data:read_edge_data"),
+        }
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,8 @@ def framed(columns: Mapping[str, Any], phylogeny: Phylogeny) -> Framed:
     arrays = {name: np.asarray(value, float) for name, value in columns.items() if name not in OF_THE_TREE}
     tree = Tree.on_frame(phylogeny.topology, arrays, 16)
     fields = {name: tree[name] for name in arrays} | {"is_tip": tree["is_tip"] > 0}
+    whole = [name for name in arrays if np.issubdtype(np.asarray(columns[name]).dtype, np.integer)]
+    fields |= {name: fields[name].astype(int) for name in whole}
     return Framed(tree, {**fields, **{name: columns[name] for name in OF_THE_TREE & columns.keys()}}, size)
 
 

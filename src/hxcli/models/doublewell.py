@@ -1,7 +1,7 @@
-"""Diffusion with two optima and a barrier between them: dx = -2 alpha (x-a)(x-m)(x-b) / d^2 dt + sigma dW.
+"""Diffusion with two optima and a barrier between them (Boucher et al. 2018, Systematic Biology 67:304).
 
-a and b are the optima, m lies half way and d is half their distance; alpha is the pull near an optimum times 2. A
-potential of the fourth degree, as in Boucher, Demery, Conti, Harmon and Uyeda (2018, Systematic Biology 67:304).
+dx = alpha (z - z^3) h dt + sigma dW, z = (x - middle) / h and h = half_distance: the optima are middle - h and
+middle + h, and near each the trait is pulled with the strength 2 alpha.
 """
 
 import math

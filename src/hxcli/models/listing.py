@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from hxcli.engine.topology import from_parents
-from hxcli.models import MODELS, named_model
-from hxcli.models.edge_fields import edge_fields
+from hxcli.models import GRID_MODELS, MODELS, named_model
+from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
 from hxcli.painting import Painted
 from hxcli.phylogeny import Phylogeny
 from hxcli.text_columns import Texts
@@ -29,18 +29,20 @@ def model_lines() -> list[str]:
     tree = Phylogeny(topology, np.array([np.nan, 1.0, 1.0]), Texts(("", "a", "b")), Texts(("", "", "")))
     painted = Painted(tree, ("a", "b"), np.array([0, 0, 1]), np.arange(3))
     fields = edge_fields(painted)
+    # Of models on a grid, supports that are scaled to the trait are those of values with mean and deviation 1.
+    fields = EdgeFields(fields.phylogeny, trait_fields(fields.columns, np.array([0.0, 2.0])), fields.regimes)
     lines = []
-    for name in MODELS:
+    for name in MODELS | GRID_MODELS:
         model = named_model(name)
         bound = model.on(fields)
         shapes = [each for each in bound.coordinates if not each.is_rate]
-        lines.append(f"{name:8}{model.summary}")
+        lines.append(f"{name:11}{model.summary}")
         solved = ", ".join([*bound.rates, *bound.unknowns])
-        lines.append(f"{'':8}solved for: {solved}")
+        lines.append(f"{'':11}solved for: {solved}")
         for each in shapes:
             unit = bound.declarations[each.parameter].unit
             ends = f"{each.low:.6g} to {each.high:.6g}"
-            lines.append(f"{'':8}{each.name}: {ends}{' / T' if unit == '1/length' else ''}")
+            lines.append(f"{'':11}{each.name}: {ends}{' / T' if unit == '1/length' else ''}")
     return [
         *lines,
         "",

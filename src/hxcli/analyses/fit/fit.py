@@ -12,6 +12,7 @@ from hxcli.analyses.fit.fitted import FittedModel, Fitter, file_of, refuse_unkno
 from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.fit.options import NEARLY_ULTRAMETRIC, ULTRAMETRIC, FitOptions, height_spread, models_on
 from hxcli.close_names import listed
+from hxcli.edge_data import edge_columns
 from hxcli.errors import OptionError
 from hxcli.findings import TableFindings
 from hxcli.models.edge_fields import edge_fields
@@ -69,7 +70,7 @@ def fit_models(
         ModelError: Error-free observations that contradict each other.
         OptionError: Models or options that this tree does not allow.
     """
-    fields = edge_fields(painted)
+    fields = edge_fields(painted, edge_columns(painted, options.edge_data))
     chosen = models_on(models, fields, options.ou_root)
     fitter = Fitter(fields, painted.observations(observations), options)
     refuse_unknown_parameters(options.held, [fitter.bound(model) for model in chosen])

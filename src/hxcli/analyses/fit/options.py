@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from hxcli.edge_data import EdgeTable
 from hxcli.errors import OptionError
 from hxcli.models import named_model
 from hxcli.models.edge_fields import EdgeFields
@@ -33,6 +34,7 @@ class FitOptions:
         held: Reported name -> value of parameters that are given, in the trait's units.
         start: Reported name -> value of parameters from which a search begins, likewise.
         intervals: Whether profile intervals are wanted.
+        edge_data: Further columns of the edges, for models of users.
         lambda_max: Whether lambda may go beyond 1, up to where its matrix stays a covariance.
     """
 
@@ -44,6 +46,7 @@ class FitOptions:
     start: Mapping[str, float] = field(default_factory=dict)
     intervals: bool = True
     lambda_max: bool = False
+    edge_data: EdgeTable | None = None
 
 
 def models_on(names: tuple[str, ...], fields: EdgeFields, ou_root: str | None) -> tuple[GaussianModel, ...]:
