@@ -86,7 +86,7 @@ def model_states(
         parameters=_parameters(fitted, chosen),
         root_how=(f"conditional mean under {name}", "its standard error"),
         method=f"model {name}{root}, all nodes given all tips, parameters by {estimator}",
-        columns={"modes": _stacked(painted, [each.modes for each in on_grid])} if on_grid else None,
+        columns=_columns(painted, fitted),
         ends=_ends(painted, on_grid) if on_grid else None,
         details={each.trait: {"fit": _about(each)} for each in fitted},
         warnings=(*height_notes(phylogeny), *_estimator_notes(fitted, chosen), *_flag_notes(fitted)),
@@ -97,6 +97,16 @@ def model_states(
 def _stacked(painted: Painted, columns: Sequence[Any]) -> FloatArray:
     """(N, D) at the nodes of the tree as it was."""
     return np.stack([np.asarray(each, float)[painted.nodes] for each in columns], 1)
+
+
+def _columns(painted: Painted, fitted: Sequence[FittedModel]) -> dict[str, FloatArray]:
+    """Further columns: numbers of modes of densities, and what a user's model records of every edge."""
+    found = {}
+    on_grid = [each for each in fitted if isinstance(each, GridFittedModel)]
+    if on_grid:
+        found["modes"] = _stacked(painted, [each.modes for each in on_grid])
+    recorded = [each.recorded() for each in fitted]
+    return found | {name: _stacked(painted, [each[name] for each in recorded]) for name in recorded[0]}
 
 
 def _ends(painted: Painted, fitted: Sequence[GridFittedModel]) -> tuple[FloatArray, FloatArray]:

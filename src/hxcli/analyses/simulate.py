@@ -10,10 +10,12 @@ from numpy.typing import NDArray
 
 from hxcli.analyses.fit.fit import painted_tree
 from hxcli.analyses.fit.options import has_roots, needs_regimes
+from hxcli.edge_data import EdgeTable, edge_columns
 from hxcli.errors import OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
-from hxcli.models import named_model
+from hxcli.model import Sde
+from hxcli.models import GRID_MODELS, named_model
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import BoundModel
 from hxcli.painting import RegimeTable
@@ -47,6 +49,7 @@ def simulate(
     nodes: bool = False,
     ou_root: str | None = None,
     regimes: RegimeTable | str | None = None,
+    edge_data: EdgeTable | None = None,
     covariance: Covariance | None = None,
     fitted: Mapping[str, Mapping[str, float]] | None = None,
     **further: Any,
@@ -61,7 +64,7 @@ def simulate(
         number: How many draws.
         seed: Of the random numbers.
         nodes: Whether inner nodes are wanted too.
-        ou_root, regimes: As in `fit`.
+        ou_root, regimes, edge_data: As in `fit`.
         covariance: Rates of several traits together, instead of `sigma2`.
         fitted: Parameters of a fit, by model.
         further: Of no account.
@@ -74,7 +77,12 @@ def simulate(
         raise OptionError("hx simulate takes one --model (run it once for each)")
     name = models[0] if models else next(iter(fitted)) if fitted else "bm"
     painted = painted_tree(phylogeny, regimes)
-    bound = named_model(name, ou_root if has_roots(name) else None).on(edge_fields(painted))
+    model = named_model(name, ou_root if has_roots(name) else None)
+    if model.name in GRID_MODELS:
+        raise OptionError(f"--model {name}: diffusions on a grid cannot be drawn yet (use a model that is Gaussian)")
+    bound = model.on(edge_fields(painted, edge_columns(painted, edge_data)))
+    if isinstance(bound.returned, Sde):
+        raise OptionError(f"--model {name}: diffusions on a grid cannot be drawn yet (use a model that is Gaussian)")
     if needs_regimes(bound.model) and not painted.regimes:
         raise OptionError(f"--model {name}: its parameters differ between regimes (give --regimes)")
     given = {**_of_fit(name, fitted, bound), **(held or {})}

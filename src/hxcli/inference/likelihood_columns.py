@@ -237,6 +237,16 @@ class TraitLikelihood:
         whole = self._whole(np.asarray(x)[None])[0]
         return {each.name: float(each.from_search(value)) for each, value in zip(self._every, whole, strict=True)}
 
+    def values_at(self, x: FloatArray) -> dict[str, FloatArray]:
+        """The parameters but for those of the mean at one point (S,), with a leading axis of 1."""
+        return self._values(self._whole(np.asarray(x, float)[None]))
+
+    def unknowns_at(self, figures: ColumnFigures) -> FloatArray:
+        """(P,) the unknowns of the mean, given ones too, of one column."""
+        found = self._given_beta.copy()
+        found[np.flatnonzero(self.free)] = figures.beta[0]
+        return found
+
     def _parts(self, x: FloatArray) -> list[Any]:
         widths = _WIDTHS if self._tree.size <= _LARGE else _WIDTHS_LARGE
         return [part for (part,) in in_widths(self._tree.size, x, widths=widths)]

@@ -6,6 +6,7 @@ handler first, and one of them answers with a value. Needs no jax until a functi
 
 from __future__ import annotations
 
+import os
 import sys
 from contextvars import ContextVar, Token
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple, Self
 
 from hxcli.errors import DeclarationError
 
-_HERE = str(Path(__file__).parent)
+_HERE = str(Path(__file__).parent) + os.sep
 # Of this thread: two threads may trace two models at a time.
 _stack: ContextVar[tuple[Messenger, ...]] = ContextVar("handlers", default=())
 

@@ -257,10 +257,12 @@ class BoundModel:
             OptionError: A parameter that is not given, that the model does not have, or outside its support.
         """
         shapes = {each.name: each for each in self.coordinates if not each.is_rate}
-        wanted = [*self.rates, *self.unknowns, *shapes]
+        unknowns = [name for name in self.unknowns if name != OFFSET]
+        wanted = [*self.rates, *unknowns, *shapes]
         for name in given:
-            if name not in wanted:
-                raise OptionError(f"--set {name}: model {self.name} has no such parameter (it has {', '.join(wanted)})")
+            if name not in (*wanted, *self.fixed):
+                has = ", ".join([*wanted, *self.fixed])
+                raise OptionError(f"--set {name}: model {self.name} has no such parameter (it has {has})")
         if lacking := [name for name in wanted if name not in given]:
             raise OptionError(f"model {self.name} needs {', '.join(lacking)} (--set {lacking[0]}=VALUE)")
         for name, each in shapes.items():
@@ -277,11 +279,11 @@ class BoundModel:
             if name in of_mean:
                 continue
             if declared.role == "fixed":
-                values[name] = np.asarray(declared.start, float)[None]
+                values[name] = np.asarray(given.get(name, declared.start), float)[None]
                 continue
             entries = self._entries(name, declared.shape)
             values[name] = np.array([given[each] for each in entries], float).reshape(1, *declared.shape)
-        return values, np.array([given[name] for name in self.unknowns], float)
+        return values, np.array([given.get(name, 1.0) for name in self.unknowns], float)
 
     @property
     def _rate_names(self) -> list[str]:

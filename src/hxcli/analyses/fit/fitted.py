@@ -17,7 +17,7 @@ from hxcli.errors import OptionError
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood, framed
 from hxcli.inference.maximum_likelihood import Optimum, maximise
 from hxcli.inference.profile_intervals import Interval, Quantity, profile_intervals
-from hxcli.model import Sde
+from hxcli.model import Sde, over_edges
 from hxcli.models import GRID_MODELS
 from hxcli.models.edge_fields import EdgeFields, trait_fields
 from hxcli.models.gaussian_model import OFFSET, BoundModel, GaussianModel
@@ -98,6 +98,21 @@ class FittedModel:
         mean, variance, _ = self.likelihood.states(self.optimum.x)
         means, deviations = self.units.states(mean[:, None], np.sqrt(variance)[:, None])
         return means[:, 0], deviations[:, 0]
+
+    def recorded(self) -> dict[str, FloatArray]:
+        """What a user's function records of every edge, (N,) each, at the estimates."""
+        if not self.bound.model.text:
+            return {}
+        likelihood, bound = self.likelihood, self.bound
+        values = {name: value[0] for name, value in likelihood.values_at(self.optimum.x).items()}
+        place = 0
+        beta = likelihood.unknowns_at(self.optimum.figures)
+        for name, shape in bound.layout:
+            size = math.prod(shape)
+            values[name] = beta[place : place + size].reshape(shape)
+            place += size
+        found = over_edges(bound.model.edge, values, bound.fields.columns).recorded
+        return {name: np.asarray(value, float) for name, value in found.items() if np.ndim(value) == 1}
 
     def certificate(self) -> dict[str, Any]:
         """How the optimum was found, as JSON values."""
