@@ -29,12 +29,16 @@ class CheckRequest:
         json: Where the report goes as JSON; None to say it to a person.
         quiet: Whether nothing is said.
         sample: Which trees are looked at where all are; None for the one that an analysis of one tree takes.
+        model: A model to be tried on the files; None for none.
+        edge_data: Further columns of the edges for it.
     """
 
     inputs: InputOptions
     json: str | None
     quiet: bool
     sample: SampleOptions | None = None
+    model: str | None = None
+    edge_data: str | None = None
 
     def perform(self) -> None:
         """Looks, and reports.
@@ -56,6 +60,27 @@ class CheckRequest:
             print(found, file=sys.stderr)
         if found.obstacle is not None:
             raise found.obstacle
+        if self.model is not None:
+            print("\n".join(self.look_at_model(self.model)), file=sys.stderr)
+
+    def look_at_model(self, name: str) -> list[str]:
+        """What the model is on these files, a line each."""
+        from hxcli.run.inputs import read_inputs
+        from hxcli.run.runtime import RuntimeOptions, prepare, started
+        from hxcli.run.side_inputs import SideInput
+
+        if not self.inputs.traits:
+            raise typer.BadParameter("--model needs a table of traits")
+        prepare(RuntimeOptions())
+        inputs = read_inputs(self.inputs)
+        edges = None
+        if self.edge_data is not None:
+            side = SideInput(self.edge_data, "hxcli.formats.tables.edge_data:read_edge_data")
+            edges = side.read(self.inputs.max_size)[0]
+        with started(RuntimeOptions()):
+            from hxcli.run.model_check import model_lines
+
+            return model_lines(inputs.phylogenies[0], inputs.observations[0], name, edges)
 
     def look(self) -> Checkup | SampleCheckup:
         if self.sample is not None:
@@ -75,6 +100,18 @@ def check(
     json: Annotated[
         str | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON; - streams it.")
     ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="Try a model, or FILE.py[:NAME], on the first trait: parameters, engine, draws, gradient.",
+        ),
+    ] = None,
+    edge_data: Annotated[
+        str | None,
+        typer.Option("--edge-data", metavar="FILE", help="Columns of numbers for the edges, by node or pair of tips."),
+    ] = None,
     reading: ReadingChoices,
     sample: SampleFileChoices,
     states: StateReadingChoices,
@@ -91,4 +128,4 @@ def check(
     """
     trees, table = sample.files(tree, traits)
     inputs = states.on(reading.input_options(trees[0], table))
-    return CheckRequest(inputs, json, talk.quiet, sample.sample_options(trees))
+    return CheckRequest(inputs, json, talk.quiet, sample.sample_options(trees), model, edge_data)
