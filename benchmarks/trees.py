@@ -1,4 +1,4 @@
-"""Seeded trees of many shapes, as arrays of parents in breadth-first order; pure numpy, fast at 1,000,000 tips."""
+"""Seeded trees of many shapes, as arrays of parents in breadth-first order; all but ragged fast at 1,000,000 tips."""
 
 from __future__ import annotations
 
@@ -24,6 +24,23 @@ def ladder(tips: int, seed: int) -> Parents:
     return _by_splitting(tips, lambda sizes: np.minimum(random.integers(1, 6, len(sizes)), sizes - 1))
 
 
+def ragged(tips: int, seed: int) -> Parents:
+    """A random tree whose nodes have two to five children: the tips of a node are cut at random places."""
+    random = np.random.default_rng(seed)
+    sizes, parents, first = np.array([tips]), [np.zeros(1, np.int64)], 0
+    while True:
+        splits = np.flatnonzero(sizes > 1)
+        if not splits.size:
+            return np.concatenate(parents).astype(np.int32)
+        pieces = []
+        for size in sizes[splits].tolist():
+            cuts = 1 + random.choice(size - 1, min(size, random.integers(2, 6)) - 1, replace=False)
+            pieces.append(np.diff([0, *np.sort(cuts), size]))
+        parents.append(np.repeat(first + splits, [len(piece) for piece in pieces]))
+        first += len(sizes)
+        sizes = np.concatenate(pieces)
+
+
 def caterpillar(levels: int, seed: int = 0) -> Parents:
     """A binary tree with one tip on every level and two on the last; not random."""
     nodes = np.arange(2 * levels + 1)
@@ -38,6 +55,7 @@ def star(tips: int, seed: int = 0) -> Parents:
 SHAPES: dict[str, Callable[[int, int], Parents]] = {
     "yule": yule,
     "ladder": ladder,
+    "ragged": ragged,
     "caterpillar": caterpillar,
     "star": star,
 }

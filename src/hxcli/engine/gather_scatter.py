@@ -28,7 +28,7 @@ class ScatteredRows(NamedTuple):
 
     def take(self, array: Any) -> Any:
         """The rows of the nodes."""
-        return array.at[self.index].get(mode="promise_in_bounds")
+        return array.at[self.index].get(mode="promise_in_bounds", wrap_negative_indices=False)
 
     def staged(self, array: Any, values: Any) -> Any:
         """What to `put` so that these values take their places: all of them, as places beyond the end are dropped."""
@@ -36,7 +36,7 @@ class ScatteredRows(NamedTuple):
 
     def put(self, array: Any, staged: Any) -> Any:
         """The array with the rows replaced; the scatter may assume distinct places and drops those beyond."""
-        return array.at[self.target].set(staged, mode="drop", unique_indices=True)
+        return array.at[self.target].set(staged, mode="drop", unique_indices=True, wrap_negative_indices=False)
 
 
 class ContiguousRows(NamedTuple):
@@ -106,8 +106,11 @@ def locate(layout: Layout, schedule: Schedule, which: int, chunk: Any) -> Chunk:
         return Chunk(real, counts, spots, ContiguousRows(schedule.starts[first] - early * degree, inside))
     # Rows past the end repeat the last family, and slots past a family's last child repeat that child, so that
     # no step ever sees a value that is not the tree's.
-    rows = ScatteredRows(first + jnp.minimum(lanes, jnp.maximum(length - 1, 0)), None)
-    nodes, starts, counts = (rows.take(x) for x in (schedule.nodes, schedule.starts, schedule.counts))
+    last = first + jnp.maximum(length - 1, 0)
+    nodes, starts, counts = (
+        jnp.where(real, lax.dynamic_slice_in_dim(x, first, len(lanes)), x[last])
+        for x in (schedule.nodes, schedule.starts, schedule.counts)
+    )
     slots = jnp.arange(degree, dtype=jnp.int32)[None]
     inside = real[:, None] & (slots < counts[:, None])
     children = starts[:, None] + (slots if layout.exact[which] else jnp.minimum(slots, counts[:, None] - 1))

@@ -20,6 +20,8 @@ from hxcli.engine.topology import Topology
 # at every node `_SMALL` hides it too.
 _WIDE, _MIDDLE, _SMALL, _NARROW = 2048, 512, 128, 16
 _USUAL_CLASSES = 2
+# Up to here a second loop in every level costs more than the room that small families leave in a class of up to 8.
+_FEW_NODES = 2048
 # Below this mean number of families in a level, a wide chunk would mostly compute what is thrown away.
 _DEEP = 8
 
@@ -111,7 +113,7 @@ def build_schedule(topology: Topology, capacity: int, width: int) -> Schedule:
     """
     families = np.flatnonzero(~topology.is_leaf)
     counts = topology.child_counts[families]
-    classes, exact, of_class = _degree_classes(counts, topology)
+    classes, exact, of_class = _degree_classes(counts, topology, capacity)
     many = len(classes) > 1
     # Deepest level first, then by class; families of one level and class keep their order.
     key = (topology.depth - 1 - topology.node_depths[families]).astype(np.int64) * max(len(classes), 1) + of_class
@@ -168,13 +170,15 @@ def build_schedule(topology: Topology, capacity: int, width: int) -> Schedule:
 
 
 def _degree_classes(
-    counts: NDArray[np.int32], topology: Topology
+    counts: NDArray[np.int32], topology: Topology, capacity: int
 ) -> tuple[tuple[int, ...], tuple[bool, ...], NDArray[np.int64]]:
     """Degree classes, whether each is exact, and the class of every family."""
     if topology.equal_degree:
         return (int(counts[0]),), (True,), np.zeros(len(counts), np.int64)
     largest = int(counts.max(initial=0))
     ladder = [2 * 4**step for step in range(1 + largest.bit_length() // 2)]
+    if capacity <= _FEW_NODES and 2 < largest <= 8:
+        ladder = [8]
     of_class = np.searchsorted(ladder, counts)
     # The small classes are always there up to the largest, so that most trees with polytomies share one program.
     present = sorted({*np.unique(of_class).tolist(), *range(min(int(of_class.max(initial=-1)) + 1, _USUAL_CLASSES))})
