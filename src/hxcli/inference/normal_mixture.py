@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -17,6 +17,8 @@ from hxcli.phylogeny import FloatArray
 _BLOCK = 2**16
 _MOST_STEPS = 80
 _SIZES = (1, 64, 256, 960)
+# Nodes times components up to which more components cost less than another program takes to compile.
+_FEW = 2**17
 # Points of the table that finds a shortest interval where Newton's method does not.
 _TABLE = 2001
 # Smallest standard deviation of a component, in those of its mixture.
@@ -93,10 +95,14 @@ def node_figures(fine: Mixture, coarse: Mixture, level: float) -> NodeFigures:
         coarse: The same with fewer components; gives the ends of the intervals, which the fine one checks.
         level: Probability of the intervals.
     """
+    size = fine.mean.shape[0]
     rows = max(1, _BLOCK // len(coarse.components.weight))
-    # A power of two, so that few programs serve all numbers of components.
-    rows = min(1 << (rows.bit_length() - 1), fine.mean.shape[0])
-    found, sound = _node_figures(_padded(fine), _padded(coarse), level, rows)
+    # A power of two, so that few programs serve all numbers of components; one program where there are few nodes.
+    rows = min(1 << (rows.bit_length() - 1), size)
+    sizes: tuple[int, ...] = _SIZES
+    if size * _SIZES[-1] <= _FEW:
+        rows, sizes = size, _SIZES[-1:]
+    found, sound = _node_figures(_padded(fine, sizes), _padded(coarse, sizes), level, rows)
     figures = NodeFigures(*(np.array(value, np.float64) for value in found))
     for node in np.flatnonzero(~np.asarray(sound)):
         means, variances = (np.asarray(value, np.float64) for value in normals(_node(coarse, int(node))))
@@ -127,11 +133,11 @@ def _node(mixture: Mixture, node: int) -> Mixture:
     return _nodes(mixture, lambda value: value[node : node + 1])
 
 
-def _padded(mixture: Mixture) -> Mixture:
+def _padded(mixture: Mixture, sizes: Sequence[int] = _SIZES) -> Mixture:
     """With copies of weight 0, up to one of few numbers of components: each compiles a program of its own."""
     components = mixture.components
     count = len(components.weight)
-    more = next((size for size in _SIZES if size >= count), count) - count
+    more = next((size for size in sizes if size >= count), count) - count
     padded = Components(*(np.pad(value, (0, more), "edge") for value in components))
     padded = padded._replace(weight=np.pad(components.weight, (0, more)))
     return mixture._replace(components=Components(*(jnp.asarray(value) for value in padded)))

@@ -22,6 +22,8 @@ from hxcli.traits import Observations
 # Numbers in one field of the widest sweep: nodes times columns.
 _MOST_NUMBERS = 2**23
 _WIDTHS = (1, 16, 64)
+# Up to so many nodes more columns, and a sweep down that nobody asked for, cost less than compiling a second program.
+_SMALL = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -127,13 +129,16 @@ def seen_fields(phylogeny: Phylogeny, observations: Observations, trait: int) ->
 
 def root_messages(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray) -> dict[str, FloatArray]:
     """What the observations say about the root, the fields of `LIKELIHOOD`, at K pairs of parameters; each (K,)."""
-    parts = [_root_messages(seen.tree, *pair)[0] for pair in in_widths(seen.size_class, sigma2, tau2)]
+    pairs = in_widths(seen.size_class, sigma2, tau2, widths=_few_widths(seen.size_class))
+    swept = _given_root if seen.size_class <= _SMALL else _root_messages
+    parts = [swept(seen.tree, *pair)[0] for pair in pairs]
     return {name: np.concatenate([_host(part[name]) for part in parts])[: len(sigma2)] for name in LIKELIHOOD}
 
 
 def given_root(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray) -> Given:
     """All nodes given the root's state, at K pairs of parameters."""
-    parts = [_given_root(seen.tree, *pair) for pair in in_widths(seen.size_class, sigma2, tau2)]
+    pairs = in_widths(seen.size_class, sigma2, tau2, widths=_few_widths(seen.size_class))
+    parts = [_given_root(seen.tree, *pair) for pair in pairs]
     root = {name: np.concatenate([_host(part[0][name]) for part in parts])[: len(sigma2)] for name in LIKELIHOOD}
     if len(parts) == 1:
         return Given(root, *parts[0][1:])
@@ -190,6 +195,11 @@ def in_widths(size: int, *columns: FloatArray, widths: tuple[int, ...] = _WIDTHS
         return jnp.asarray(np.concatenate([there, np.repeat(there[-1:], width - len(there), 0)]))
 
     return [[part(values, start) for values in columns] for start in range(0, count, width)]
+
+
+def _few_widths(size: int) -> tuple[int, ...]:
+    """The widths to choose from where a program of its own for fewer columns does not pay on a small tree."""
+    return _WIDTHS[-1:] if size <= _SMALL else _WIDTHS
 
 
 def _most_columns(size: int) -> int:
