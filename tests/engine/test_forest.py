@@ -121,3 +121,21 @@ def test_the_densities_of_several_trees_at_once() -> None:
         np.testing.assert_allclose(density[b], wanted[0], rtol=1e-12)
         np.testing.assert_allclose(one.mean, wanted[1], rtol=1e-11, atol=1e-13)
         np.testing.assert_allclose(one.variance, wanted[2], rtol=1e-11)
+
+
+def test_what_no_sweep_wrote_comes_back_as_it_was_given() -> None:
+    topologies = [hx.from_parents(parents) for parents in ([0, 0, 0], [0, 0, 0, 1, 1, 1], [0])]
+    forest = hx.Forest(topologies)
+    trees = [
+        hx.Tree.from_data(each, {"value": np.arange(1.0, each.size + 1), "pair": np.ones((each.size, 2), int)})
+        for each in topologies
+    ]
+    joined = forest.join(trees)
+    split = forest.split(joined.set(value=2 * joined.value))
+    for tree, one in zip(trees, split, strict=True):
+        assert one.pair is tree.pair
+        np.testing.assert_array_equal(one.value, 2 * tree.value)
+    pairs = [np.asarray(tree.pair) for tree in trees]
+    trees[1].data["pair"].delete()
+    for pair, one in zip(pairs, forest.split(joined), strict=True):
+        np.testing.assert_array_equal(one.pair, pair)
