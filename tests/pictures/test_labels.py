@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hxcli.pictures.labels import MOST_LABELLED, label_note, shown, spread, tip_spacing, value_texts
+from hxcli.pictures.labels import MOST_LABELLED, label_note, shown, spread, tick_texts, tip_spacing, value_texts
 from tests.pictures.subjects import HOSTILE
 
 
@@ -61,3 +61,19 @@ def test_names_are_smaller_than_the_space_they_have(tips: int) -> None:
 )
 def test_values_of_a_column_have_the_same_digits(values: list[float], expected: list[str]) -> None:
     assert value_texts(np.array(values), np.array(values)) == expected
+
+
+@pytest.mark.parametrize(
+    ("ticks", "texts"),
+    [
+        ([0, 0.5, 1.0], ["0.0", "0.5", "1.0"]),
+        ([-2, 0, 2], ["−2", "0", "2"]),
+        ([2e9, 2.5e9, 3e9], ["2e9", "2.5e9", "3e9"]),
+        ([1000000002, 1000000004], ["1.000000002e9", "1.000000004e9"]),
+        ([0, 1e-7, 2e-7], ["0", "1e−7", "2e−7"]),
+        ([7.0], ["7"]),
+        ([], []),
+    ],
+)
+def test_ticks_need_no_power_of_ten_aside(ticks, texts):
+    assert tick_texts(ticks) == texts

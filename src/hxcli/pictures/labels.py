@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -86,8 +88,30 @@ def value_texts(values: FloatArray, among: FloatArray) -> list[str]:
     """Numbers with as many digits behind the point as tell apart those `among` which they stand; "" for nan."""
     known = among[np.isfinite(among)]
     largest = float(np.abs(known).max(initial=0.0))
-    form = ".3g"
+    span = float(np.ptp(known)) if len(known) else 0.0
+    span = span or largest or 1.0
+    form = f".{int(np.clip(3 + np.floor(np.log10(max(largest, span)) - np.log10(span)), 3, 15))}g"
     if 1e-4 <= largest < 1e6:
-        span = float(np.ptp(known)) or largest
         form = f".{int(np.clip(3 - np.floor(np.log10(span)), 0, 6))}f"
     return ["" if np.isnan(value) else f"{value:{form}}".replace("-", "−") for value in values]
+
+
+def tick_texts(ticks: Sequence[float]) -> list[str]:
+    """Numbers that are evenly apart, each with the digits that tell it from the next, `2e9` where they are large."""
+    if not ticks:
+        return []
+    largest = max(map(abs, ticks))
+    step = min((abs(b - a) for a, b in pairwise(ticks)), default=largest) or 1.0
+    if largest == 0 or (1e-4 <= largest < 1e6):
+        digits = int(np.clip(np.ceil(-np.log10(step) - 1e-9), 0, 12))
+        return [f"{tick:.{digits}f}".replace("-", "−") for tick in ticks]
+    digits = int(np.clip(np.ceil(np.log10(largest / step) - 1e-9), 0, 15))
+    return [_scientific(tick, digits) for tick in ticks]
+
+
+def _scientific(number: float, digits: int) -> str:
+    if number == 0:
+        return "0"
+    mantissa, exponent = f"{number:.{digits}e}".split("e")
+    bare = mantissa.rstrip("0").rstrip(".") if "." in mantissa else mantissa
+    return f"{bare}e{int(exponent)}".replace("-", "−")

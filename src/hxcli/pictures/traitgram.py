@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
 from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
 
 from hxcli.phylogeny import FloatArray
 from hxcli.pictures.figure import (
@@ -22,7 +21,7 @@ from hxcli.pictures.figure import (
     write,
 )
 from hxcli.pictures.labels import MOST_LABELLED, shown, spread, tip_spacing
-from hxcli.pictures.legends import AXIS_HEIGHT, NOTE_HEIGHT, STEPS, notes
+from hxcli.pictures.legends import AXIS_HEIGHT, NOTE_HEIGHT, notes, ticks_between
 from hxcli.pictures.line_segments import IntArray, by_class, edge_pieces, node_classes
 from hxcli.pictures.options import PictureChoices
 from hxcli.pictures.picture_data import Subject
@@ -54,7 +53,7 @@ def traitgram(subject: Subject, choices: PictureChoices, colours: Colormap, smal
     figure, axes = paper(_LEFT + wide + aside + _MARGIN, bottom + high + _MARGIN)
     notes(axes, _LEFT, _BOTTOM - 6, small_print)
     plot = inner_axes(figure, _LEFT, bottom, wide, high)
-    _scales(plot, subject)
+    _scales(plot, subject, wide)
     _shade(plot, subject)
     _edges(plot, subject, colours)
     if choices.support and layout.tips <= MOST_LABELLED:
@@ -77,11 +76,12 @@ def _limits(subject: Subject) -> tuple[float, float]:
     return span.low - margin, span.high + margin
 
 
-def _scales(plot: Axes, subject: Subject) -> None:
+def _scales(plot: Axes, subject: Subject, wide: float) -> None:
     layout = subject.layout
     plot.set(xlim=(0, layout.height), ylim=_limits(subject))
     plot.set_ylabel(shown(subject.trait))
-    plot.xaxis.set_major_locator(MaxNLocator(6, steps=STEPS))
+    ticks, texts = ticks_between(0.0, layout.height, 6, wide)
+    plot.set_xticks(ticks, labels=texts)
     plot.set_xlabel("edge length from the root" if layout.measured else "levels from the root", labelpad=2)
     plot.tick_params(labelsize=SMALL)
 

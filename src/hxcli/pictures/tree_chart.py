@@ -16,6 +16,7 @@ from hxcli.phylogeny import FloatArray
 from hxcli.pictures.figure import (
     FAINT,
     INK,
+    SMALL,
     SOFT,
     UNKNOWN_COLOUR,
     draw_lines,
@@ -25,7 +26,7 @@ from hxcli.pictures.figure import (
     write,
 )
 from hxcli.pictures.labels import shown, value_texts
-from hxcli.pictures.legends import AXIS_HEIGHT, STEPS
+from hxcli.pictures.legends import AXIS_HEIGHT, STEPS, fitting, ticks_between
 from hxcli.pictures.line_segments import scale_of
 from hxcli.pictures.options import PictureChoices, PictureLayout
 from hxcli.pictures.page import Sheet, foot, name_ends, round_sheet, straight_sheet, straight_spacing
@@ -106,8 +107,9 @@ def _beside(subject: Subject, small_print: list[str]) -> Sheet:
     for side in ("left", "right", "top"):
         chart.spines[side].set_visible(False)
     chart.yaxis.set_visible(False)
-    chart.xaxis.set_major_locator(MaxNLocator(4, steps=STEPS))
-    chart.set_xlabel(_title(subject), labelpad=2)
+    ticks, texts = ticks_between(*_limits(subject), 4, _CHART)
+    chart.set_xticks(ticks, labels=texts)
+    chart.set_xlabel(fitting(_title(subject), _CHART + 2 * _GAP, SMALL + 1), labelpad=2)
     _intervals(chart, sheet, subject, lambda values: np.stack([values, y], axis=1))
     return sheet
 
