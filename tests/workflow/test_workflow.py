@@ -141,7 +141,17 @@ def test_what_is_refused_is_said_however_quiet_and_stops_nothing_else(finished: 
         ("name\ttree\na\tt\n", "runs.tsv: row 2: 'traits' is a required property"),
         ("name\ttree\ttraits\tcolour\na\tt\tt\tred\n", "row 2: Additional properties are not allowed ('colour' was"),
         ("name\ttree\ttraits\na\tt\tt\tx\n", "runs.tsv: row 2: more cells than the header has"),
-        ("name\ttree\ttraits\na\tt\tt\n\na\tt\tt\n", "a second run named 'a' (rename one)"),
+        (
+            "name\ttree\ttraits\na\tworkflow/Snakefile\tworkflow/Snakefile\n\na\tworkflow/Snakefile\tworkflow/Snakefile\n",
+            "a second run named 'a' (rename one)",
+        ),
+        ("name\ttree\ttraits\na\tno tree.nwk \tdata/primates.csv\n", "row 2: tree: no such file: 'no tree.nwk'"),
+        (
+            "name;tree;traits\na;t;t\n",
+            "runs.tsv: row 1: semicolons between the cells, where the sample sheet needs tabs",
+        ),
+        ("name,tree,traits\na,t,t\n", "runs.tsv: row 1: commas between the cells"),
+        ("\ufeffname\ttree\ttraits\n", "runs.tsv: no runs"),
         ("name\ttree\ttraits\n", "runs.tsv: no runs (add a row with name, tree and traits)"),
     ],
 )
@@ -151,6 +161,23 @@ def test_sample_sheets_are_checked(finished: Finished, tmp_path: Path, sheet: st
     done = finished(folder, *TWO_CORES, "--dry-run")
     assert done.returncode == 1
     assert message in done.stdout
+
+
+def test_a_sheet_in_utf_16_is_named(finished: Finished, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path)
+    (folder / "runs.tsv").write_text("name\ttree\ttraits\n", encoding="utf-16")
+    done = finished(folder, *TWO_CORES, "--dry-run")
+    assert done.returncode == 1
+    assert "runs.tsv: the sample sheet is UTF-16" in done.stdout
+
+
+def test_blanks_and_homes_in_a_sheet(finished: Finished, tmp_path: Path) -> None:
+    folder = lay_out(tmp_path)
+    (folder / "runs.tsv").write_text("name \ttree\ttraits\t\t\na\t data/primates.nwk \tdata/primates.csv \t\t\n")
+    done = finished(folder, *TWO_CORES, "results=~/mine", "--dry-run")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert str(Path.home() / "mine" / "all.csv") in done.stdout
+    assert not (folder / "~").exists()
 
 
 def test_the_configuration_is_checked(finished: Finished, tmp_path: Path) -> None:
