@@ -139,6 +139,7 @@ def test_complete_data_have_the_covariance_of_their_contrasts() -> None:
 
 
 @pytest.mark.shared
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["together_gaps40", "together_errors28"])
 def test_one_trait_alone_is_ancestral(name: str) -> None:
     phylogeny, seen = read(name)
