@@ -249,10 +249,18 @@ def test_exact_values_stay_exact_and_zero_edges_tell(tmp_path: Path) -> None:
     assert states.covariances[x, 1, 1] > 0
 
 
+# Three of six tips have both traits.
+GAPS = np.array([[0, 0], [0, 1], [0, 0], [1, 0], [0, 0], [0, 1]])
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
         (lambda v: np.c_[v[:, :2], 2 * v[:, 0] + 1], "correlation 1"),
+        (
+            lambda v: np.where([[0, 0], [0, 1], [0, 0], [1, 0], [0, 0], [0, 1]], np.nan, v[:, :1] * [1, 2]),
+            "correlation 1",
+        ),
         (lambda v: np.c_[v[:, :2], np.ones(len(v))], "no two different values"),
         (lambda v: np.tile(v[:, :1], 7) + np.arange(7), "more tips than traits"),
         (lambda v: np.c_[v[:, :2], np.full(len(v), np.nan)], "no value"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from hxcli.phylogeny import FloatArray
 # Log likelihoods that differ by less are one optimum; a larger step than the last would promise is no optimum.
 _AGREEING, _PROMISE = 1e-5, 1e-6
 # A correlation matrix with a smaller eigenvalue is that of traits of which one follows from the others.
-_SINGULAR = 1e-9
+_SINGULAR, _NEARLY_SINGULAR = 1e-9, 1e-3
 _STEP = 1e-4
 # Nodes times traits.
 _LARGE = 20_000
@@ -105,7 +106,11 @@ def fit_jointly(problem: JointProblem) -> JointFit:
         runs.append((-float(found.fun), parameters))
     best, parameters = max(runs, key=lambda run: run[0])
     agreeing = sum(best - value < _AGREEING for value, _ in runs)
-    return _around(problem, parameters, (len(runs), agreeing))
+    fit = _around(problem, parameters, (len(runs), agreeing))
+    if not fit.certificate()["converged"]:
+        # On its way to infinity: too few cells are seen together.
+        _refuse_singular(problem, fit.parameters, _NEARLY_SINGULAR)
+    return fit
 
 
 def _closed_form(problem: JointProblem) -> JointFit:
@@ -236,19 +241,22 @@ def _refuse_undetermined(problem: JointProblem) -> None:
         )
     if problem.phenotypic or np.any(seen.standard_errors[~np.isnan(seen.values)] > 0):
         return
-    # Among tips that have all traits a dependence shows before it makes the likelihood infinite.
-    whole = problem.units.observations(seen).values
-    whole = whole[~np.isnan(whole).any(1)]
-    if len(whole) > len(traits) + 1:
-        _, sizes, vectors = np.linalg.svd(whole - whole.mean(0), full_matrices=False)
+    # Among tips that have all of some traits a dependence shows before it makes the likelihood infinite.
+    values = problem.units.observations(seen).values
+    for chosen in (range(len(traits)), *combinations(range(len(traits)), 2)):
+        some = values[:, list(chosen)]
+        some = some[~np.isnan(some).any(1)]
+        if len(some) <= len(chosen) or len(chosen) < 2:
+            continue
+        _, sizes, vectors = np.linalg.svd(some - some.mean(0), full_matrices=False)
         if sizes[-1] <= 1e-9 * sizes[0]:
-            raise dependent_traits(traits, vectors[-1])
+            raise dependent_traits(tuple(traits[i] for i in chosen), vectors[-1])
 
 
-def _refuse_singular(problem: JointProblem, parameters: JointParameters) -> None:
+def _refuse_singular(problem: JointProblem, parameters: JointParameters, least: float = _SINGULAR) -> None:
     scale = np.sqrt(np.diag(parameters.rate))
     values, vectors = np.linalg.eigh(parameters.rate / scale / scale[:, None])
-    if values[0] > _SINGULAR or not problem.known.any():
+    if values[0] > least or not problem.known.any():
         return
     raise dependent_traits(problem.observations.traits, vectors[:, 0])
 
