@@ -150,5 +150,5 @@ constraints:
 	echo 'Wrote constraints.txt with '"$$("$$found" --version)"
 
 clean:
-	rm -rf '$(VENV)' '$(VENV)-workflow' demo calibration build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
+	rm -rf '$(VENV)' '$(VENV)-workflow' '$(VENV)-3.'* demo calibration build dist .pytest_cache .hypothesis .ruff_cache .mypy_cache .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -13,27 +13,43 @@ from hypothesis import settings
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ.setdefault("JAX_ENABLE_X64", "1")
 os.environ.setdefault("JAX_NUMPY_RANK_PROMOTION", "raise")
-# Many tests compile the same program; the second time it is read from here.
-# A folder for every worker, because JAX's cache does not expect two writers. Workers inherit their parent's folder.
-_WORKER = os.environ.get("PYTEST_XDIST_WORKER")
-if _WORKER or "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    _PROGRAMS = Path(__file__).resolve().parent.parent / ".pytest_cache" / f"jax-{_WORKER or 'alone'}"
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = str(_PROGRAMS)
+# Many tests compile the same program; the second time it is read from here, by whichever worker.
+_PROGRAMS = Path(__file__).resolve().parent.parent / ".pytest_cache" / "jax"
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", str(_PROGRAMS))
 os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0.05")
 
 # The same examples every time: a suite that is run often tells what a change broke; `make fuzz` looks for new ones.
 settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
 
+_WORKER = os.environ.get("PYTEST_XDIST_WORKER")
 ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("HX_SHARED", ROOT.parent / "shared"))
 
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keeps what `hx` compiles in the tests out of the user's own cache."""
+    """Keeps what `hx` compiles in the tests out of the user's own cache; all workers share it."""
+    base = tmp_path_factory.getbasetemp()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HX_CACHE_DIR", str(tmp_path_factory.mktemp("hx-cache")))
+        patch.setenv("HX_CACHE_DIR", str((base.parent if _WORKER else base) / "hx-cache"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _whole_programs() -> Iterator[None]:
+    """Makes JAX put a program into its cache whole or not at all: its own way expects no reader beside the writer."""
+    from jax._src.lru_cache import LRUCache
+
+    def put(cache: LRUCache, key: str, value: bytes) -> None:
+        program = cache.path / f"{key}-cache"
+        if not program.exists():
+            beside = program.with_name(f"{program.name}.{os.getpid()}")
+            beside.write_bytes(value)
+            beside.replace(program)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LRUCache, "put", put)
         yield
 
 

@@ -125,9 +125,7 @@ def test_posterior_with_missing_tips_and_known_errors(reference: Callable[[str],
         *(("REML", name) for name in PRIMARY),
         # The search is that of REML, and each of its programs takes seconds to compile.
         *(
-            pytest.param(
-                "ML", name, marks=() if name in ("vertebrate", "shorebird", "primates_na") else pytest.mark.slow
-            )
+            pytest.param("ML", name, marks=() if name in ("vertebrate", "shorebird") else pytest.mark.slow)
             for name in PRIMARY
         ),
     ],

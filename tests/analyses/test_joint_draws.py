@@ -57,7 +57,15 @@ def test_drawn_parameters_have_the_posterior_of_the_quadrature() -> None:
     assert abs(np.corrcoef(logs[:-1], logs[1:])[0, 1]) < 4 / np.sqrt(count)
 
 
-@pytest.mark.parametrize("options", [{"tau2": 0.0}, {"sigma2": 1.0}, {"prior_tau2": "uniform(0,2)"}])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tau2": 0.0},
+        # Slow: each kind of plane compiles programs of its own.
+        pytest.param({"sigma2": 1.0}, marks=pytest.mark.slow),
+        pytest.param({"prior_tau2": "uniform(0,2)"}, marks=pytest.mark.slow),
+    ],
+)
 def test_draws_on_every_kind_of_plane(options: dict[str, object]) -> None:
     tree, observations = binary()
     found = posterior(tree, observations, **options, root_state=0.5, draws=2_000)

@@ -45,6 +45,8 @@ def compared(samples: int, least: int, **options: object) -> None:
     assert len(found.tables["leave-one-out table"]["node"]) == 16
 
 
+# Slow: NumPyro has some two hundred programs compiled for it.
+@pytest.mark.slow
 def test_the_case_of_the_notebook_agrees_with_the_quadrature() -> None:
     compared(4_000, 10_000, **WIDE)
 

@@ -32,7 +32,11 @@ def without_timings(record: Any) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in ("timings", "command_line")}
 
 
-@pytest.mark.parametrize("name", CALLS)
+# Slow: two compile for long, and are written by what writes the others.
+SLOW = ("regress", "signal")
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in CALLS])
 def test_gives_what_the_command_writes(here, name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", hx.HxWarning)

@@ -201,6 +201,8 @@ def test_what_is_neither_tree_nor_table_is_named():
         hx.read_tree("nothing.nwk")
 
 
+# Slow: it compiles what pools trees.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::hxcli.errors.HxWarning")
 def test_all_trees_of_a_list_are_pooled_as_those_of_a_file(here):
     texts = ["((A_a:1,'B b':1):1,(C:1,'D''s':1):1);", "((A_a:1,C:2):1,'B b':1,'D''s':1);"] * 2

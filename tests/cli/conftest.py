@@ -37,9 +37,9 @@ def compile_quickly() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A compile cache that all tests share."""
-    return tmp_path_factory.mktemp("compile-cache")
+def cache() -> Path:
+    """The compile cache that all tests share."""
+    return Path(os.environ["HX_CACHE_DIR"])
 
 
 @pytest.fixture

@@ -14,6 +14,9 @@ import pytest
 
 from tests.quick_programs import QUICK
 
+# Slow: each starts processes of its own, and streams and signals break rarely.
+pytestmark = pytest.mark.slow
+
 HX = (sys.executable, "-m", "hxcli")
 DATA = Path(__file__).parents[2] / "data"
 

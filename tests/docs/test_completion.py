@@ -12,6 +12,9 @@ import pytest
 
 from hxcli.cli.app import COMMANDS
 
+# Slow: shells start, and completion changes with the options alone.
+pytestmark = pytest.mark.slow
+
 ENVIRONMENT = {
     **os.environ,
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),

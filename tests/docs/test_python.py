@@ -44,6 +44,8 @@ def test_the_example_of_the_readme_runs(with_data):
     assert (with_data / "primates.nex").read_text().startswith("#NEXUS")
 
 
+# Slow: it compiles the posterior of its own tree.
+@pytest.mark.slow
 def test_the_notebook_shows_what_its_cells_give(with_data):
     kept = notebook.read(DOCS / "primates.ipynb")
     # `make docs-outputs` rewrites what is shown; look at the difference before you commit it.

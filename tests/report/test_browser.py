@@ -18,9 +18,13 @@ from tests.report.pages import page_of, written
 webdriver = pytest.importorskip("selenium.webdriver", reason="DID NOT RUN: the browser tests need selenium")
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 DRIVER = shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    not (CHROMIUM and DRIVER), reason="DID NOT RUN: the browser tests need chromium and chromedriver on the PATH"
-)
+# Slow: a browser starts, and what it shows changes with the page alone.
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(
+        not (CHROMIUM and DRIVER), reason="DID NOT RUN: the browser tests need chromium and chromedriver on the PATH"
+    ),
+]
 ROOT = Path(__file__).resolve().parents[2]
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "

@@ -19,6 +19,9 @@ import yaml
 
 from tests.workflow.conftest import ROOT, RUNS, TRAIT, lay_out, products
 
+# Slow: Snakemake starts a process for every run of every test.
+pytestmark = pytest.mark.slow
+
 Finished = Callable[..., subprocess.CompletedProcess[str]]
 TWO_CORES = ("--cores", "2", "--config", "samples=runs.tsv")
 ANALYSES = tuple(yaml.safe_load((ROOT / "workflow" / "config.yaml").read_text())["analyses"])

@@ -13,6 +13,9 @@ import yaml
 
 from tests.workflow.conftest import ROOT
 
+# Slow: Snakemake starts a process for every run of every test.
+pytestmark = pytest.mark.slow
+
 WRAPPER = ROOT / "workflow" / "wrapper"
 Finished = Callable[..., subprocess.CompletedProcess[str]]
 

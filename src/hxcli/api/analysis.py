@@ -42,8 +42,9 @@ class Analysis:
     def __init__(self, job: Job, outcome: Outcome, products: Sequence[str]) -> None:
         self.command = job.command or job.analysis
         self.notes = outcome.notes
-        self.products = tuple(products)
         self._job, self._outcome = job, outcome
+        tables = {"", STATES, *self.found.tables}
+        self.products = tuple(kind for kind in products if KINDS[kind].of in tables)
 
     @property
     def found(self) -> Findings:
