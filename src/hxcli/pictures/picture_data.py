@@ -53,6 +53,17 @@ class Subject:
         return scale_of(np.concatenate([self.estimates, self.lower, self.upper]))
 
 
+def _at_nodes(reconstruction: Reconstruction) -> TextArray:
+    """(N,) support values; of a sample of trees in how many percent of them the clades are."""
+    phylogeny, frequency = reconstruction.phylogeny, reconstruction.columns.get("frequency")
+    if frequency is None:
+        return phylogeny.support.array
+    texts = np.full(phylogeny.topology.size, "", object)
+    for node in np.flatnonzero(phylogeny.topology.is_inner).tolist():
+        texts[node] = f"{100 * frequency[node, 0]:.3g}"
+    return texts
+
+
 def subject_of(reconstruction: Reconstruction, column: int = 0) -> Subject:
     """One trait of a reconstruction: the first, unless `column` says which."""
     phylogeny = reconstruction.phylogeny
@@ -70,7 +81,7 @@ def subject_of(reconstruction: Reconstruction, column: int = 0) -> Subject:
         upper=upper,
         measured=~np.isnan(reconstruction.observed[:, column]),
         interval=named if np.isfinite(lower).any() and np.isfinite(upper).any() else "",
-        support=phylogeny.support.array,
+        support=_at_nodes(reconstruction),
     )
 
 
@@ -79,7 +90,7 @@ def small_print(reconstruction: Reconstruction, choices: PictureChoices, column:
     phylogeny = reconstruction.phylogeny
     tips = len(phylogeny.tips)
     said = [label_note(tips)] if tips > MOST_LABELLED else []
-    if choices.support and not phylogeny.support.any():
+    if choices.support and not phylogeny.support.any() and "frequency" not in reconstruction.columns:
         said.append("the tree has no support values")
     elif choices.support and tips > MOST_LABELLED:
         said.append("support values are left out with the names")

@@ -20,11 +20,13 @@ from hxcli.analyses.tree_samples.observed_names import observations_on, star_of
 from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.close_names import counted
 from hxcli.errors import OptionError
+from hxcli.findings import STATES
 from hxcli.formats.atomic_write import write_all
 from hxcli.formats.sample_part import Part, write_part
 from hxcli.formats.tables.read import UnreadTable
 from hxcli.formats.trees.read import TreeFile
 from hxcli.phylogeny import FloatArray
+from hxcli.pictures.options import PictureChoices
 from hxcli.run.clock import Clock, Progress
 from hxcli.run.distributed import gathered, joined
 from hxcli.run.inputs import Inputs, explained, read_trait_table
@@ -138,7 +140,9 @@ def finish(job: Job, parts: list[Part], clock: Clock, writers: Any = None) -> Ou
     trees = len(ledger.numbers)
     told = list(dict.fromkeys(note for part in parts for note in part.notes))
     told += _lacking(parts, trees)
-    notes = (*told, *product_notes(job.products, reconstruction, job.choices))
+    # The frequencies of clades stand at the nodes of a picture.
+    choices = {"picture": PictureChoices(support=True), **job.choices}
+    notes = (*told, *product_notes(job.products, reconstruction, choices))
     clock.begin("writing")
     report = first.report
     assert report is not None
@@ -153,7 +157,7 @@ def finish(job: Job, parts: list[Part], clock: Clock, writers: Any = None) -> Ou
         found["timings"] = clock.as_json()
         return found
 
-    result = Result(reconstruction, record, job.choices)
+    result = Result(reconstruction, record, choices)
     together = [job.products[kind] for kind in ("table", "tree") if kind in job.products]
     writing = {job.products[kind]: partial(write, result) for kind, write in writers.items()}
     write_all(writing, together)
@@ -164,6 +168,9 @@ def finish(job: Job, parts: list[Part], clock: Clock, writers: Any = None) -> Ou
 
 
 def _refuse_options(job: Job, options: SampleOptions) -> None:
+    if STATES not in analyses.ANALYSES[job.analysis].gives:
+        what = f"--all-trees: hx {job.analysis} is about one tree"
+        raise OptionError(f"{what} (take them one by one with --tree-index; ancestral, mean and posterior take all)")
     for given, option in (
         (job.inputs.tree_index is not None, "--tree-index"),
         (job.chunk_traits is not None, "--chunk-traits"),

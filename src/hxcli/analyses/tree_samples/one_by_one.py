@@ -10,7 +10,7 @@ import numpy as np
 
 from hxcli.analyses.tree_samples.figures import BatchFigures
 from hxcli.analyses.tree_samples.observed_names import observations_on
-from hxcli.errors import ModelError
+from hxcli.errors import ModelError, OptionError
 from hxcli.phylogeny import FloatArray
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
@@ -31,7 +31,7 @@ class OneByOne:
         known: (L, D) value of every name whose state no tree changes.
     """
 
-    analysis: Callable[..., Reconstruction]
+    analysis: Callable[..., Any]
     observations: Observations
     taxa: TaxonNames
     options: dict[str, Any]
@@ -65,6 +65,9 @@ class OneByOne:
         phylogeny = batch.phylogeny(tree, self.taxa)
         seen = observations_on(phylogeny, self.observations, self.taxa)
         try:
-            return self.analysis(phylogeny, seen, **self.options)
+            found = self.analysis(phylogeny, seen, **self.options)
         except ModelError as error:
             raise ModelError(f"tree {batch.numbers[tree]}: {error}") from None
+        if not isinstance(found, Reconstruction):
+            raise OptionError("--all-trees pools numeric traits (name numeric columns, or take one tree)")
+        return found
