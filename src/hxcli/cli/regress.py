@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Annotated, Any
 
 import typer
@@ -21,6 +22,13 @@ def parse_setting(text: str | tuple[str, float]) -> tuple[str, float]:
     if not equals or not name.strip():
         raise typer.BadParameter(f"{text!r} is no parameter with a value (write alpha=0.5)")
     return name.strip(), parse_number(value.strip())
+
+
+class Family(StrEnum):
+    """What kind of response it is."""
+
+    GAUSSIAN = "gaussian"
+    BINOMIAL = "binomial"
 
 
 @dataclass(frozen=True)
@@ -58,10 +66,17 @@ def regress(
     traits: TraitsArgument,
     formula: Annotated[str, typer.Argument(metavar="FORMULA", help="Such as 'y ~ x + C(diet)'.")],
     *,
+    family: Annotated[
+        Family, typer.Option("--family", help="Of the response: numbers, or 0 and 1 (logistic regression).")
+    ] = Family.GAUSSIAN,
     model: Annotated[
-        str,
-        typer.Option("--model", metavar="NAME", help="Of the residuals: bm lambda ou eb acdc kappa delta white."),
-    ] = "bm",
+        str | None,
+        typer.Option(
+            "--model",
+            metavar="NAME",
+            help="Of the residuals: bm lambda ou eb acdc kappa delta white. [default: bm]",
+        ),
+    ] = None,
     ou_root: Annotated[
         str | None, typer.Option("--ou-root", metavar="NAME", help="Root of an ou: theta, stationary. [default: theta]")
     ] = None,
@@ -106,6 +121,7 @@ def regress(
         without=() if against else ("comparison table",),
         with_texts=True,
         formula=formula,
+        family=family.value,
         against=tuple(against or ()),
         model=model,
         ou_root=ou_root,

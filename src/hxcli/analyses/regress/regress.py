@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hxcli.analyses.regress.binomial import regress_binomial
 from hxcli.analyses.regress.comparison import compared
 from hxcli.analyses.regress.formula import Columns, Design, design
 from hxcli.analyses.regress.generalised import Regression, Setting, width_for
-from hxcli.close_names import counted, listed
+from hxcli.analyses.regress.rows import left_out, row_cell
+from hxcli.close_names import counted
 from hxcli.errors import OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
@@ -31,8 +33,9 @@ def regress(
     observations: Observations,
     *,
     formula: str,
+    family: Literal["gaussian", "binomial"] = "gaussian",
     against: Sequence[str] = (),
-    model: str = "bm",
+    model: str | None = None,
     ou_root: str | None = None,
     estimator: Literal["ML", "REML"] = "ML",
     level: float = 0.95,
@@ -45,8 +48,9 @@ def regress(
         phylogeny: Tree with N nodes and edge lengths that are neither missing nor negative.
         observations: M rows, at most one a tip, with columns of text.
         formula: Such as `y ~ x + C(diet)`.
+        family: Of the response: numbers, or 0 and 1 (`logistic`).
         against: Smaller formulas, nested in it, to compare it with.
-        model: A name in `MODELS`.
+        model: A name in `MODELS`; None for `bm`.
         ou_root: Root of an `ou`: `theta` or `stationary`.
         estimator: Of the shape parameters and sigma2.
         level: Probability of the intervals.
@@ -58,13 +62,19 @@ def regress(
         ModelError: Error-free observations at no distance from each other.
         OptionError: A formula that cannot be read; options that do not go together.
     """
-    bound = _bound(phylogeny, model, ou_root)
     names = [phylogeny.labels[node] for node in observations.nodes]
     columns: Columns = {
         **{name: observations.values[:, i] for i, name in enumerate(observations.traits)},
         **observations.texts,
     }
     made = design(formula, columns, names)
+    if family == "binomial":
+        for option, given in (("model", model), ("against", against), ("set", held), ("ou-root", ou_root)):
+            if given:
+                raise OptionError(f"--{option} is for --family gaussian (leave one of them out)")
+        return regress_binomial(phylogeny, observations, made, names, level)
+    model = model or "bm"
+    bound = _bound(phylogeny, model, ou_root)
     errors, notes = _errors(observations, made)
     if model != "white":
         _refuse_coincident(phylogeny, observations, made, errors)
@@ -121,7 +131,8 @@ def regress(
         tables=tables,
         header=tuple(coefficients),
         rows=[
-            (made.response, tuple(_cell(values[i]) for values in coefficients.values())) for i in range(len(made.terms))
+            (made.response, tuple(row_cell(values[i]) for values in coefficients.values()))
+            for i in range(len(made.terms))
         ],
         about_all={
             "regression": {name: values[0] for name, values in whole.items()},
@@ -243,15 +254,7 @@ def _method(
 
 
 def _notes(fitted: Regression, names: list[str]) -> tuple[str, ...]:
-    made, found = fitted.design, []
-    for rows, said in (
-        (made.incomplete, "left out, because a predictor is missing"),
-        (made.unseen, "not predicted, because their level has no row with a response"),
-    ):
-        if rows.any():
-            found.append(
-                f"{counted(int(rows.sum()), 'row')} {said}: {listed([names[i] for i in np.flatnonzero(rows)], 8)}"
-            )
+    found = list(left_out(fitted.design, names))
     if fitted.freedom < 1:
         found.append("as many coefficients as rows: nothing is left to estimate errors from, so they are empty")
     assert fitted.optimum is not None
@@ -261,9 +264,3 @@ def _notes(fitted: Regression, names: list[str]) -> tuple[str, ...]:
     if not certificate.converged:
         found.append("the search for the shape parameters did not end at a certain maximum (see the record)")
     return tuple(found)
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "" if value != value else f"{value:.6g}"

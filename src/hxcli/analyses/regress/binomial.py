@@ -1,0 +1,117 @@
+"""Logistic regression as `hx regress --family binomial` reports it."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from hxcli.analyses.regress.formula import Design
+from hxcli.analyses.regress.logistic import Logistic, logistic
+from hxcli.analyses.regress.rows import left_out, row_cell
+from hxcli.close_names import counted
+from hxcli.findings import TableFindings
+from hxcli.phylogeny import Phylogeny
+from hxcli.traits import Observations
+
+
+def regress_binomial(
+    phylogeny: Phylogeny, observations: Observations, made: Design, names: list[str], level: float
+) -> TableFindings:
+    """Fits and reports.
+
+    Args:
+        phylogeny: N nodes.
+        observations: M rows.
+        made: The design.
+        names: (M,) of the rows.
+        level: Probability of the intervals, which are normal.
+
+    Raises:
+        InputError: A response that is not 0 or 1, or always the same.
+    """
+    found = logistic(phylogeny, observations, made)
+    n, k = int(made.used.sum()), len(made.terms) + 1
+    aic = 2 * k - 2 * found.log_likelihood
+    spare = n - k - 1
+    whole: dict[str, list[Any]] = {
+        "formula": [made.formula],
+        "model": ["logistic"],
+        "n": [n],
+        "k": [k],
+        "sigma2": [math.nan],
+        "alpha": [found.alpha],
+        "log_likelihood": [found.log_likelihood],
+        "aic": [aic],
+        "aicc": [aic + 2 * k * (k + 1) / spare if spare > 0 else math.inf],
+        "r_squared": [math.nan],
+        "penalized_log_likelihood": [found.penalised],
+    }
+    coefficients = _coefficients(found, made, level)
+    notes = left_out(made, names)
+    if found.at_end:
+        told = "no phylogenetic signal" if found.at_end == "upper" else "the strongest signal that is looked for"
+        notes += (f"alpha is at the {found.at_end} end of its range: {told}",)
+    if not found.converged:
+        notes += ("the search for the coefficients did not end at a certain maximum",)
+    return TableFindings(
+        phylogeny=phylogeny,
+        traits=(made.response,),
+        tips_used=(n,),
+        method=(
+            f"{made.formula}; logistic (penalised likelihood), alpha {found.alpha:.6g}; log likelihood "
+            f"{found.log_likelihood:.6g}; {counted(n, 'row')}"
+        ),
+        tables={
+            "coefficients table": coefficients,
+            "regression table": whole,
+            "residuals table": _residuals(found, made, names),
+        },
+        header=tuple(coefficients),
+        rows=[
+            (made.response, tuple(row_cell(values[i]) for values in coefficients.values()))
+            for i in range(len(made.terms))
+        ],
+        about_all={
+            "regression": {name: values[0] for name, values in whole.items()},
+            "certificate": {"converged": found.converged},
+            "rows_left_out": [names[i] for i in np.flatnonzero(made.incomplete)],
+        },
+        warnings=notes,
+    )
+
+
+def _coefficients(found: Logistic, made: Design, level: float) -> dict[str, Any]:
+    from scipy.stats import norm
+
+    errors = np.sqrt(np.diag(found.covariance))
+    ratio = found.beta / errors
+    half = norm.isf((1 - level) / 2) * errors
+    return {
+        "term": list(made.terms),
+        "estimate": found.beta,
+        "se": errors,
+        "t": ratio,
+        # A normal quantile: no degrees of freedom.
+        "df": np.full(len(ratio), math.nan),
+        "p": 2 * norm.sf(np.abs(ratio)),
+        "lower": found.beta - half,
+        "upper": found.beta + half,
+    }
+
+
+def _residuals(found: Logistic, made: Design, names: list[str]) -> dict[str, Any]:
+    rows = np.flatnonzero(made.used | made.predicted)
+    nothing = np.full(len(names), math.nan)
+    columns = {
+        "observed": made.values,
+        "fitted": found.probabilities,
+        "residual": made.values - found.probabilities,
+        "leverage": nothing,
+        "predict": np.where(made.predicted, found.probabilities, math.nan),
+        "predict_se": nothing,
+        "predict_lower": nothing,
+        "predict_upper": nothing,
+    }
+    return {"tip": [names[row] for row in rows], **{name: values[rows] for name, values in columns.items()}}
