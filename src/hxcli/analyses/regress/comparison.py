@@ -21,10 +21,7 @@ def compared(fitted: Regression, smaller: Sequence[Design]) -> dict[str, Any]:
 
     Args:
         fitted: The larger regression.
-        smaller: Designs of the same response on the same rows.
-
-    Raises:
-        OptionError: A formula that is not nested in the larger one, or is none smaller.
+        smaller: Designs that are nested in it, on the same rows.
     """
     from scipy.stats import chi2, f
 
@@ -35,7 +32,6 @@ def compared(fitted: Regression, smaller: Sequence[Design]) -> dict[str, Any]:
         np.nan)
     ]  # fmt: skip
     for each in smaller:
-        _refuse_unnested(made, each)
         fewer = len(made.terms) - len(each.terms)
         alike, alone = Regression(fitted.setting, each, fitted.x), Regression(setting, each)
         left = fitted.rss / fitted.freedom if fitted.likelihood.profiled else 1.0
@@ -49,14 +45,22 @@ def compared(fitted: Regression, smaller: Sequence[Design]) -> dict[str, Any]:
     return {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}
 
 
-def _refuse_unnested(made: Design, each: Design) -> None:
-    if each.response != made.response:
-        raise OptionError(f"--against {each.formula!r}: another response than {made.formula!r} has (compare the same)")
-    if not np.array_equal(each.used, made.used):
-        raise OptionError(
-            f"--against {each.formula!r}: a predictor is missing in rows of {made.formula!r} (leave it out)"
-        )
-    if len(each.terms) >= len(made.terms) or not contains(made.matrix[made.used], each.matrix[each.used]):
-        raise OptionError(
-            f"--against {each.formula!r}: not nested in {made.formula!r} (give one with fewer of its terms)"
-        )
+def refuse_unnested(made: Design, smaller: Sequence[Design]) -> None:
+    """Raises unless all smaller designs are nested in the larger one.
+
+    Raises:
+        OptionError: Names the formula and says why.
+    """
+    for each in smaller:
+        if each.response != made.response:
+            raise OptionError(
+                f"--against {each.formula!r}: another response than {made.formula!r} has (compare the same)"
+            )
+        if not np.array_equal(each.used, made.used):
+            raise OptionError(
+                f"--against {each.formula!r}: a predictor is missing in rows of {made.formula!r} (leave it out)"
+            )
+        if len(each.terms) >= len(made.terms) or not contains(made.matrix[made.used], each.matrix[each.used]):
+            raise OptionError(
+                f"--against {each.formula!r}: not nested in {made.formula!r} (give one with fewer of its terms)"
+            )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hxcli.close_names import did_you_mean, listed
+from hxcli.close_names import counted, did_you_mean, listed
 from hxcli.engine.topology import BoolArray
 from hxcli.errors import InputError, OptionError
 from hxcli.phylogeny import FloatArray
@@ -74,7 +74,7 @@ def design(formula: str, columns: Columns, names: list[str]) -> Design:
     used = complete & answered
     if used.sum() < 2:
         raise InputError(
-            f"formula {formula!r}: {int(used.sum())} rows have a value in all of its columns",
+            f"formula {formula!r}: {counted(int(used.sum()), 'row')} with a value in all of its columns",
             "fill gaps, or leave out the column with the most",
         )
     response, matrix = _evaluated(formula, parsed, data[used])

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from hxcli.analyses.regress.binomial import regress_binomial
-from hxcli.analyses.regress.comparison import compared
+from hxcli.analyses.regress.comparison import compared, refuse_unnested
 from hxcli.analyses.regress.formula import Columns, Design, design
 from hxcli.analyses.regress.generalised import Regression, Setting, width_for
 from hxcli.analyses.regress.rows import left_out, row_cell
@@ -78,6 +78,9 @@ def regress(
     errors, notes = _errors(observations, made)
     if model != "white":
         _refuse_coincident(phylogeny, observations, made, errors)
+    smaller = [design(each, _only(columns, made.used), names) for each in against]
+    # Before anything is computed.
+    refuse_unnested(made, smaller)
     setting = Setting(
         bound,
         framed(bound.fields.columns, phylogeny),
@@ -111,8 +114,7 @@ def regress(
         "regression table": whole,
         "residuals table": _residuals(fitted, names),
     }
-    if against:
-        smaller = [design(each, _only(columns, made.used), names) for each in against]
+    if smaller:
         tables["comparison table"] = compared(fitted, smaller)
     intervals = (
         {
