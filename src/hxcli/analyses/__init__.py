@@ -67,7 +67,7 @@ ANALYSES: dict[str, Analysis] = {
     "contrasts": Analysis("hxcli.analyses.contrasts:contrasts", ("contrasts table",)),
     "regress": Analysis(
         "hxcli.analyses.regress.regress:regress",
-        ("coefficients table", "regression table", "residuals table", "comparison table"),
+        ("coefficients table", "regression table", "residuals table", "comparison table", "regression picture"),
     ),
     "signal": Analysis("hxcli.analyses.signal.signal:signal", ("signal table",)),
 }

@@ -95,6 +95,10 @@ def regress(
         bool, typer.Option("--profile", help="Intervals by profile likelihood, not given the shape parameters.")
     ] = False,
     level: Level = 0.95,
+    plot: Annotated[
+        str | None,
+        typer.Option("--plot", metavar="FILE", help="Picture of the rows and the line with its band: .svg .pdf .png."),
+    ] = None,
     tables: RegressionTables,
     run: TableRunChoices,
 ) -> AnalysisRequest:
@@ -117,7 +121,7 @@ def regress(
         "regress",
         tree,
         traits,
-        named=tables.named(),
+        named={**tables.named(), "regression picture": plot},
         without=() if against else ("comparison table",),
         with_texts=True,
         formula=formula,

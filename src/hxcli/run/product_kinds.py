@@ -377,6 +377,18 @@ KINDS: dict[str, Kind] = {
         exclusive=False,
         of_numbers=True,
     ),
+    "regression picture": Kind(
+        "--plot",
+        {
+            ".svg": "hxcli.pictures.regression:write_svg",
+            ".pdf": "hxcli.pictures.regression:write_pdf",
+            ".png": "hxcli.pictures.regression:write_png",
+        },
+        lambda result: (result.found.tables["regression picture"],),
+        streamed=".svg",
+        exclusive=False,
+        of="regression picture",
+    ),
     "report": Kind(
         "--report",
         {".html": "hxcli.report.page:write_report"},

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hxcli.analyses.regress.formula import Design
+from hxcli.analyses.regress.formula import Columns, Design
+from hxcli.analyses.regress.line import line
 from hxcli.analyses.regress.logistic import Logistic, logistic
 from hxcli.analyses.regress.rows import left_out, row_cell
 from hxcli.close_names import counted
@@ -17,7 +18,7 @@ from hxcli.traits import Observations
 
 
 def regress_binomial(
-    phylogeny: Phylogeny, observations: Observations, made: Design, names: list[str], level: float
+    phylogeny: Phylogeny, observations: Observations, made: Design, columns: Columns, names: list[str], level: float
 ) -> TableFindings:
     """Fits and reports.
 
@@ -25,12 +26,15 @@ def regress_binomial(
         phylogeny: N nodes.
         observations: M rows.
         made: The design.
+        columns: Of the table.
         names: (M,) of the rows.
         level: Probability of the intervals, which are normal.
 
     Raises:
         InputError: A response that is not 0 or 1, or always the same.
     """
+    from scipy.stats import norm
+
     found = logistic(phylogeny, observations, made)
     n, k = int(made.used.sum()), len(made.terms) + 1
     aic = 2 * k - 2 * found.log_likelihood
@@ -67,6 +71,14 @@ def regress_binomial(
             "coefficients table": coefficients,
             "regression table": whole,
             "residuals table": _residuals(found, made, names),
+            "regression picture": line(
+                made,
+                columns,
+                found.beta,
+                found.covariance,
+                float(norm.isf((1 - level) / 2)),
+                lambda mean: 1 / (1 + np.exp(-mean)),
+            ),
         },
         header=tuple(coefficients),
         rows=[

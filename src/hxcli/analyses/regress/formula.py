@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,6 +37,7 @@ class Design:
         incomplete: (M,) rows without some predictor.
         predictors: Names of the table's columns on the right side.
         unseen: (M,) rows without a response that have a level that no row with one has.
+        at: Columns of the table at other values -> the design there, (R, P).
     """
 
     formula: str
@@ -50,6 +51,7 @@ class Design:
     incomplete: BoolArray
     predictors: tuple[str, ...]
     unseen: BoolArray
+    at: Callable[[Columns], FloatArray]
 
 
 def design(formula: str, columns: Columns, names: list[str]) -> Design:
@@ -97,9 +99,14 @@ def design(formula: str, columns: Columns, names: list[str]) -> Design:
         whole[predicted] = np.asarray(spec.get_model_matrix(data[predicted]), float)
         predicted &= np.isfinite(whole).all(1)
     label = str(parsed.lhs)
+
+    def at(others: Columns) -> FloatArray:
+        table = pd.DataFrame({name: _column(values) for name, values in others.items()})
+        return np.asarray(spec.get_model_matrix(table), float)
+
     return Design(
         formula, label, left[0] if label.strip("`") in left else None, terms, whole, values, used, predicted,
-        ~complete, tuple(right), unseen,
+        ~complete, tuple(right), unseen, at,
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from hxcli.analyses.regress.binomial import regress_binomial
 from hxcli.analyses.regress.comparison import compared, refuse_unnested
 from hxcli.analyses.regress.formula import Columns, Design, design
 from hxcli.analyses.regress.generalised import Regression, Setting, width_for
+from hxcli.analyses.regress.line import line
 from hxcli.analyses.regress.rows import left_out, row_cell
 from hxcli.close_names import counted
 from hxcli.errors import OptionError
@@ -72,7 +73,7 @@ def regress(
         for option, given in (("model", model), ("against", against), ("set", held), ("ou-root", ou_root)):
             if given:
                 raise OptionError(f"--{option} is for --family gaussian (leave one of them out)")
-        return regress_binomial(phylogeny, observations, made, names, level)
+        return regress_binomial(phylogeny, observations, made, columns, names, level)
     model = model or "bm"
     bound = _bound(phylogeny, model, ou_root)
     errors, notes = _errors(observations, made)
@@ -93,6 +94,8 @@ def regress(
     )
     fitted = Regression(setting, made)
     shape = _shape(fitted)
+    from scipy.stats import t
+
     nothing = design(f"{formula.split('~', 1)[0]} ~ 1", _only(columns, made.used), names)
     rest = Regression(setting, nothing, fitted.x)
     r_squared = 1 - fitted.rss / rest.rss if rest.rss > 0 else math.nan
@@ -113,6 +116,9 @@ def regress(
         "coefficients table": coefficients,
         "regression table": whole,
         "residuals table": _residuals(fitted, names),
+        "regression picture": line(
+            made, columns, fitted.beta, fitted.covariance, float(t.isf((1 - level) / 2, max(fitted.freedom, 1)))
+        ),
     }
     if smaller:
         tables["comparison table"] = compared(fitted, smaller)
