@@ -19,8 +19,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial import Chebyshev
 from scipy.optimize import brentq, minimize
-from scipy.special import lambertw
-from scipy.stats import chi2
+from scipy.special import chdtri, lambertw
 
 from hxcli.inference.likelihood_columns import ColumnFigures, TraitLikelihood
 from hxcli.inference.maximum_likelihood import Optimum
@@ -85,7 +84,7 @@ def profile_intervals(
     none = Interval(np.nan, np.nan)
     if not np.isfinite(optimum.log_likelihood):
         return {each.name: none for each in quantities}
-    floor = optimum.log_likelihood - float(chi2.ppf(level, 1)) / 2
+    floor = optimum.log_likelihood - float(chdtri(1, 1 - level)) / 2
     count = len(likelihood.coordinates)
     if count == 0:
         at = _Curve(likelihood, np.zeros((1, 0)), optimum.figures, floor)

@@ -33,7 +33,7 @@ def regress_binomial(
     Raises:
         InputError: A response that is not 0 or 1, or always the same.
     """
-    from scipy.stats import norm
+    from scipy.special import ndtri
 
     found = logistic(phylogeny, observations, made)
     n, k = int(made.used.sum()), len(made.terms) + 1
@@ -76,7 +76,7 @@ def regress_binomial(
                 columns,
                 found.beta,
                 found.covariance,
-                float(norm.isf((1 - level) / 2)),
+                float(-ndtri((1 - level) / 2)),
                 lambda mean: 1 / (1 + np.exp(-mean)),
             ),
         },
@@ -95,11 +95,11 @@ def regress_binomial(
 
 
 def _coefficients(found: Logistic, made: Design, level: float) -> dict[str, Any]:
-    from scipy.stats import norm
+    from scipy.special import ndtr, ndtri
 
     errors = np.sqrt(np.diag(found.covariance))
     ratio = found.beta / errors
-    half = norm.isf((1 - level) / 2) * errors
+    half = -ndtri((1 - level) / 2) * errors
     return {
         "term": list(made.terms),
         "estimate": found.beta,
@@ -107,7 +107,7 @@ def _coefficients(found: Logistic, made: Design, level: float) -> dict[str, Any]
         "t": ratio,
         # A normal quantile: no degrees of freedom.
         "df": np.full(len(ratio), math.nan),
-        "p": 2 * norm.sf(np.abs(ratio)),
+        "p": 2 * ndtr(-np.abs(ratio)),
         "lower": found.beta - half,
         "upper": found.beta + half,
     }

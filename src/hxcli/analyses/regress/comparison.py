@@ -23,7 +23,8 @@ def compared(fitted: Regression, smaller: Sequence[Design]) -> dict[str, Any]:
         fitted: The larger regression.
         smaller: Designs that are nested in it, on the same rows.
     """
-    from scipy.stats import chi2, f
+    # Not scipy.stats, which takes as long to import as JAX.
+    from scipy.special import chdtrc, fdtrc
 
     made, setting = fitted.design, dataclasses.replace(fitted.setting, restricted=False)
     full = Regression(setting, made) if fitted.setting.restricted else fitted
@@ -38,8 +39,8 @@ def compared(fitted: Regression, smaller: Sequence[Design]) -> dict[str, Any]:
         ratio = (alike.rss - fitted.rss) / fewer / left
         gained = max(2 * (full.log_likelihood - alone.log_likelihood), 0.0)
         rows.append((
-            each.formula, len(each.terms), alike.freedom, alike.rss, fewer, ratio, f.sf(ratio, fewer, fitted.freedom),
-            alone.log_likelihood, gained, chi2.sf(gained, fewer),
+            each.formula, len(each.terms), alike.freedom, alike.rss, fewer, ratio, fdtrc(fewer, fitted.freedom, ratio),
+            alone.log_likelihood, gained, chdtrc(fewer, gained),
         ))  # fmt: skip
     names = ("formula", "terms", "df", "rss", "f_df", "f", "p", "log_likelihood", "lr", "lr_p")
     return {name: list(values) for name, values in zip(names, zip(*rows, strict=True), strict=True)}

@@ -94,7 +94,7 @@ def regress(
     )
     fitted = Regression(setting, made)
     shape = _shape(fitted)
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     nothing = design(f"{formula.split('~', 1)[0]} ~ 1", _only(columns, made.used), names)
     rest = Regression(setting, nothing, fitted.x)
@@ -117,7 +117,7 @@ def regress(
         "regression table": whole,
         "residuals table": _residuals(fitted, names),
         "regression picture": line(
-            made, columns, fitted.beta, fitted.covariance, float(t.isf((1 - level) / 2, max(fitted.freedom, 1)))
+            made, columns, fitted.beta, fitted.covariance, float(-stdtrit(max(fitted.freedom, 1), (1 - level) / 2))
         ),
     }
     if smaller:
@@ -204,15 +204,16 @@ def _shape(fitted: Regression) -> dict[str, float]:
 
 
 def _coefficients(fitted: Regression, profile: bool) -> dict[str, Any]:
-    from scipy.stats import t
+    # Not scipy.stats, which takes as long to import as JAX.
+    from scipy.special import stdtr, stdtrit
 
     errors = np.sqrt(np.diag(fitted.covariance))
     freedom = fitted.freedom
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = fitted.beta / errors
     known = freedom > 0
-    p = 2 * t.sf(np.abs(ratio), freedom) if known else np.full(len(ratio), np.nan)
-    half = t.isf((1 - fitted.setting.level) / 2, freedom) * errors if known else np.full(len(ratio), np.nan)
+    p = 2 * stdtr(freedom, -np.abs(ratio)) if known else np.full(len(ratio), np.nan)
+    half = -stdtrit(freedom, (1 - fitted.setting.level) / 2) * errors if known else np.full(len(ratio), np.nan)
     lower, upper = fitted.beta - half, fitted.beta + half
     if profile:
         found = fitted.profiles()
@@ -230,12 +231,12 @@ def _coefficients(fitted: Regression, profile: bool) -> dict[str, Any]:
 
 
 def _residuals(fitted: Regression, names: list[str]) -> dict[str, Any]:
-    from scipy.stats import t
+    from scipy.special import stdtrit
 
     made, freedom = fitted.design, fitted.freedom
     rows = np.flatnonzero(made.used | made.predicted)
     mean, error = fitted.predictions() if made.predicted.any() else (np.full(len(names), np.nan),) * 2
-    half = t.isf((1 - fitted.setting.level) / 2, freedom) * error if freedom > 0 else error * np.nan
+    half = -stdtrit(freedom, (1 - fitted.setting.level) / 2) * error if freedom > 0 else error * np.nan
     fits = fitted.fitted
     columns = {
         "observed": made.values,

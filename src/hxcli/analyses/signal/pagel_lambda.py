@@ -70,11 +70,11 @@ def estimate_lambda(merges: Merges, values: FloatArray, noise: FloatArray | None
 
 
 def _estimate(log_likelihood: Columns, on_grid: Callable[[float], FloatArray], columns: int, level: float) -> Lambda:
-    from scipy.stats import chi2
+    from scipy.special import chdtrc, chdtri
 
     heights = np.array([on_grid(share) for share in _GRID])
     best = highest(log_likelihood, _GRID, heights)
-    target = best.height - chi2.ppf(level, 1) / 2
+    target = best.height - chdtri(1, 1 - level) / 2
     zero = heights[0]
     ratio = np.maximum(2 * (best.height - zero), 0)
     return Lambda(
@@ -83,7 +83,7 @@ def _estimate(log_likelihood: Columns, on_grid: Callable[[float], FloatArray], c
         falls_to(log_likelihood, target, best.x, 1.0),
         best.height,
         zero,
-        np.where(ratio > 0, chi2.sf(ratio, 1) / 2, 1.0),
+        np.where(ratio > 0, chdtrc(1, ratio) / 2, 1.0),
     )
 
 
