@@ -67,6 +67,8 @@ class ChildrenAxis:
 
     def _with(self, operator: Callable[[Any, Any], Any], other: Any) -> ChildrenAxis:
         value = other.padded if isinstance(other, ChildrenAxis) else other
+        if value is other and jnp.ndim(other) >= self.padded.ndim and jnp.shape(other)[0] != 1:
+            self._refuse(f"arithmetic of children with an array of shape {jnp.shape(other)}")
         return ChildrenAxis(operator(self.padded, value), self.real, self.exact)
 
     def __add__(self, other: Any) -> ChildrenAxis:
