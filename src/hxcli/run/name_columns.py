@@ -50,6 +50,9 @@ def refuse_row_numbers(cells: Cells, tips: Texts, file: str) -> None:
     taken: list[str] | None = None
     for index, keys, found in _columns_of_names(cells, known):
         taken = taken or [name_key(name) for name in cells.column(cells.id_index)]
+        if known.isdisjoint(taken):
+            # Only the other can be meant, which is said elsewhere.
+            return
         # The same names in the same order can be read in one way only.
         if found >= 2 and any(key in known and key != mine for key, mine in zip(keys, taken, strict=True)):
             first, second = (called(cells.header[column]) for column in (cells.id_index, index))
