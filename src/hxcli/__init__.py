@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     fit: Callable[..., Analysis]
     regress: Callable[..., Analysis]
     simulate: Callable[..., Analysis]
+    pca: Callable[..., Analysis]
+    contrasts: Callable[..., Analysis]
+    maps: Callable[..., Analysis]
     check: Callable[..., Checkup]
 
 # Resolved on first use (PEP 562), because half of these import jax and `hx --help` must not.
@@ -72,7 +75,19 @@ _HOMES = {
     "read_traits": "hxcli.api.readers",
 }
 # Commands that are functions too, with the same options.
-_FUNCTIONS = ("ancestral", "mean", "posterior", "signal", "fit", "regress", "simulate", "check")
+_FUNCTIONS = (
+    "ancestral",
+    "mean",
+    "posterior",
+    "signal",
+    "fit",
+    "regress",
+    "simulate",
+    "pca",
+    "contrasts",
+    "maps",
+    "check",
+)
 
 # Names of modules: `@hx.model`, because that module can be called, and `hxcli.model` are one attribute.
 _MODULES = {"model"}
