@@ -11,8 +11,9 @@ from typing import BinaryIO
 import numpy as np
 import pytest
 
-from hxcli import analyses
+from hxcli import analyses, models
 from hxcli.analyses.assemble import reconstruction
+from hxcli.models.listing import model_lines
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.local_mean import local_means
 from hxcli.reconstruction import Reconstruction
@@ -64,3 +65,29 @@ def test_a_model_and_a_format_take_one_line_each(tmp_path: Path, monkeypatch: py
     assert Path(table).read_text().splitlines()[1].startswith("R,,A,B,2,x,,2.0,0.5,")
     assert json.loads(Path(record).read_text())["results"][0]["method"] == "a contributed model"
     assert outcome.findings[0].level == 0.9
+
+
+def test_a_model_takes_one_file_and_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stands for a contributor's file: Brownian motion on edges that all count one."""
+    (tmp_path / "contributed_model.py").write_text(
+        '"""Punctuated: one change an edge, however long."""\n'
+        "from hxcli.model import Gaussian, log_normal\n"
+        'RATES = ("sigma2",)\n'
+        "def model(edge):\n"
+        '    return Gaussian(variance=log_normal("sigma2", median=1, sd=2, unit="trait^2"))\n'
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setitem(models.MODELS, "punctuated", "contributed_model")
+    (tmp_path / "tree.nwk").write_text("((A:1,B:2):3,(C:4,D:5):6)R;")
+    (tmp_path / "traits.csv").write_text("name,x\nA,1\nB,3\nC,4\nD,7\n")
+    inputs = InputOptions(str(tmp_path / "tree.nwk"), str(tmp_path / "traits.csv"))
+    table = str(tmp_path / "out.csv")
+    states = {}
+    for analysis in ("ancestral", "posterior"):
+        options = {"models": ("punctuated",), **({"tau2": 0.0} if analysis == "posterior" else {})}
+        outcome = perform(Job(analysis=analysis, inputs=inputs, products={"table": table}, analysis_options=options))
+        states[analysis] = outcome.findings[0].estimates[0, 0]
+    # All edges alike: the mean of the means of both pairs.
+    assert states["ancestral"] == pytest.approx(3.75)
+    assert states["posterior"] == pytest.approx(3.75)
+    assert any(line.startswith("punctuated") for line in model_lines())

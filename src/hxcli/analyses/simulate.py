@@ -80,11 +80,11 @@ def simulate(
     model = named_model(name, ou_root if has_roots(name) else None)
     if model.name in GRID_MODELS:
         raise OptionError(f"--model {name}: diffusions on a grid cannot be drawn yet (use a model that is Gaussian)")
+    if needs_regimes(model) and not painted.regimes:
+        raise OptionError(f"--model {name}: its parameters differ between regimes (give --regimes)")
     bound = model.on(edge_fields(painted, edge_columns(painted, edge_data)))
     if isinstance(bound.returned, Sde):
         raise OptionError(f"--model {name}: diffusions on a grid cannot be drawn yet (use a model that is Gaussian)")
-    if needs_regimes(bound.model) and not painted.regimes:
-        raise OptionError(f"--model {name}: its parameters differ between regimes (give --regimes)")
     given = {**_of_fit(name, fitted, bound), **(held or {})}
     names: tuple[str, ...] = ("",)
     mixing = np.ones((1, 1))

@@ -338,10 +338,7 @@ def load_model(name: str, module: str, root: str | None = None) -> GaussianModel
     file = importlib.import_module(module)
     roots = getattr(file, "ROOTS", {})
     if root is not None and root not in roots:
-        raise OptionError(
-            f"model {name} has no root {root!r} "
-            + (f"(use one of {', '.join(roots)})" if roots else "(its root's state is a parameter)")
-        )
+        raise OptionError(f"model {name} has no root {root!r} (use one of {', '.join(roots)})")
     return GaussianModel(
         name=name,
         edge=file.model,

@@ -36,10 +36,7 @@ def read_regimes(source: Source) -> RegimeTable:
             line=grid.header_line,
         )
     place = {name: number for number, name in enumerate(header)}
-    rows = tuple(_row(grid, number, place) for number in range(len(grid.lines)))
-    if not rows:
-        raise InputError("the table has no rows", file=grid.file)
-    return RegimeTable(grid.file, rows)
+    return RegimeTable(grid.file, tuple(_row(grid, number, place) for number in range(len(grid.lines))))
 
 
 def _row(grid: Grid, number: int, place: dict[str, int]) -> RegimeRow:
