@@ -57,7 +57,7 @@ def write_all(products: Mapping[str, Render], together: Collection[str] = ()) ->
             ready[0].publish()
             del ready[0]
     except (FileExistsError, NotADirectoryError) as error:
-        raise HxError(f"{path}: cannot be written: {error.filename or 'its folder'} is a file, no folder") from error
+        raise HxError(f"{path}: cannot be written: {_file_above(path)} is a file, no folder") from error
     except OSError as error:
         raise HxError(f"{path}: cannot be written: {error.strerror or error}") from error
     finally:
@@ -69,6 +69,14 @@ def write_all(products: Mapping[str, Render], together: Collection[str] = ()) ->
         while rest:
             rest = rest[sys.stdout.buffer.write(rest) :]
         sys.stdout.buffer.flush()
+
+
+def _file_above(path: str) -> str:
+    """The file that stands where a path wants a folder."""
+    above = os.path.dirname(path)
+    while above != os.path.dirname(above) and not os.path.isfile(above):
+        above = os.path.dirname(above)
+    return above or "its folder"
 
 
 def _is_stream(path: str) -> bool:
