@@ -70,7 +70,7 @@ def model_states(
     if AVERAGE in models:
         wanted = tuple(name for name in models if name != AVERAGE)
         return _averaged(phylogeny, painted, observations, wanted, chosen)
-    fitted = [each[0] for each in fit_models(painted, observations, models, chosen)]
+    fitted = [each[0] for each in fit_models(painted, observations, models, chosen, compared=False)]
     on_grid = [each for each in fitted if isinstance(each, GridFittedModel)]
     states = [_at_nodes(painted, each) for each in fitted]
     name = fitted[0].name
@@ -169,10 +169,8 @@ def _averaged(
     weighed = fit_models(painted, observations, names, dataclasses.replace(options, estimator="ML"))
     fitted = weighed
     if options.estimator != "ML":
-        # One model at a time: what is averaged is states, not likelihoods.
-        every = [each.name for each in weighed[0]]
-        by_model = [fit_models(painted, observations, (name,), options) for name in every]
-        fitted = [[by_model[m][trait][0] for m in range(len(every))] for trait in range(len(observations.traits))]
+        # What is averaged is states, not likelihoods.
+        fitted = fit_models(painted, observations, names, options, compared=False)
     units = units_of(phylogeny, observations)
     weights = [weights_of(each)[1] for each in weighed]
     averaged = []

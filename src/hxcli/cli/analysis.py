@@ -15,6 +15,7 @@ from hxcli.errors import OptionError
 if TYPE_CHECKING:
     from hxcli.cli.state_options import StateReadingChoices
     from hxcli.run.perform import Job, Outcome
+    from hxcli.run.side_inputs import SideInput
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,6 @@ class RunChoices:
         """
         # Here and not above, because `hx --help` needs none of it.
         from hxcli.run.perform import Job
-        from hxcli.run.side_inputs import SideInput
 
         trees, table = self.sample.files(tree, traits)
         named = {**self.outputs.named(), **self.sample.named(), **named}
@@ -108,9 +108,7 @@ class RunChoices:
             runtime=self.machine.runtime_options(),
             chunk_traits=self.machine.chunk_traits,
             choices={"table": "wide" if self.outputs.wide else "long"},
-            side_inputs={
-                option: SideInput(path, reader) for option, (path, reader) in side.items() if path is not None
-            },
+            side_inputs=side_inputs_of(side),
             command_line=("hx", *sys.argv[1:]),
             sample=self.sample.sample_options(trees),
             command=command,
@@ -159,3 +157,10 @@ class RunChoices:
                 f"{KINDS[asked[0]].option} does not go with --shard, which writes PREFIX.part (name it for hx merge)"
             )
         return {"part": prefix_of(out, f"{stem(inputs[0])}.{analysis}") + ".part"}
+
+
+def side_inputs_of(side: Mapping[str, tuple[str | None, str]]) -> dict[str, SideInput]:
+    """The side inputs that have a path, of option -> path and reader."""
+    from hxcli.run.side_inputs import SideInput
+
+    return {option: SideInput(path, reader) for option, (path, reader) in side.items() if path is not None}

@@ -7,9 +7,18 @@ from typing import Annotated
 
 import typer
 
-from hxcli.cli.analysis import AnalysisRequest
+from hxcli.cli.analysis import AnalysisRequest, side_inputs_of
+from hxcli.cli.ancestral import AVERAGE
 from hxcli.cli.command import command
-from hxcli.cli.options import MachineChoices, RateChoices, ReadingChoices, TalkChoices, TraitsArgument, TreeArgument
+from hxcli.cli.options import (
+    MachineChoices,
+    ModelChoices,
+    RateChoices,
+    ReadingChoices,
+    TalkChoices,
+    TraitsArgument,
+    TreeArgument,
+)
 from hxcli.pictures.options import DEFAULT_COLORMAP, PictureChoices, PictureKind, PictureLayout
 
 
@@ -35,13 +44,15 @@ def plot(
     ] = DEFAULT_COLORMAP,
     support: Annotated[bool, typer.Option("--support", help="Write support values at the nodes.")] = False,
     rate: RateChoices,
+    models: ModelChoices,
     reading: ReadingChoices,
     machine: MachineChoices,
     talk: TalkChoices,
 ) -> AnalysisRequest:
-    """Picture of a trait's ancestral states under Brownian motion.
+    """Picture of a trait's ancestral states.
 
-    Draws the first trait, or the one that --column names. Above 400 tips names are left out.
+    Draws the first trait, or the one that --column names, under Brownian motion or another --model. Above 400 tips
+    names are left out.
 
     \b
     Example:
@@ -61,7 +72,8 @@ def plot(
         analysis="ancestral",
         inputs=reading.input_options(tree, traits),
         products=products,
-        analysis_options=rate.analysis_options(),
+        analysis_options={**rate.analysis_options(), **models.fit_options(several=AVERAGE)},
+        side_inputs=side_inputs_of(models.side_inputs()),
         choices={"picture": choices},
         runtime=machine.runtime_options(),
         command_line=("hx", *sys.argv[1:]),

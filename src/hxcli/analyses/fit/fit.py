@@ -62,9 +62,21 @@ def painted_tree(phylogeny: Phylogeny, regimes: RegimeTable | str | None) -> Pai
 
 
 def fit_models(
-    painted: Painted, observations: Observations, models: tuple[str, ...], options: FitOptions
+    painted: Painted,
+    observations: Observations,
+    models: tuple[str, ...],
+    options: FitOptions,
+    *,
+    compared: bool = True,
 ) -> list[list[FittedModel]]:
     """For every trait its fitted models, in the order of their names.
+
+    Args:
+        painted: The tree.
+        observations: At the nodes of the tree as it was.
+        models: Names; none for the usual ones.
+        options: How they are fitted.
+        compared: Whether their likelihoods will be compared.
 
     Raises:
         ModelError: Error-free observations that contradict each other.
@@ -74,7 +86,7 @@ def fit_models(
     chosen = models_on(models, fields, options.ou_root)
     fitter = Fitter(fields, painted.observations(observations), options)
     refuse_unknown_parameters(options.held, [fitter.bound(model) for model in chosen])
-    if options.estimator == "REML":
+    if compared and options.estimator == "REML":
         _refuse_different_means(fitter, chosen)
     return [[fitter.fit(model, trait) for model in chosen] for trait in range(len(observations.traits))]
 

@@ -279,9 +279,12 @@ def _parameters(
             return value * scale * scale
         return value
 
+    # The ends of supports exactly, not as their logarithms round.
+    shapes = {each.name for each in likelihood.coordinates if not each.is_rate}
+    exact = likelihood.parameters(optimum.x)
     found: dict[str, Estimate] = {}
     for each in quantities:
-        value = each.value(optimum.x, optimum.figures)
+        value = exact[each.name] if each.name in shapes else each.value(optimum.x, optimum.figures)
         ends = intervals.get(each.name, none)
         numbers = [in_units(each.name, part) for part in (value, *ends)]
         found[each.name] = Estimate(numbers[0], numbers[1], numbers[2], estimator)
