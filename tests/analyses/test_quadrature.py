@@ -337,6 +337,10 @@ def test_a_given_root_far_from_the_values_is_answered_or_refused() -> None:
     tree, observations = binary()
     found = posterior(tree, observations, root_state=1e10)
     assert found.estimates[0, 0] == 1e10
+    # Whatever the processor makes of it in the unit of computation.
+    odd = posterior(tree, observations, root_state=0.1 + 2**-40)
+    ends = [odd.estimates, odd.lower, odd.upper, odd.columns["hpd_lower"], odd.columns["hpd_upper"]]
+    assert [each[0, 0] for each in ends] == [0.1 + 2**-40] * 5
     assert found.parameters["x0"]["sigma2"].value > 1e12
     with pytest.raises(ModelError, match="root's state 1e\\+200 is out of all proportion"):
         posterior(tree, observations, root_state=1e200)

@@ -11,11 +11,15 @@ from hxcli.analyses.assemble import reconstruction
 from hxcli.analyses.posterior.question import Asked, Options
 from hxcli.analyses.posterior.solution import PROBABILITIES, Solved
 from hxcli.analyses.posterior.tables import further_tables
+from hxcli.engine.topology import BoolArray
 from hxcli.inference.normal_mixture import NodeFigures
-from hxcli.phylogeny import Phylogeny
+from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.units import Units
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
+
+# In the unit of computation, relative to the state.
+_ROUNDING = 1e-12
 
 
 def report(
@@ -52,6 +56,11 @@ def report(
         name: columns[name] * units.scale + units.location
         for name in ("lower", "upper", "shortest_lower", "shortest_upper")
     }
+    if options.root_state is not None:
+        # A root that is given comes back as it was given, and so do nodes at no distance from it.
+        at_root = _at_given_root(columns, units.state(options.root_state, "the root's state"))
+        means = np.where(at_root, options.root_state, means)
+        ends = {name: np.where(at_root, options.root_state, end) for name, end in ends.items()}
     units.refuse_beyond(np.array([_is_beyond(one, units, i) for i, one in enumerate(solved)], bool))
     names, warnings = observations.traits, []
     further = further_tables(phylogeny, names, units, solved)
@@ -77,6 +86,12 @@ def report(
         warnings=(*warnings, *further.warnings),
         rates_from_data=False,
     )
+
+
+def _at_given_root(columns: Mapping[str, FloatArray], root: FloatArray) -> BoolArray:
+    """(N, D) the nodes whose state is the given root's, (D,), but for rounding."""
+    near = abs(columns["mean"] - root) <= _ROUNDING * np.maximum(1, abs(root))
+    return np.asarray((columns["deviation"] == 0) & near)
 
 
 def _is_beyond(one: Solved | None, units: Units, trait: int) -> bool:
