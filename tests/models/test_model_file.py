@@ -9,11 +9,13 @@ import pytest
 
 from hxcli.engine.topology import from_parents
 from hxcli.errors import InputError
+from hxcli.inference.likelihood_columns import TraitLikelihood, framed
 from hxcli.models import named_model
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import OFFSET
 from hxcli.phylogeny import Phylogeny
 from hxcli.text_columns import Texts
+from hxcli.traits import Observations
 
 HEAD = "import math\nimport jax.numpy as jnp\nimport numpy as np\nfrom hxcli.model import *\n"
 MISTAKES = {
@@ -41,6 +43,13 @@ MISTAKES = {
     "def model(edge):\n    return Gaussian(1, 0, edge.length)\ndef root():\n    return 1\n": "line 8: root returns an int",
     "def model(edge):\n    return Gaussian(1, normal('a'), edge.length)\ndef root():\n"
     "    return Gaussian(mean=normal('a', 1), variance=0)\n": "line 8: 'a' is declared differently in line 6",
+    "def model(edge):\n    return Gaussian(1, 0, log_normal('s', per='edge'))\n": "line 6: 's' is one of every edge",
+    "def model(edge):\n    return Rates(jnp.eye(2))\n": "line 5: model returns Rates",
+    "def model(edge):\n    return Sde(0.0, 1.0)\ndef noise(tip):\n    return 1.0\n": "line 7: noise\\(tip\\) goes with",
+    "def model(edge):\n    return Gaussian(1, 0, 1.0)\ndef noise(tip):\n    pass\n": "line 7: the variance of noise is no",
+    "def model(edge):\n    return Gaussian(1, 0, 1.0)\ndef noise(tip):\n    return log_normal('e', per='edge')\n": "line 8: 'e'",
+    "MEANS = ('m',)\ndef model(edge):\n    return Gaussian(0, normal('m'), 1.0)\ndef noise(tip):\n"
+    "    return normal('m') ** 2\n": "line 9: 'm' is a mean",
 }
 
 
@@ -54,7 +63,7 @@ def fields():
 @pytest.mark.parametrize("text", MISTAKES)
 def test_a_mistake_is_one_sentence_with_its_line(fields, tmp_path, text: str) -> None:
     path = tmp_path / "mine.py"
-    path.write_text(HEAD.replace("import *", "import Gaussian, log_normal, normal") + text)
+    path.write_text(HEAD.replace("import *", "import Gaussian, Rates, Sde, log_normal, normal") + text)
     with pytest.raises(InputError, match=MISTAKES[text]) as caught:
         named_model(str(path)).on(fields)
     assert str(caught.value).startswith(f"{path}: ")
@@ -82,3 +91,38 @@ def test_a_file_is_a_model_record(fields, tmp_path) -> None:
     bound = model.on(fields)
     assert [each.name for each in bound.coordinates] == ["rate"]
     assert bound.unknowns == ("root", OFFSET)
+
+
+def test_noise_is_the_variance_of_what_is_observed_of_a_tip(tmp_path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from hxcli.model import Gaussian, log_normal\nRATES = ('rate',)\n"
+        "def model(edge):\n    return Gaussian(variance=log_normal('rate') * edge.length)\n"
+        "def noise(tip):\n    return log_normal('error') * tip.length**2\n"
+    )
+    topology = from_parents([0, 0, 0, 1, 1])
+    lengths = np.array([0.0, 0.4, 1.0, 0.6, 0.9])
+    labels = Texts(("", "", "a", "b", "c"))
+    tree = edge_fields(Phylogeny(topology, lengths, labels, Texts(("",) * 5)))
+    values = np.array([0.3, -0.5, 1.2])
+    observed = Observations(np.array([2, 3, 4]), values[:, None], np.array([[0.0], [0.2], [0.0]]), ("x",))
+    placed = framed(tree.columns, tree.phylogeny)
+    likelihood = TraitLikelihood(named_model(str(path)).on(tree), placed, observed, 0, restricted=False)
+    assert [each.name for each in likelihood.coordinates] == ["error", "rate"]
+    assert not likelihood.profiled
+    x = np.log([0.5, 2.0])
+    value, gradient = likelihood.value_and_gradient(x)
+
+    def dense(x: np.ndarray) -> float:
+        error, rate = np.exp(x)
+        shared = np.array([[1.0, 0, 0], [0, 1.0, 0.4], [0, 0.4, 1.3]])
+        v = rate * shared + np.diag(error * lengths[[2, 3, 4]] ** 2 + np.array([0, 0.04, 0]))
+        inverse = np.linalg.inv(v)
+        mean = inverse.sum(0) @ values / inverse.sum()
+        rest = values - mean
+        return float(-(3 * np.log(2 * np.pi) + np.linalg.slogdet(v)[1] + rest @ inverse @ rest) / 2)
+
+    assert value == pytest.approx(dense(x), abs=1e-9)
+    assert likelihood.at(x[None]).log_likelihood[0] == pytest.approx(value, abs=1e-9)
+    differences = [(dense(x + 1e-5 * step) - dense(x - 1e-5 * step)) / 2e-5 for step in np.eye(2)]
+    np.testing.assert_allclose(gradient, differences, atol=1e-8)

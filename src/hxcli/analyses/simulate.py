@@ -29,6 +29,7 @@ class HostEdges(NamedTuple):
     Attributes:
         scale, variance, shift: (N,).
         root_mean, root_variance: Of the root.
+        noise: (N,) variance of what is observed of a tip around its state; None for none.
     """
 
     scale: FloatArray
@@ -36,6 +37,7 @@ class HostEdges(NamedTuple):
     shift: FloatArray
     root_mean: float
     root_variance: float
+    noise: FloatArray | None = None
 
 
 def simulate(
@@ -122,11 +124,18 @@ def edges_at(bound: BoundModel, given: Mapping[str, float]) -> HostEdges:
     shift = np.asarray(found.shift)[:size, 0] @ unknowns
     scale, variance = (np.asarray(each)[:size, 0] for each in (found.scale, found.variance))
     root = float(np.asarray(found.root_mean)[0] @ unknowns), float(np.asarray(found.root_variance)[0])
-    return HostEdges(scale, variance, shift, *root)
+    if found.noise is None:
+        return HostEdges(scale, variance, shift, *root)
+    noise = np.where(bound.fields.phylogeny.topology.is_leaf, np.asarray(found.noise)[:size, 0], 0.0)
+    if not (noise >= 0).all():
+        raise OptionError(f"model {bound.name}: noise(tip) is negative or no number at these parameters")
+    return HostEdges(scale, variance, shift, *root, noise)
 
 
 def draw(phylogeny: Phylogeny, edges: HostEdges, count: int, seed: int) -> tuple[FloatArray, FloatArray]:
     """Draws of the deviations of all nodes from their means, (N, count), and the means, (N,).
+
+    Of a tip what is observed of it is drawn, its error too.
 
     The random numbers of a node depend on the seed and on its place among the tips' names only, not on the order of
     children.
@@ -147,6 +156,10 @@ def draw(phylogeny: Phylogeny, edges: HostEdges, count: int, seed: int) -> tuple
         above = topology.parents[nodes]
         states[nodes] = edges.scale[nodes, None] * states[above] + noise[nodes]
         mean[nodes] = edges.scale[nodes] * mean[above] + edges.shift[nodes]
+    if edges.noise is not None:
+        errors = np.empty_like(noise)
+        errors[order] = generator.standard_normal((topology.size, count))
+        states += errors * np.sqrt(edges.noise)[:, None]
     return states, mean
 
 

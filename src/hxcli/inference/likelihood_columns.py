@@ -149,7 +149,8 @@ class TraitLikelihood:
             fields = {**fields, "design": design}
         self._tree = Tree.from_data(on.tree.topology, {**_padded(on.tree, fields), "length": on.tree["length"]})
         rates = [name for name in bound.rates if name in self.held]
-        self.profiled = exact and tau2 == 0 and not rates and bool(bound.rates)
+        own_noise = bound.model.noise is not None
+        self.profiled = exact and tau2 == 0 and not own_noise and not rates and bool(bound.rates)
         self.free = tuple(name not in self.held and name != OFFSET for name in self.unknowns)
         self._refuse_unknown()
         every = list(bound.coordinates)
@@ -215,6 +216,7 @@ class TraitLikelihood:
         state = np.asarray(found[3], float)[:size, 0, 1:]
         edges = self.edges(x)
         tips = {name: np.asarray(self._tree[name])[:size].sum(1) for name in ("number", "error2")}
+        noise = self._tau2 + (0.0 if edges.noise is None else edges.noise[:, 0])
         return times_inverse(
             self.bound.fields.phylogeny.topology,
             edges.scale[:, 0],
@@ -222,15 +224,14 @@ class TraitLikelihood:
             float(edges.root_variance[0]),
             state,
             np.asarray(found[2], float)[:size, 0],
-            np.where(tips["number"] > 0, tips["error2"] + self._tau2, np.nan),
+            np.where(tips["number"] > 0, tips["error2"] + noise, np.nan),
         )
 
     def edges(self, x: FloatArray) -> Edges:
         """The edges at one point (S,), at a first rate of 1, as numpy arrays of N nodes and one column."""
         found = jax.tree.map(np.asarray, self._edges(np.asarray(x)[None]))
-        return found._replace(
-            **{name: getattr(found, name)[: self._on.size] for name in ("scale", "variance", "shift")}
-        )
+        names = ("scale", "variance", "shift", *(() if found.noise is None else ("noise",)))
+        return found._replace(**{name: getattr(found, name)[: self._on.size] for name in names})
 
     def parameters(self, x: FloatArray) -> dict[str, float]:
         """Shape parameters, and rates where they are coordinates (else relative to the first), by reported name."""
@@ -338,7 +339,7 @@ def _swept(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: _Shape) 
         design = sweep_design(tree.topology, edges.scale, edges.shift, edges.root_mean)
     else:
         design = jnp.broadcast_to(edges.root_mean[None], (size, columns, edges.root_mean.shape[1]))
-    tips = observed_fields(tree, tau2)
+    tips = observed_fields(tree, tau2 if edges.noise is None else tau2[None] + edges.noise)
     free = np.flatnonzero(shape.free)
     given = design @ given_beta if len(free) < len(shape.free) else jnp.zeros((size, columns))
     tips = {**tips, "mean": tips["mean"] - given}
@@ -350,7 +351,11 @@ def _swept(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: _Shape) 
         edges.root_variance,
         positive=tree["length"] > 0,
     )
-    return swept, solve(swept), design[:, :, free], given
+    solution = solve(swept)
+    if edges.noise is not None:
+        bad = ((tree["number"].sum(1) > 0)[:, None] & ~(edges.noise >= 0)).any(0)
+        solution = solution._replace(possible=solution.possible & ~bad)
+    return swept, solution, design[:, :, free], given
 
 
 @partial(jax.jit, static_argnums=4)

@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hxcli.errors import OptionError
-from hxcli.model import Declaration, Edge, abstract_edge, discover, evaluate, merged, over_edges
+from hxcli.errors import InputError, OptionError
+from hxcli.model import Declaration, Edge, Rates, Sde, abstract_edge, discover, evaluate, merged, over_edges
 from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.edge_fields import EdgeFields
 from hxcli.phylogeny import FloatArray
@@ -40,6 +40,7 @@ class Edges(NamedTuple):
         shift: (N, K, P) what an edge adds to the mean, for every unknown.
         root_mean: (K, P) the root's mean, for every unknown.
         root_variance: (K,).
+        noise: (N, K) variance of the errors of the observations; None where the model has none of its own.
     """
 
     scale: Any
@@ -47,6 +48,7 @@ class Edges(NamedTuple):
     shift: Any
     root_mean: Any
     root_variance: Any
+    noise: Any = None
 
 
 class Coordinate(NamedTuple):
@@ -137,11 +139,15 @@ class GaussianModel:
             given = {**values, **_unravel(layout, unknowns)}
             edge = over_edges(self.edge, given, fields).returned
             scale, shift, variance = (jnp.broadcast_to(part, (size,)).astype(float) for part in edge)
+            noise = None
+            if self.noise is not None:
+                noise = jnp.broadcast_to(over_edges(self.noise, given, fields).returned, (size,)).astype(float)
             if self.root is None:
-                return Edges(scale, variance, shift, given["root"], jnp.zeros(()))
+                return Edges(scale, variance, shift, given["root"], jnp.zeros(()), noise)
             takes_tree = bool(inspect.signature(self.root).parameters)
             found = evaluate(self.root, given, *([Edge(root)] if takes_tree else [])).returned
-            return Edges(scale, variance, shift, *(jnp.asarray(part, float) for part in (found.mean, found.variance)))
+            mean, root_variance = (jnp.asarray(part, float) for part in (found.mean, found.variance))
+            return Edges(scale, variance, shift, mean, root_variance, noise)
 
         def column(values: Mapping[str, Any]) -> Edges:
             units = jax.vmap(lambda unit: at(values, unit))(jnp.eye(count))
@@ -157,7 +163,12 @@ class GaussianModel:
 
         found = jax.vmap(column)(values)
         return Edges(
-            found.scale.T, found.variance.T, jnp.moveaxis(found.shift, 0, 1), found.root_mean, found.root_variance
+            found.scale.T,
+            found.variance.T,
+            jnp.moveaxis(found.shift, 0, 1),
+            found.root_mean,
+            found.root_variance,
+            None if found.noise is None else found.noise.T,
         )
 
 
@@ -186,6 +197,9 @@ class BoundModel:
             found.append(
                 discover(model.root, *([edge] if inspect.signature(model.root).parameters else [])).declarations
             )
+        if model.noise is not None:
+            found.append(discover(model.noise, edge).declarations)
+        self._refuse_unsupported(found)
         self.declarations = merged(*found)
         means = [name for name in (*model.means, "root") if name in self.declarations or self._is_flat(name)]
         self.layout: Layout = tuple((name, self._shape(name)) for name in dict.fromkeys(means))
@@ -207,6 +221,40 @@ class BoundModel:
         self.fixed = {
             name: one.start for name, one in self.declarations.items() if one.role == "fixed" and one.shape == ()
         }
+
+    def _refuse_unsupported(self, found: list[dict[str, Declaration]]) -> None:
+        """Raises where no engine takes what the file says, with the line that says it.
+
+        Args:
+            found: What `model`, `root` and `noise` declare, where there are such.
+        """
+        model = self.model
+        for declared in (each for declarations in found for each in declarations.values()):
+            if declared.role == "per-edge":
+                raise declared.site.error(
+                    f"{declared.name!r} is one of every edge (per='edge'), and commands estimate what edges share",
+                    "leave per out, or read one number an edge with --edge-data",
+                )
+        if isinstance(self.returned, Rates):
+            raise InputError(
+                "model returns Rates: the states of a file's own Rates are not fitted",
+                "for states: --discrete, and --model er, sym, ard or a table of rates; see docs/states.md",
+                file=model.source,
+                line=line_of(model.edge),
+            )
+        if model.noise is None:
+            return
+        if isinstance(self.returned, Sde):
+            raise InputError(
+                "noise(tip) goes with models that return a Gaussian, and this one returns an Sde",
+                "take noise out; --tau2 gives an observation variance",
+                file=model.source,
+                line=line_of(model.noise),
+            )
+        for name in found[-1].keys() & {*model.means, "root"}:
+            raise found[-1][name].site.error(
+                f"{name!r} is a mean (MEANS) and part of a variance", "give the variance a parameter of its own"
+            )
 
     def _begun(self, each: Coordinate, start: Mapping[str, float]) -> Coordinate:
         value = start.get(each.name, each.start)
@@ -312,6 +360,11 @@ class BoundModel:
             log = declared.family == "log_normal" or (low > 0 and high > _DECADES * low)
             found.append(Coordinate(each, name, index, low, high, log, float(starts[index])))
         return found
+
+
+def line_of(function: Callable[..., Any] | None) -> int | None:
+    """The line in which a function of a model's file begins."""
+    return None if function is None else int(inspect.unwrap(function).__code__.co_firstlineno)
 
 
 def _unravel(layout: Layout, unknowns: Any) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def load_model_file(name: str) -> GaussianModel:
         raise InputError(f"it has no function {wanted!r}", f"its functions: {has}; write def {wanted}(edge)", file=path)
     model = _function(module, functions, wanted, path, "edge", (1,), (Gaussian, Rates, Sde))
     root = _function(module, functions, "root", path, "", (0, 1), (Gaussian,)) if "root" in functions else None
-    noise = _function(module, functions, "noise", path, "tip", (1,), ()) if "noise" in functions else None
+    noise = _function(module, functions, "noise", path, "tip", (1,), (), "variance") if "noise" in functions else None
     doc = ast.get_docstring(tree) or ""
     return GaussianModel(
         name=found["name"] or Path(path).stem,
@@ -100,6 +100,7 @@ def _function(
     argument: str,
     counts: tuple[int, ...],
     kinds: tuple[type, ...],
+    part: str = "",
 ) -> Callable[..., Any]:
     """A function of the file whose mistakes name their line, and whose result is looked at."""
     plain, node = getattr(module, name), functions[name]
@@ -119,7 +120,9 @@ def _function(
                 f"{name} returns {_kind_of(returned)}", f"return a {names} of hxcli.model", file=path, line=line
             )
         if isinstance(returned, Gaussian):
-            _refuse_shapes(returned, name, path, line)
+            _refuse_shapes(dict(zip(Gaussian._fields, returned, strict=True)), name, path, line)
+        if part:
+            _refuse_shapes({part: returned}, name, path, line)
         return _guarded_parts(returned, path) if isinstance(returned, Sde) else returned
 
     # What the signature was, for whoever asks how many arguments it takes.
@@ -127,12 +130,12 @@ def _function(
     return guarded
 
 
-def _refuse_shapes(returned: Gaussian, name: str, path: str, line: int) -> None:
+def _refuse_shapes(parts: dict[str, Any], name: str, path: str, line: int) -> None:
     import jax.numpy as jnp
 
-    for part, value in zip(Gaussian._fields, returned, strict=True):
+    for part, value in parts.items():
         try:
-            if isinstance(value, str | bytes):
+            if value is None or isinstance(value, str | bytes):
                 raise TypeError
             shape, kind = jnp.shape(value), jnp.result_type(value)
         except TypeError:

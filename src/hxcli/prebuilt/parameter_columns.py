@@ -212,12 +212,12 @@ def _host(value: Any) -> FloatArray:
 
 
 def observed_fields(tree: Tree, tau2: Any) -> dict[str, Any]:
-    """The fields of `LIKELIHOOD` at the tips, each (N, K), for K observation variances.
+    """The fields of `LIKELIHOOD` at the tips, each (N, K), for K observation variances, (K,) or (N, K).
 
     The same as `observed.tip_likelihoods`, but from sums that do not depend on the variance, and while tracing.
     """
     number, value, misfit, error2 = (tree[name][:, :, None] for name in ("number", "value", "misfit", "error2"))
-    variance = error2 + tau2[None, None]
+    variance = error2 + tau2[..., None, :]
     exact = (number > 0) & (variance == 0)
     soft = (number > 0) & (variance > 0)
     safe = jnp.where(soft, variance, 1)

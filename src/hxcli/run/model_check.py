@@ -33,6 +33,7 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
     from hxcli.model import Sde
     from hxcli.models import named_model
     from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
+    from hxcli.models.gaussian_model import line_of
     from hxcli.painting import unpainted
 
     fields = edge_fields(phylogeny, edge_columns(unpainted(phylogeny), edge_data))
@@ -54,7 +55,8 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
         placed = framed(fields.columns, phylogeny)
         placed = placed._replace(columns={**fields.columns, **placed.columns})
         likelihood = TraitLikelihood(bound, placed, observations, 0, restricted=False)
-        variance = likelihood.edges(likelihood.start).variance[:, 0]
+        edges = likelihood.edges(likelihood.start)
+        variance = edges.variance[:, 0]
         bad = np.flatnonzero(~(variance >= 0) & (np.arange(len(variance)) > 0))
         if len(bad):
             raise InputError(
@@ -64,6 +66,16 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
                 file=bound.model.source,
             )
         lines.append(f"edges    variance {variance[1:].min():.6g} to {variance[1:].max():.6g}, none negative")
+        if edges.noise is not None:
+            noise = edges.noise[observations.nodes[~np.isnan(observations.values[:, 0])], 0]
+            if not (noise >= 0).all():
+                raise InputError(
+                    f"noise(tip) is negative or no number: {noise[np.flatnonzero(~(noise >= 0))[0]]:.6g}",
+                    "a variance is 0 or more",
+                    file=bound.model.source,
+                    line=line_of(bound.model.noise),
+                )
+            lines.append(f"noise    variance {noise.min():.6g} to {noise.max():.6g} of what is observed of a tip")
     random = np.random.default_rng(0)
     worst = 0.0
     for draw in range(_DRAWS):

@@ -13,7 +13,7 @@ import numpy as np
 
 from hxcli.analyses.fit.flags import flags_of
 from hxcli.analyses.fit.options import FitOptions
-from hxcli.errors import OptionError
+from hxcli.errors import ModelError, OptionError
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood, framed
 from hxcli.inference.maximum_likelihood import Optimum, maximise
 from hxcli.inference.profile_intervals import Interval, Quantity, profile_intervals
@@ -111,7 +111,10 @@ class FittedModel:
             size = math.prod(shape)
             values[name] = beta[place : place + size].reshape(shape)
             place += size
-        found = over_edges(bound.model.edge, values, bound.fields.columns).recorded
+        functions = [each for each in (bound.model.edge, bound.model.noise) if each is not None]
+        found: dict[str, Any] = {}
+        for function in functions:
+            found |= over_edges(function, values, bound.fields.columns).recorded
         return {name: np.asarray(value, float) for name, value in found.items() if np.ndim(value) == 1}
 
     def certificate(self) -> dict[str, Any]:
@@ -182,6 +185,11 @@ class Fitter:
         densities = float(figures.size[0])
         log_likelihood = optimum.log_likelihood - densities * float(np.log(units.scale[0]))
         sound = math.isfinite(log_likelihood)
+        if bound.model.text and n and not sound and log_likelihood != math.inf:
+            raise ModelError(
+                f"trait {name!r}, model {bound.model.name}: its density is no number at any parameters that were tried "
+                f"(hx check --model {bound.model.source} looks at its variances)"
+            )
         parameters = _parameters(likelihood, optimum, units, estimator, options) if sound else {}
         k = len(likelihood.coordinates) + likelihood.profiled + sum(likelihood.free)
         fitted = FittedModel(

@@ -61,6 +61,8 @@ def posterior(
     count = len(observations.traits)
     if given_models(wanted):
         painted, questions = model_questions(phylogeny, units, wanted)
+        if len(questions) == 1:
+            wanted = questions[0].options
         placed = painted.observations(seen)
         solved: list[Solved | None] = [
             None

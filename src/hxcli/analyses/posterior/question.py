@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from hxcli.edge_data import EdgeTable
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.parameter_plane import Question
 from hxcli.inference.priors import Prior, default_prior, parse_prior
@@ -36,7 +37,7 @@ class Options:
         models: Names of the models; none for Brownian motion.
         priors: Shape parameter -> its prior, as `priors.parse_prior` reads it.
         held: Shape parameter -> a given value.
-        ou_root, regimes, lambda_max: As in `fit`.
+        ou_root, regimes, lambda_max, edge_data: As in `fit`.
     """
 
     sigma2: float | None = None
@@ -58,6 +59,7 @@ class Options:
     ou_root: str | None = None
     regimes: RegimeTable | str | None = None
     lambda_max: bool = False
+    edge_data: EdgeTable | None = None
 
     def refuse_nonsense(self) -> None:
         """Raises unless the options make sense, whatever the data.

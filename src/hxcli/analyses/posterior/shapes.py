@@ -13,11 +13,13 @@ from typing import NamedTuple
 import numpy as np
 
 from hxcli.analyses.fit.fit import painted_tree
-from hxcli.analyses.fit.fitted import largest_lambda
+from hxcli.analyses.fit.fitted import file_of, largest_lambda
 from hxcli.analyses.fit.options import has_roots, height_spread, refuse_unidentified
 from hxcli.analyses.posterior.integrated_posterior import mixture_of
+from hxcli.analyses.posterior.own_priors import own_priors, prior_fits
 from hxcli.analyses.posterior.question import Asked, Options, ask
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
+from hxcli.edge_data import edge_columns
 from hxcli.errors import OptionError
 from hxcli.inference.likelihood_columns import framed
 from hxcli.inference.marginal_density import Marginals
@@ -25,9 +27,10 @@ from hxcli.inference.normal_mixture import Components, Mixture, NodeFigures, nod
 from hxcli.inference.parameter_plane import Plane, plane_of
 from hxcli.inference.priors import Prior, parse_prior
 from hxcli.inference.quadrature import Integrated, integrate
-from hxcli.models import named_model
+from hxcli.model import Sde
+from hxcli.models import GRID_MODELS, named_model
 from hxcli.models.edge_fields import edge_fields
-from hxcli.models.gaussian_model import BoundModel
+from hxcli.models.gaussian_model import OFFSET, BoundModel
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.gls import sweep_design
@@ -98,17 +101,23 @@ class ModelQuestion:
         Raises:
             OptionError: A model that this tree or these options do not allow.
         """
-        fields = edge_fields(painted)
+        if name in GRID_MODELS:
+            raise _of_grid(name)
+        fields = edge_fields(painted, edge_columns(painted, options.edge_data))
         model = named_model(name, options.ou_root if has_roots(name) else None)
         refuse_unidentified(model, fields, height_spread(painted.phylogeny))
         self.bound: BoundModel = model.on(fields)
         if options.lambda_max:
             self.bound.widen("lambda", largest_lambda(fields))
-        if len(self.bound.unknowns) > 1:
+        if isinstance(self.bound.returned, Sde):
+            raise _of_grid(name)
+        unknowns = [each for each in self.bound.unknowns if each != OFFSET]
+        if len(unknowns) != 1:
             raise OptionError(
-                f"hx posterior --model {name}: the model has {len(self.bound.unknowns)} means, and posteriors are of "
-                "models with one (hx ancestral --model estimates the others)"
+                f"hx posterior --model {name}: the model has {len(unknowns)} means, and posteriors are of models with "
+                f"one ({'hx ancestral --model estimates the others' if unknowns else 'MEANS names it in the file'})"
             )
+        self.options = own_priors(self.bound, options) if model.text else options
         free = [each for each in self.bound.coordinates if each.name not in options.held]
         if len(free) > 1:
             names = ", ".join(each.name for each in free)
@@ -133,6 +142,11 @@ class ModelQuestion:
         values = {**self.held, **({self.shape.name: value} if self.shape else {})}
         x = np.array([[float(each.to_search(values[each.name])) for each in self.bound.coordinates]])
         found = self.bound.edges(x, dict(self._framed.columns))
+        if len(self.bound.unknowns) > 1 and (np.any(found.shift[..., 1]) or np.any(found.root_mean[..., 1])):
+            raise OptionError(
+                f"hx posterior --model {self.bound.model.source}: its means have a part that no mean in MEANS "
+                "multiplies, and posteriors are of models without one (hx ancestral --model takes it)"
+            )
         design = sweep_design(self._framed.tree.topology, found.scale, found.shift, found.root_mean)
         size, unit = self._framed.size, self._units.length
         scale, variance = (np.asarray(each)[:size, 0] for each in (found.scale, found.variance))
@@ -149,6 +163,11 @@ class ModelQuestion:
                 raise OptionError(f"--prior {name}: its prior is uniform over its support (leave the option out)")
             prior = parse_prior(options.priors[name])
             return Shape(name, prior, 0.0, str(prior))
+        if self.bound.model.text and not prior_fits(declared, coordinate):
+            raise OptionError(
+                f"hx posterior --model {self.bound.model.source}: the prior of {name} is {declared.prior or 'none'} "
+                f"over {coordinate.low:.6g} to {coordinate.high:.6g} (take log_normal, or uniform between its ends)"
+            )
         if declared.family == "log_normal":
             prior = Prior(
                 "lognormal", (float(f"{np.log(declared.numbers['median']):.6g}"), float(declared.numbers["sd"]))
@@ -156,6 +175,13 @@ class ModelQuestion:
             return Shape(name, prior, 0.0, str(prior))
         low, high = coordinate.low, coordinate.high
         return Shape(name, Prior("uniform", (0.0, high - low)), low, f"uniform({low:.6g},{high:.6g})")
+
+
+def _of_grid(name: str) -> OptionError:
+    return OptionError(
+        f"hx posterior --model {name}: posteriors are of Gaussian models, and this one is a diffusion on a grid (hx "
+        "ancestral --model gives every node's density at the most likely parameters)"
+    )
 
 
 def model_questions(phylogeny: Phylogeny, units: Units, options: Options) -> tuple[Painted, list[ModelQuestion]]:
@@ -181,6 +207,8 @@ def model_questions(phylogeny: Phylogeny, units: Units, options: Options) -> tup
     for name in options.priors:
         if name not in free:
             raise OptionError(f"--prior {name}: no model here has it as a free parameter")
+    if len(questions) > 1 and len({each.options.root for each in questions}) > 1:
+        raise OptionError("the models have priors of the root or mean of their own (one --model at a time)")
     known = {each.name for question in questions for each in question.bound.coordinates}
     for name in options.held:
         if name not in known:
@@ -211,7 +239,7 @@ def posterior_under_models(
     points: list[Point] = []
     errors, evidences = [], []
     for number, question in enumerate(questions):
-        found, error = _points_of(number, question, painted.phylogeny, seen, units, trait, options)
+        found, error = _points_of(number, question, painted.phylogeny, seen, units, trait)
         points += found
         errors.append(error)
         evidences.append(_log_sum([each.log_weight for each in found]))
@@ -232,6 +260,7 @@ def posterior_under_models(
     warnings = []
     if error > _TOLD:
         warnings.append(f"the two finest grids of the quadrature differ by {error:.1g} standard deviations")
+    files = [file_of(each.bound.model)["file"] for each in questions if each.bound.model.text]
     first = points[0].found.cells.root
     count, known = float(first["count"][0]), float(first["known"][0])
     return Solved(
@@ -247,6 +276,7 @@ def posterior_under_models(
             "components": len(fine.components.weight),
             "shape_points": len(points),
             "shape_priors": {each.shape.name: each.shape.text for each in questions if each.shape},
+            **({"files": files} if files else {}),
         },
         tuple(warnings),
         models=[
@@ -263,13 +293,12 @@ def _points_of(
     seen: Observations,
     units: Units,
     trait: int,
-    options: Options,
 ) -> tuple[list[Point], float]:
     """The points of one model with their weights, and the error of the rule over its shape parameter."""
     name = seen.traits[trait]
 
     def at(value: float) -> tuple[Asked, Plane, Integrated]:
-        asked = ask(phylogeny, seen, units, trait, options, question.edges(value))
+        asked = ask(phylogeny, seen, units, trait, question.options, question.edges(value))
         plane = plane_of(asked.question)
         return asked, plane, integrate(plane, asked.question.root, _TOLERANCE, name)
 
