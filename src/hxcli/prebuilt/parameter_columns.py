@@ -217,7 +217,7 @@ def observed_fields(tree: Tree, tau2: Any) -> dict[str, Any]:
     The same as `observed.tip_likelihoods`, but from sums that do not depend on the variance, and while tracing.
     """
     number, value, misfit, error2 = (tree[name][:, :, None] for name in ("number", "value", "misfit", "error2"))
-    variance = error2 + tau2[..., None, :]
+    variance = error2 + (tau2[None, None] if tau2.ndim == 1 else tau2[:, None])
     exact = (number > 0) & (variance == 0)
     soft = (number > 0) & (variance > 0)
     safe = jnp.where(soft, variance, 1)

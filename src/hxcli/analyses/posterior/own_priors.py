@@ -64,7 +64,7 @@ def own_priors(bound: BoundModel, options: Options) -> Options:
 
 
 def prior_fits(declared: Declaration, coordinate: Coordinate) -> bool:
-    """Whether a shape parameter's prior is log_normal or flat, and lies within its support, but for a negligible share."""
+    """Whether a shape parameter's prior is log_normal or flat and lies within its support."""
     if declared.family != "log_normal":
         return declared.family != "normal" and math.isfinite(coordinate.high - coordinate.low)
     median, sd = (float(declared.numbers[key]) for key in ("median", "sd"))

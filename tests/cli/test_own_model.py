@@ -1,0 +1,125 @@
+"""A model in a file, at the command line: every command that takes one, and what each refuses."""
+
+# ruff: noqa: E501
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+
+MODEL = """
+from hxcli.model import Gaussian, log_normal, record
+
+RATES = ("speed",)
+
+def model(edge):
+    grown = record("grown", edge.pace * edge.length)
+    return Gaussian(variance=log_normal("speed", median=1, sd=1) * grown)
+"""
+HEAD = "from hxcli.model import *\nfrom hxcli.model import Gaussian, Rates, Sde, log_normal, normal\nimport jax.numpy as jnp\n"
+BROWNIAN = "RATES = ('s',)\ndef model(edge):\n    return Gaussian(variance=log_normal('s') * edge.length)\n"
+REFUSED = {
+    # Command and its options -> file, what is said.
+    "fit": (
+        "def model(edge):\n    return Gaussian(1, 0, log_normal('s', per='edge'))\n",
+        "mine.py: line 5: 's' is one of",
+    ),
+    "ancestral": ("def model(edge):\n    return Rates(jnp.eye(2) * 0)\n", "mine.py: line 4: model returns Rates"),
+    "fit --tau2 1": (
+        "def model(edge):\n    return Gaussian(jnp.eye(2), jnp.zeros(2), jnp.eye(2))\n",
+        "line 5: the scale of model has the shape (2, 2)",
+    ),
+    "fit --no-intervals": (
+        BROWNIAN + "def noise(tip):\n    return -1.0\n",
+        "its density is no number at any parameters",
+    ),
+    "posterior": (
+        BROWNIAN + "def noise(tip):\n    return log_normal('e')\n",
+        "mine.py: line 7: noise(tip) is not in posteriors",
+    ),
+    "posterior --no-noise": ("def model(edge):\n    return Sde(0.0, 1.0)\n", "this one is a diffusion on a grid"),
+    "posterior --tau2 0": (
+        BROWNIAN.replace("'s',", "").replace("length)", "length**normal('p'))"),
+        "RATES names 0 here",
+    ),
+    "posterior --tau2 1": (
+        BROWNIAN.replace("length)", "length ** normal('p'))"),
+        "the prior of p is normal(mean=0, sd=1)",
+    ),
+    "plot": (BROWNIAN, "No such option: --model"),
+}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open() as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture
+def files(here: Path) -> Path:
+    (here / "mine.py").write_text(MODEL)
+    # Every edge by itself, one by a pair of tips; 2 on all, so that it is Brownian motion at half the rate.
+    (here / "edges.csv").write_text("node,tip_a,tip_b,pace\n,,,2\nA,,,2\n,A,B,2\n")
+    return here
+
+
+def test_fit_and_ancestral_take_a_file_and_its_columns_of_edges(hx, files):
+    given = ("tree.nwk", "traits.csv", "--column", "mass", "--model", "mine.py", "--edge-data", "edges.csv")
+    done = hx("fit", *given, "--model", "bm", "-o", "fits")
+    assert done.code == 0, done.err
+    mine, bm = (
+        next(each for each in rows(files / "fits.fits.csv") if each["model"] == name) for name in ("mine", "bm")
+    )
+    assert float(mine["log_likelihood"]) == pytest.approx(float(bm["log_likelihood"]), abs=1e-9)
+    assert mine["k"] == bm["k"] == "2"
+    found = {(each["model"], each["parameter"]): float(each["value"]) for each in rows(files / "fits.params.csv")}
+    assert found["mine", "speed"] == pytest.approx(found["bm", "sigma2"] / 2, rel=1e-9)
+    digest = hashlib.sha256(MODEL.encode()).hexdigest()
+    assert digest in (files / "fits.json").read_text()
+
+    assert hx("ancestral", *given, "-o", "own").code == 0
+    assert hx("ancestral", "tree.nwk", "traits.csv", "--column", "mass", "--model", "bm", "-o", "plain").code == 0
+    own, plain = rows(files / "own.csv"), rows(files / "plain.csv")
+    assert [float(each["estimate"]) for each in own] == pytest.approx([float(each["estimate"]) for each in plain])
+    by_label = {each["node"]: each["grown"] for each in own}
+    assert (float(by_label["ab"]), float(by_label["C"])) == (2, 3)
+    assert digest in json.dumps(json.loads((files / "own.json").read_text()))
+
+
+def test_check_looks_at_a_model(hx, files):
+    done = hx("check", "tree.nwk", "traits.csv", "--model", "mine.py", "--edge-data", "edges.csv")
+    assert done.code == 0
+    assert "model    mine: returns Gaussian, so the exact Gaussian sweeps" in done.err
+    assert "param    speed: param, 0 to inf, prior log_normal(median=1, sd=1), value 1" in done.err
+    assert "edges    variance 1 to 3, none negative" in done.err
+    assert "gradient agrees with differences" in done.err
+    (files / "mine.py").write_text(HEAD + BROWNIAN + "def noise(tip):\n    return log_normal('e') * tip.length\n")
+    done = hx("check", "tree.nwk", "traits.csv", "--model", "mine.py")
+    assert "noise    variance 0.5 to 1.5 of what is observed of a tip" in done.err
+
+
+@pytest.mark.slow
+def test_a_copied_model_gives_the_posterior_of_the_built_in_one(hx, here):
+    assert hx("models", "show", "ou").code == 0
+    (here / "my_ou.py").write_text(hx("models", "show", "ou").out)
+    given = ("posterior", "tree.nwk", "traits.csv", "--column", "mass", "--no-noise")
+    for name, prior in (("my_ou.py", ()), ("ou", ("--prior-sigma2", "lognormal(0,2)"))):
+        done = hx(*given, "--model", name, *prior, "-o", name.removesuffix(".py"))
+        assert done.code == 0, done.err
+    assert (here / "my_ou.csv").read_text() == (here / "ou.csv").read_text()
+    assert (here / "my_ou.params.csv").read_text() == (here / "ou.params.csv").read_text()
+
+
+@pytest.mark.parametrize("command", REFUSED)
+def test_what_a_command_does_not_take_is_one_line(hx, here, command: str):
+    text, said = REFUSED[command]
+    (here / "mine.py").write_text(HEAD + text)
+    name, *options = command.split()
+    done = hx(name, "tree.nwk", "traits.csv", "--column", "mass", "--model", "mine.py", *options, "-o", "run")
+    assert done.code == 2, done.err
+    assert said in done.err
+    assert len(done.err.strip().splitlines()) == 1
