@@ -50,7 +50,6 @@ REFUSED = {
         BROWNIAN.replace("length)", "length ** normal('p'))"),
         "the prior of p is normal(mean=0, sd=1)",
     ),
-    "plot": (BROWNIAN, "No such option: --model"),
 }
 
 
