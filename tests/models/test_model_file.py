@@ -50,6 +50,11 @@ MISTAKES = {
     "def model(edge):\n    return Gaussian(1, 0, 1.0)\ndef noise(tip):\n    return log_normal('e', per='edge')\n": "line 8: 'e'",
     "MEANS = ('m',)\ndef model(edge):\n    return Gaussian(0, normal('m'), 1.0)\ndef noise(tip):\n"
     "    return normal('m') ** 2\n": "line 9: 'm' is a mean",
+    "RATES = ('s',)\ndef model(edge):\n    return Gaussian(1, 0, log_normal('s') + edge.length)\n": "RATES names s, and",
+    "RATES = ('s',)\ndef model(edge):\n    return Gaussian(1, 0, log_normal('s'))\ndef root():\n"
+    "    return Gaussian(mean=0, variance=0.3)\n": "RATES names s, and what root returns",
+    "MEANS = ('m',)\ndef model(edge):\n    return Gaussian(1, normal('m') ** 2, 1.0)\n": "MEANS names m, and what model",
+    "MEANS = ('m',)\ndef model(edge):\n    return Gaussian(1, 0, 1.0)\n": "MEANS names 'm', which is declared nowhere",
 }
 
 

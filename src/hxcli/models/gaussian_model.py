@@ -15,8 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.errors import InputError, OptionError
-from hxcli.model import Declaration, Edge, Rates, Sde, abstract_edge, discover, evaluate, merged, over_edges
+from hxcli.model import Declaration, Edge, Gaussian, Rates, Sde, abstract_edge, discover, evaluate, merged, over_edges
 from hxcli.model.edges import OF_THE_TREE
+from hxcli.models.claims import refuse_false_claims
 from hxcli.models.edge_fields import EdgeFields
 from hxcli.phylogeny import FloatArray
 
@@ -201,6 +202,8 @@ class BoundModel:
             found.append(discover(model.noise, edge).declarations)
         self._refuse_unsupported(found)
         self.declarations = merged(*found)
+        if model.text and isinstance(self.returned, Gaussian):
+            refuse_false_claims(model, self.declarations, fields.columns)
         means = [name for name in (*model.means, "root") if name in self.declarations or self._is_flat(name)]
         self.layout: Layout = tuple((name, self._shape(name)) for name in dict.fromkeys(means))
         if model.text:

@@ -1,0 +1,108 @@
+"""Whether a user's file is right about `RATES` and `MEANS`: a search that believed a wrong one would be wrong too."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.errors import InputError
+from hxcli.model import Declaration, Edge, evaluate, over_edges
+from hxcli.model.edges import OF_THE_TREE
+
+if TYPE_CHECKING:
+    from hxcli.models.gaussian_model import GaussianModel
+
+# Edges that are looked at; and how far, as a share, a product may be from what it should be.
+_EDGES, _NEAR = 8, 1e-9
+# Models that were looked at: once is enough, whatever the tree and the trait.
+_LOOKED_AT: WeakSet[GaussianModel] = WeakSet()
+
+
+def refuse_false_claims(
+    model: GaussianModel, declarations: Mapping[str, Declaration], columns: Mapping[str, Any]
+) -> None:
+    """Raises where not all variances are proportional to the rates, or means, scales and variances not as claimed.
+
+    Args:
+        model: Of a file; it returns a `Gaussian`.
+        declarations: Its parameters.
+        columns: Of `EdgeFields`, N nodes.
+
+    Raises:
+        InputError: Says which of `RATES` and `MEANS` is wrong, and where.
+    """
+    if model in _LOOKED_AT:
+        return
+    rates = [name for name in model.rates if name in declarations]
+    means = [name for name in model.means if name in declarations]
+    for kind, told in (("RATES", model.rates), ("MEANS", model.means)):
+        for name in told:
+            if name not in declarations and name != "root":
+                has = ", ".join(declarations)
+                raise InputError(
+                    f"{kind} names {name!r}, which is declared nowhere", f"declared: {has}", file=model.source
+                )
+    if not rates and not means:
+        return
+    random = np.random.default_rng(0)
+    usual = {name: np.broadcast_to(np.asarray(one.start, float), one.shape) for name, one in declarations.items()}
+    usual |= {name: np.zeros(declarations[name].shape) for name in means}
+    moved = {name: random.uniform(0.5, 1.5, declarations[name].shape) for name in means}
+    ones = {name: np.ones(declarations[name].shape) for name in rates}
+    sets = [{**usual, **ones}, {**usual, **{name: 2.0 * one for name, one in ones.items()}}]
+    sets += [{**usual, **ones, **{name: by * each for name, each in moved.items()}} for by in (1.0, 2.0)]
+    stacked = {name: np.stack([each[name] for each in sets]) for name in usual}
+    nodes = len(np.asarray(columns["length"]))
+    looked = np.linspace(1, nodes - 1, _EDGES).astype(int)
+    fields = {name: each if name in OF_THE_TREE else np.asarray(each)[looked] for name, each in columns.items()}
+    for function, found in zip(("model", "root"), _looked(model, stacked, fields), strict=True):
+        if found is None:
+            continue
+        scale, mean, variance = (np.asarray(each) for each in found)
+        if rates and not (
+            _same(scale[1], scale[0]) and _same(mean[1], mean[0]) and _same(variance[1], 2 * variance[0])
+        ):
+            raise InputError(
+                f"RATES names {', '.join(rates)}, and what {function} returns is not a variance times that and means "
+                "without it",
+                "take it out of RATES, or multiply every variance by it",
+                file=model.source,
+            )
+        linear = _same(mean[3] - mean[0], 2 * (mean[2] - mean[0]))
+        if means and not (linear and _same(scale[2], scale[0]) and _same(variance[2], variance[0])):
+            raise InputError(
+                f"MEANS names {', '.join(means)}, and what {function} returns is not linear in that, in its means only",
+                "take it out of MEANS",
+                file=model.source,
+            )
+    _LOOKED_AT.add(model)
+
+
+def _looked(model: GaussianModel, stacked: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What `model` returns of the edges and `root` of the tree, (K, ...) each; None where there is no root."""
+    first = {name: each if name in OF_THE_TREE else each[0] for name, each in fields.items()}
+
+    @jax.jit
+    def at(values: Any) -> tuple[Any, Any]:
+        edges = over_edges(model.edge, values, fields).returned
+        whole = tuple(jnp.broadcast_to(each, (_EDGES,)).astype(float) for each in edges)
+        if model.root is None:
+            return whole, None
+        root = evaluate(
+            model.root, values, *([Edge(first)] if inspect.signature(model.root).parameters else [])
+        ).returned
+        return whole, tuple(jnp.asarray(each, float) for each in root)
+
+    sets = [at({name: each[number] for name, each in stacked.items()}) for number in range(4)]
+    edges, root = zip(*sets, strict=True)
+    return tuple(zip(*edges, strict=True)), None if model.root is None else tuple(zip(*root, strict=True))
+
+
+def _same(one: Any, other: Any) -> bool:
+    return bool(np.allclose(one, other, rtol=_NEAR, atol=_NEAR, equal_nan=True))
