@@ -2,7 +2,8 @@
 
 One coordinate is searched in batches of columns: a grid over its whole support, then finer grids around every local
 maximum, then the root of the derivative of a polynomial through the last of them. Several coordinates are searched by
-L-BFGS-B (Byrd et al. 1995, SIAM J. Sci. Comput. 16:1190) with exact gradients, from the best points of a grid.
+L-BFGS-B (Byrd et al. 1995, SIAM J. Sci. Comput. 16:1190) and Newton's method with exact gradients, from the best points
+of a grid.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ AGREE = 1e-6
 _AT_END = 1e-9
 # Largest gradient at an optimum, in log units per standard error.
 _FLAT = 1e-3
+# Of Newton's method: steps, halvings of one, its longest, and what stands for a smaller curvature.
+_MOST_STEPS, _MOST_HALVINGS, _LONGEST_STEP, _LEAST_CURVATURE = 40, 30, 2.0, 1e-6
 # Steps of the differences that give second derivatives, of the width of the support.
 _STEP = 1e-4
 
@@ -162,32 +165,46 @@ def _among_several(likelihood: TraitLikelihood) -> Optimum:
     found = []
     for start in points[[0, *(i for i in order if i)]]:
         ended = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=ends, options=options)
-        found.append((ended.x, -float(ended.fun)))
-    x, height = max(found, key=lambda each: each[1])
-    x, gradient, hessian = _polished(likelihood, x)
-    agreeing = sum(each[1] > height - AGREE for each in found)
-    return _certified(likelihood, x, gradient, hessian, len(found), agreeing)
+        # Its line search gives up on ridges, along which Newton's method goes on.
+        found.append(_polished(likelihood, ended.x))
+    heights = likelihood.at(np.stack([x for x, _, _ in found])).log_likelihood
+    best = int(np.argmax(heights))
+    agreeing = int((heights > heights[best] - AGREE).sum())
+    return _certified(likelihood, *found[best], len(found), agreeing)
 
 
 def _polished(likelihood: TraitLikelihood, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """A few Newton steps from exact gradients and their differences: the place, the gradient and the Hessian there."""
+    """Newton steps from exact gradients and their differences: the place, the gradient and the Hessian there.
+
+    Upwards in every direction, whatever the sign of the curvature, and halved until the likelihood rises (Nocedal and
+    Wright 2006, Numerical Optimization, section 3.4).
+    """
     ends = likelihood.ends
     value, gradient = likelihood.value_and_gradient(x)
-    for _ in range(3):
-        hessian = _hessian(likelihood, x)
+    hessian = _hessian(likelihood, x)
+    for _ in range(_MOST_STEPS):
         free = ~_at_ends(x, ends, gradient)
-        if not free.any() or np.linalg.eigvalsh(hessian[np.ix_(free, free)]).max() >= 0:
+        if not free.any() or not np.isfinite(hessian).all():
             break
+        curvature, directions = np.linalg.eigh(hessian[np.ix_(free, free)])
         step = np.zeros_like(x)
-        step[free] = -np.linalg.solve(hessian[np.ix_(free, free)], gradient[free])
-        moved = np.clip(x + step, *ends.T)
-        new_value, new_gradient = likelihood.value_and_gradient(moved)
-        if not new_value >= value:
+        step[free] = directions @ ((directions.T @ gradient[free]) / np.maximum(abs(curvature), _LEAST_CURVATURE))
+        step *= min(1.0, _LONGEST_STEP / max(float(abs(step).max()), 1e-300))
+        moved, found = x, (value, gradient)
+        for _ in range(_MOST_HALVINGS):
+            moved = np.clip(x + step, *ends.T)
+            found = likelihood.value_and_gradient(moved)
+            if found[0] >= value:
+                break
+            step = step / 2
+        if not found[0] >= value or np.array_equal(moved, x):
             break
-        x, value, gradient = moved, new_value, new_gradient
-        if abs(step).max() < 1e-10:
+        small = abs(moved - x).max() < 1e-10
+        x, (value, gradient) = moved, found
+        hessian = _hessian(likelihood, x)
+        if small:
             break
-    return x, gradient, _hessian(likelihood, x)
+    return x, gradient, hessian
 
 
 def _hessian(likelihood: TraitLikelihood, x: FloatArray) -> FloatArray:
