@@ -20,8 +20,11 @@ def maps(
     count: Annotated[int, typer.Option("-n", "--maps", min=1, metavar="N", help="Number of maps.")] = 100,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="N", help="Seed of the random numbers.")] = 1,
     model: Annotated[
-        str, typer.Option("--model", metavar="NAME", help="er, sym, ard, f81, ordered or the file of a table.")
-    ] = "er",
+        list[str] | None,
+        typer.Option(
+            "--model", metavar="NAME", help="er (the default), sym, ard, f81, ordered or the file of a table."
+        ),
+    ] = None,
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="'q(a,b)=X'", help="Hold a rate; repeatable."),
@@ -56,5 +59,8 @@ def maps(
         traits,
         named={"maps": out_maps, "expected table": out_expected, "parameter table": out_params},
         seed=seed,
-        states=(which, {**states.options((model,), parse_settings(settings), level), "count": count, "seed": seed}),
+        states=(
+            which,
+            {**states.options(model or ("er",), parse_settings(settings), level), "count": count, "seed": seed},
+        ),
     )

@@ -63,9 +63,11 @@ def merge(
     The table, the trees table and the tree are those that one run without --shard gives, byte for byte, in whatever
     order the parts are named. Missing and foreign parts are refused.
 
-    \\b
+    \b
     Example:
-      hx merge parts/1 parts/2 parts/3 parts/4 -o results/primates
+      hx ancestral data/sample.trees data/primates.csv --all-trees --shard 1/2 -o parts/1
+      hx ancestral data/sample.trees data/primates.csv --all-trees --shard 2/2 -o parts/2
+      hx merge parts/1 parts/2 -o results/primates
     """
     from hxcli.run.merging import MergeJob
 

@@ -97,5 +97,5 @@ def _named_list(option: str, text: str) -> tuple[str, tuple[str, ...]]:
     name, equals, rest = text.partition("=")
     parts = tuple(part.strip() for part in rest.split(",") if part.strip())
     if not equals or not name.strip() or not parts:
-        raise typer.BadParameter(f"{option} {text}: write TRAIT=A,B,...")
+        raise typer.BadParameter(f"{option} {text}: write TRAIT=A,B for its columns")
     return name.strip(), parts

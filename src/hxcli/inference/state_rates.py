@@ -68,7 +68,12 @@ class RootPrior:
         if self.kind != "stationary" or shares is None:
             return np.zeros_like(rates)
         # A change dQ moves the stationary p by p dQ (1 p - Q)^-1 (Meyer 1975, SIAM Rev. 17:443).
-        inverse = np.linalg.inv(shares[:, None, :] - rates)
+        moved = shares[:, None, :] - rates
+        try:
+            inverse = np.linalg.inv(moved)
+        except np.linalg.LinAlgError:
+            # Several distributions are kept, and which one the rates go to is not defined.
+            inverse = np.linalg.pinv(moved)
         return shares[:, :, None] * np.einsum("kij,kj->ki", inverse, by_root)[:, None, :]
 
 

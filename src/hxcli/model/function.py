@@ -6,9 +6,9 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from hxcli.errors import DeclarationError, OptionError
+from hxcli.errors import OptionError
 from hxcli.model.declarations import Declaration
-from hxcli.model.effects import Site
+from hxcli.model.effects import NOWHERE, Site
 from hxcli.model.evaluation import Evaluated, collect, evaluate
 
 
@@ -131,8 +131,8 @@ class Model:
         values = self.unravel(params, *arguments) if self.raveled else dict(params)
         unknown = sorted({*values, *fixed} - set(declared))
         if unknown:
-            raise _error(
-                f"{unknown[0]!r} is not declared in {self.__name__}: it declares {', '.join(declared)}", self.function
+            raise _site(self.function).error(
+                f"{unknown[0]!r} is not declared in {self.__name__}: it declares {', '.join(declared)}"
             )
         return evaluate(self.function, {**fixed, **values}, *arguments, space="unit")
 
@@ -142,8 +142,8 @@ class Model:
         except TypeError as error:
             if arguments or "positional argument" not in str(error):
                 raise
-            raise _error(
-                f"{self.__name__} takes arguments: give examples of them, or their shapes", self.function
+            raise _site(self.function).error(
+                f"{self.__name__} takes arguments: give examples of them, or their shapes"
             ) from error
 
     def _shapes(self, arguments: tuple[Any, ...]) -> dict[str, Any]:
@@ -172,6 +172,6 @@ def _shapes_of(declared: dict[str, Declaration], *, fixed: bool) -> dict[str, An
     }
 
 
-def _error(found: str, function: Callable[..., Any]) -> DeclarationError:
+def _site(function: Callable[..., Any]) -> Site:
     code = getattr(function, "__code__", None)
-    return Site(code.co_filename, code.co_firstlineno).error(found) if code else DeclarationError(found)
+    return Site(code.co_filename, code.co_firstlineno) if code else NOWHERE

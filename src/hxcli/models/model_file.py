@@ -202,5 +202,9 @@ class _located:  # noqa: N801
 
 
 def _kind_of(value: Any) -> str:
+    import jax
+
+    if isinstance(value, jax.Array):
+        return "a number" if value.ndim == 0 else f"an array of the shape {value.shape}"
     name = type(value).__name__
     return "nothing" if value is None else f"a{'n' * (name[0] in 'aeiou')} {name}"

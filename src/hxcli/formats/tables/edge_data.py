@@ -41,8 +41,6 @@ def read_edge_data(source: Source) -> EdgeTable:
             )
     place = {name: number for number, name in enumerate(header)}
     count = len(grid.lines)
-    if not count:
-        raise InputError("the table has no rows", file=grid.file)
     rows = tuple(_row(grid, number, place) for number in range(count))
     columns = {name: np.array([_number(grid, i, place[name], name) for i in range(count)]) for name in names}
     return EdgeTable(grid.file, rows, columns)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 
+from hxcli.close_names import counted
 from hxcli.errors import InputError
 from hxcli.formats.source import read_source
 from hxcli.formats.trees.scanner.parse_floats import is_number
@@ -28,7 +29,7 @@ def read_rate_table(path: str) -> RateTable:
     for state in states:
         number, row = named[state]
         if len(row) != len(states) + 1:
-            found = f"{len(row) - 1} cells for {len(states)} states"
+            found = f"{counted(len(row) - 1, 'cell')} for {len(states)} states"
             raise InputError(found, "one cell for every state of the header", file=path, line=number)
         cells.append(tuple(row[1:]))
     return states, tuple(cells)
@@ -52,10 +53,7 @@ def read_root_prior(path: str) -> dict[str, float]:
 
 
 def _rows(path: str) -> list[list[str]]:
-    try:
-        text = read_source(path).data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise InputError("the file is no UTF-8 text", "save it as CSV", file=path) from None
+    text = read_source(path).data.decode("utf-8-sig")
     first = text.split("\n", 1)[0]
     delimiter = max(",\t;", key=first.count)
     rows = [[cell.strip() for cell in row] for row in csv.reader(text.splitlines(), delimiter=delimiter) if any(row)]
