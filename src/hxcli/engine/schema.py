@@ -71,7 +71,7 @@ class Schema:
             MissingField: There is no such field.
         """
         for name in names:
-            self.require(name, "nothing to leave out")
+            self.require(name, "nothing to drop")
         return Schema(tuple((name, spec) for name, spec in self.fields if name not in names))
 
     def require(self, name: str, advice: str) -> FieldSpec:

@@ -8,10 +8,13 @@ add a model, write a file beside these and give it a line in `MODELS`.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from hxcli.close_names import NameIndex
 from hxcli.errors import OptionError
-from hxcli.models.gaussian_model import GaussianModel, load_model
-from hxcli.models.model_file import is_model_file, load_model_file
+
+if TYPE_CHECKING:
+    from hxcli.models.gaussian_model import GaussianModel
 
 # Name -> module, which imports jax when it is loaded.
 MODELS = {
@@ -50,6 +53,10 @@ def named_model(name: str, root: str | None = None) -> GaussianModel:
         OptionError: There is no such model, or the model has no such root.
         InputError: The file is refused, with the line.
     """
+    # Here and not above, because they import jax, and a command's options are looked at without it.
+    from hxcli.models.gaussian_model import load_model
+    from hxcli.models.model_file import is_model_file, load_model_file
+
     if is_model_file(name):
         return load_model_file(name)
     places = MODELS | GRID_MODELS

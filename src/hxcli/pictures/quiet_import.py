@@ -19,9 +19,10 @@ def import_quietly() -> None:
     Raises:
         ImportError: It is not installed.
     """
-    if "matplotlib" in sys.modules:
+    if sys.modules.get("matplotlib") is not None:
         return
-    found = importlib.util.find_spec("matplotlib")
+    # Python has None for a module that is not to be imported, and find_spec an error.
+    found = None if "matplotlib" in sys.modules else importlib.util.find_spec("matplotlib")
     if found is None or found.origin is None:
         raise ImportError("matplotlib")
     # Its warnings are about folders and fonts that nobody asked for.
