@@ -38,8 +38,9 @@ def test_the_readme_and_the_tutorial_show_commands() -> None:
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
 def test_the_examples_of_a_help_page_run(command: object, tmp_path: Path) -> None:
     console.prepare(tmp_path)
-    (outcome,) = run([console.Step(example + "\n", "") for example in command.examples], tmp_path)  # type: ignore[attr-defined]
-    assert outcome.exit_code == 0, outcome.printed
+    outcomes = run([console.Step(example + "\n", "") for example in command.examples], tmp_path)  # type: ignore[attr-defined]
+    assert outcomes
+    assert all(outcome.exit_code == 0 for outcome in outcomes), outcomes
 
 
 @pytest.mark.parametrize(

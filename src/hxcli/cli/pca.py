@@ -39,6 +39,21 @@ def pca(
             "--plot", metavar="FILE", help="Biplot and phylomorphospace of the first two components: .svg .pdf .png."
         ),
     ] = None,
+    out_scores: Annotated[
+        str | None,
+        typer.Option("--out-scores", metavar="FILE", help="Only the scores of the tips: .csv .tsv .parquet."),
+    ] = None,
+    out_ancestors: Annotated[
+        str | None,
+        typer.Option("--out-ancestors", metavar="FILE", help="Only those of the ancestors: .csv .tsv .parquet."),
+    ] = None,
+    out_loadings: Annotated[
+        str | None, typer.Option("--out-loadings", metavar="FILE", help="Only the loadings: .csv .tsv .parquet.")
+    ] = None,
+    out_explained: Annotated[
+        str | None,
+        typer.Option("--out-explained", metavar="FILE", help="Only the explained variance: .csv .tsv .parquet."),
+    ] = None,
     run: TableRunChoices,
 ) -> AnalysisRequest:
     """Phylogenetic principal components of the traits.
@@ -54,7 +69,13 @@ def pca(
         "pca",
         tree,
         traits,
-        named={"ordination picture": plot},
+        named={
+            "ordination picture": plot,
+            "scores table": out_scores,
+            "ancestors table": out_ancestors,
+            "loadings table": out_loadings,
+            "explained table": out_explained,
+        },
         model=model.value,
         correlation=correlation,
         estimator=estimator.name,
