@@ -128,6 +128,7 @@ def write_part(stream: BinaryIO, part: Part) -> None:
             "annotations": sorted((node, list(texts)) for node, texts in summary.annotations.items()),
             "rooted": summary.rooted,
             "name": summary.name,
+            "header": list(summary.header),
         },
         "arrays": listed,
     }
@@ -178,6 +179,7 @@ def _part(header: dict[str, Any], arrays: dict[str, Any], blocks: list[Any]) -> 
         {node: tuple(texts) for node, texts in given["annotations"]},
         given["rooted"],
         given["name"],
+        header=tuple(given["header"]),
     )
     traits = tuple(header["traits"])
     seen = Observations(
