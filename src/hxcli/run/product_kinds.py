@@ -55,6 +55,13 @@ class Kind:
 # What every analysis gives of a sample of trees, beside the states of nodes.
 OF_SAMPLES = ("trees table", "node ages")
 
+
+def _plain_table(name: str, option: str, default: str) -> Kind:
+    """The kind of a table that an analysis gives under that name and that needs nothing of the tree."""
+    writers = {end: f"hxcli.formats.tables.plain_table:write_{end[1:]}" for end in (".csv", ".tsv", ".parquet")}
+    return Kind(option, writers, lambda result: (result.found.tables[name],), default=default, streamed=".csv", of=name)
+
+
 KINDS: dict[str, Kind] = {
     "table": Kind(
         "--out-table",
@@ -87,18 +94,7 @@ KINDS: dict[str, Kind] = {
         default=".nex",
         streamed=".nex",
     ),
-    "fits table": Kind(
-        "--out-fits",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["fits table"],),
-        default=".fits.csv",
-        streamed=".csv",
-        of="fits table",
-    ),
+    "fits table": _plain_table("fits table", "--out-fits", ".fits.csv"),
     "simulation": Kind(
         "--out-simulation",
         {
@@ -110,18 +106,7 @@ KINDS: dict[str, Kind] = {
         streamed=".csv",
         of="simulation",
     ),
-    "parameter table": Kind(
-        "--out-params",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["parameter table"],),
-        default=".params.csv",
-        streamed=".csv",
-        of="parameter table",
-    ),
+    "parameter table": _plain_table("parameter table", "--out-params", ".params.csv"),
     "maps": Kind(
         "--out-maps",
         {".nwk": "hxcli.formats.trees.simmap_writer:write_simmap"},
@@ -130,18 +115,7 @@ KINDS: dict[str, Kind] = {
         streamed=".nwk",
         of="maps",
     ),
-    "expected table": Kind(
-        "--out-expected",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["expected table"],),
-        default=".expected.csv",
-        streamed=".csv",
-        of="expected table",
-    ),
+    "expected table": _plain_table("expected table", "--out-expected", ".expected.csv"),
     "leave-one-out table": Kind(
         "--out-loo",
         {
@@ -154,54 +128,10 @@ KINDS: dict[str, Kind] = {
         streamed=".csv",
         of="leave-one-out table",
     ),
-    "coefficients table": Kind(
-        "--out-coefficients",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["coefficients table"],),
-        default=".coefficients.csv",
-        streamed=".csv",
-        of="coefficients table",
-    ),
-    "regression table": Kind(
-        "--out-regression",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["regression table"],),
-        default=".regression.csv",
-        streamed=".csv",
-        of="regression table",
-    ),
-    "residuals table": Kind(
-        "--out-residuals",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["residuals table"],),
-        default=".residuals.csv",
-        streamed=".csv",
-        of="residuals table",
-    ),
-    "comparison table": Kind(
-        "--out-comparison",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["comparison table"],),
-        default=".comparison.csv",
-        streamed=".csv",
-        of="comparison table",
-    ),
+    "coefficients table": _plain_table("coefficients table", "--out-coefficients", ".coefficients.csv"),
+    "regression table": _plain_table("regression table", "--out-regression", ".regression.csv"),
+    "residuals table": _plain_table("residuals table", "--out-residuals", ".residuals.csv"),
+    "comparison table": _plain_table("comparison table", "--out-comparison", ".comparison.csv"),
     "contrasts table": Kind(
         "--out-contrasts",
         {
@@ -214,78 +144,12 @@ KINDS: dict[str, Kind] = {
         streamed=".csv",
         of="contrasts table",
     ),
-    "signal table": Kind(
-        "--out-signal",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["signal table"],),
-        default=".signal.csv",
-        streamed=".csv",
-        of="signal table",
-    ),
-    "covariance table": Kind(
-        "--out-covariance",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["covariance table"],),
-        default=".covariance.csv",
-        streamed=".csv",
-        of="covariance table",
-    ),
-    "within table": Kind(
-        "--out-within",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["within table"],),
-        default=".within.csv",
-        streamed=".csv",
-        of="within table",
-    ),
-    "node ages": Kind(
-        "--out-ages",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["node ages"],),
-        default=".ages.csv",
-        streamed=".csv",
-        of="node ages",
-    ),
-    "trees table": Kind(
-        "--out-trees",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["trees table"],),
-        default=".trees.csv",
-        streamed=".csv",
-        of="trees table",
-    ),
-    "scores table": Kind(
-        "--out-scores",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["scores table"],),
-        default=".scores.csv",
-        streamed=".csv",
-        of="scores table",
-    ),
+    "signal table": _plain_table("signal table", "--out-signal", ".signal.csv"),
+    "covariance table": _plain_table("covariance table", "--out-covariance", ".covariance.csv"),
+    "within table": _plain_table("within table", "--out-within", ".within.csv"),
+    "node ages": _plain_table("node ages", "--out-ages", ".ages.csv"),
+    "trees table": _plain_table("trees table", "--out-trees", ".trees.csv"),
+    "scores table": _plain_table("scores table", "--out-scores", ".scores.csv"),
     "ancestors table": Kind(
         "--out-ancestors",
         {
@@ -298,30 +162,8 @@ KINDS: dict[str, Kind] = {
         streamed=".csv",
         of="ancestors table",
     ),
-    "loadings table": Kind(
-        "--out-loadings",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["loadings table"],),
-        default=".loadings.csv",
-        streamed=".csv",
-        of="loadings table",
-    ),
-    "explained table": Kind(
-        "--out-explained",
-        {
-            ".csv": "hxcli.formats.tables.plain_table:write_csv",
-            ".tsv": "hxcli.formats.tables.plain_table:write_tsv",
-            ".parquet": "hxcli.formats.tables.plain_table:write_parquet",
-        },
-        lambda result: (result.found.tables["explained table"],),
-        default=".explained.csv",
-        streamed=".csv",
-        of="explained table",
-    ),
+    "loadings table": _plain_table("loadings table", "--out-loadings", ".loadings.csv"),
+    "explained table": _plain_table("explained table", "--out-explained", ".explained.csv"),
     "ordination picture": Kind(
         "--plot",
         {
