@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
 import time
@@ -12,7 +11,7 @@ from typing import Any
 
 import numpy as np
 from files import tree_file
-from timing import machine
+from timing import machine, seconds
 
 ROUNDS = 3
 # Times `import jax`: tips -> (er, ard).
@@ -37,16 +36,6 @@ def state_file(folder: Path, phylogeny: Any, tips: int, states: int = 3) -> Path
     lines = [f"{phylogeny.labels[node]},s{state[node]}" for node in phylogeny.tips.tolist()]
     path.write_text("name,state\n" + "\n".join(lines) + "\n")
     return path
-
-
-def seconds(command: list[str], rounds: int) -> float:
-    """Median wall time of a whole process; the first, which compiles, is not counted."""
-    times = []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[1:]))
 
 
 def gradient(phylogeny: Any, table: Path) -> tuple[float, float]:

@@ -8,8 +8,7 @@ import tempfile
 from pathlib import Path
 
 from files import trait_file, tree_file
-from regress import seconds
-from timing import machine
+from timing import machine, seconds
 
 ROUNDS = 3
 MODELS = ("bm", "white", "ou", "eb", "lambda", "kappa", "delta")

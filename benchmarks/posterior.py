@@ -6,12 +6,10 @@ import argparse
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
-import numpy as np
 from files import trait_file, tree_file
-from timing import machine
+from timing import machine, seconds
 
 ROUNDS = 5
 
@@ -20,16 +18,6 @@ def inputs(folder: Path, tips: int) -> list[str]:
     """A random tree and a trait as files."""
     tree, phylogeny = tree_file(folder, "yule", tips)
     return [str(tree), str(trait_file(folder, phylogeny))]
-
-
-def seconds(command: list[str], rounds: int) -> float:
-    """Median wall time of a whole process; the first, which compiles, is not counted."""
-    times = []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[1:]))
 
 
 def drawing(files: list[str], draws: int, rounds: int) -> float:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from files import tree_file
-from timing import machine
+from timing import machine, seconds
 
 ROUNDS = 3
 # Times `import jax`.
@@ -36,16 +34,6 @@ def table_file(folder: Path, phylogeny: Any, columns: dict[str, np.ndarray]) -> 
     lines = [f"{name}," + ",".join(f"{value:.6g}" for value in row) for name, row in zip(names, values, strict=True)]
     path.write_text("\n".join([",".join(["species", *columns]), *lines]) + "\n")
     return path
-
-
-def seconds(command: list[str], rounds: int) -> float:
-    """Median wall time of a whole process; the first, which compiles, is not counted."""
-    times = []
-    for _ in range(rounds + 1):
-        start = time.perf_counter()
-        subprocess.run(command, check=True, capture_output=True)
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[1:]))
 
 
 def main() -> None:

@@ -73,6 +73,16 @@ def isolated(arguments: Sequence[Any], timeout: float) -> dict[str, Any] | None:
     return answer
 
 
+def seconds(command: list[str], rounds: int) -> float:
+    """Median wall time of a whole process; the first, which compiles, is not counted."""
+    times = []
+    for _ in range(rounds + 1):
+        start = time.perf_counter()
+        subprocess.run(command, check=True, capture_output=True)
+        times.append(time.perf_counter() - start)
+    return float(np.median(times[1:]))
+
+
 class CompileEvents:
     """Counts what JAX says that it compiles; `compiled` leaves out what it loaded from disk.
 
