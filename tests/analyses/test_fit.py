@@ -230,6 +230,17 @@ def test_what_cannot_be_told_is_refused() -> None:
         fit(fossils, observed(fossils), models=("bm", "trend"), estimator="REML")
 
 
+def test_a_model_that_holds_another_is_never_less_likely() -> None:
+    """An edge of 1e-9 bends the likelihood of kappa so that polynomials through it promise what is not there."""
+    phylogeny = tree("(((((A:1)a:0)b:2,B:1e-9)c:3,(C:1,D:1,E:1,F:1)d:0)e:1,G:5)r;")
+    values = np.array([[1.0], [2.0], [1.0], [3.0], [2.0], [7.0]])
+    nodes = np.array([phylogeny.labels.tolist().index(name) for name in "ABCDEG"])
+    order = np.argsort(nodes)
+    seen = Observations(nodes[order], values[order], np.zeros((6, 1)), ("x",))
+    bm, kappa = fit_models(unpainted(phylogeny), seen, ("bm", "kappa"), FitOptions(intervals=False))[0]
+    assert kappa.log_likelihood >= bm.log_likelihood
+
+
 def test_few_values_have_an_infinite_criterion_and_no_weight() -> None:
     phylogeny = tree("((A:1,B:2):1,C:3);")
     seen = Observations(phylogeny.tips.copy(), np.array([[1.0], [2.0], [4.0]]), np.zeros((3, 1)), ("x",))

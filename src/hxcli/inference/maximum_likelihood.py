@@ -115,6 +115,7 @@ def _refined(
     low, high = likelihood.ends[0]
     left, right = grid[max(top - 1, 0)], grid[min(top + 1, len(grid) - 1)]
     x, height = float(grid[top]), float(heights[top])
+    seen, seen_height = x, height
     slope = curvature = 0.0
     for _ in range(_ZOOMS):
         # Chebyshev points: a polynomial through them is the best of its degree to within a factor.
@@ -122,6 +123,8 @@ def _refined(
         points = left + share * (right - left)
         values = likelihood.at(points[:, None]).log_likelihood
         best = int(np.argmax(values))
+        if values[best] > seen_height:
+            seen, seen_height = float(points[best]), float(values[best])
         if values[best] > height:
             x, height = float(points[best]), float(values[best])
         if not np.isfinite(values).all() or right <= left:
@@ -137,6 +140,10 @@ def _refined(
         reach = np.sqrt(0.02 / -curvature) if curvature < 0 else (right - left) / _FINER
         reach = float(np.clip(reach, 1e-6 * (right - left), (right - left) / 4))
         left, right = max(low, x - reach), min(high, x + reach)
+    height = float(likelihood.at(np.array([[x]])).log_likelihood[0])
+    if not height >= seen_height - AGREE:
+        # The polynomial promised more than there is: what was seen, without a slope that could be trusted.
+        return seen, seen_height, np.nan, np.nan
     return x, height, slope, curvature
 
 
