@@ -232,17 +232,29 @@ def _called(phylogeny: Phylogeny, node: int) -> str:
 
 
 class NodeFinder:
-    """Finds the nodes that rows of a table name."""
+    """Finds the nodes that rows of a table name.
 
-    def __init__(self, phylogeny: Phylogeny, file: str) -> None:
+    Args:
+        phylogeny: N nodes.
+        file: The table's path, for messages.
+        names: (N,) further names of the nodes, of which a label of the tree goes before an equal one.
+    """
+
+    def __init__(self, phylogeny: Phylogeny, file: str, names: Sequence[str] = ()) -> None:
         self._parents, self._depths = phylogeny.topology.parents, phylogeny.topology.node_depths
         self._file = file
         self._nodes: dict[str, list[int]] = {}
         for node, label in enumerate(phylogeny.labels.array):
             if label:
                 self._nodes.setdefault(label, []).append(node)
+        for node, name in enumerate(names):
+            self._nodes.setdefault(name, [node])
         self._is_tip = phylogeny.topology.is_leaf
         self._index: NameIndex | None = None
+
+    def knows(self, name: str) -> bool:
+        """Whether a node goes by this name."""
+        return name in self._nodes
 
     def node(self, row: RegimeRow) -> int:
         """The node that a row names.

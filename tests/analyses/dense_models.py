@@ -117,6 +117,7 @@ class Solved(NamedTuple):
     beta: np.ndarray
     mean: np.ndarray
     variance: np.ndarray
+    covariance: np.ndarray
 
 
 def solved(model: Dense, tips: np.ndarray, y: np.ndarray, noise: np.ndarray, *, restricted: bool) -> Solved:
@@ -137,5 +138,5 @@ def solved(model: Dense, tips: np.ndarray, y: np.ndarray, noise: np.ndarray, *, 
     gain = model.covariance[:, tips] @ inverse
     left = model.design - gain @ x
     mean = model.design @ beta + gain @ rest
-    variance = np.diag(model.covariance) - np.einsum("ij,ij->i", gain, model.covariance[:, tips])
-    return Solved(float(height), beta, mean, variance + np.einsum("ip,pq,iq->i", left, spread, left))
+    covariance = model.covariance - gain @ model.covariance[tips] + left @ spread @ left.T
+    return Solved(float(height), beta, mean, np.diag(covariance), covariance)

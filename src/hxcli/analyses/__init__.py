@@ -38,6 +38,7 @@ class Analysis:
 ANALYSES: dict[str, Analysis] = {
     "ancestral": Analysis(
         "hxcli.analyses.ancestral:ancestral",
+        (STATES, "pairs table"),
         by_trait=True,
         of_states="hxcli.analyses.ancestral_states:ancestral_states",
         states_give=("parameter table",),
@@ -62,7 +63,8 @@ ANALYSES: dict[str, Analysis] = {
     ),
     "mean": Analysis("hxcli.analyses.mean:mean", by_trait=True),
     "posterior": Analysis(
-        "hxcli.analyses.posterior.posterior:posterior", (STATES, "parameter table", "leave-one-out table", "draws")
+        "hxcli.analyses.posterior.posterior:posterior",
+        (STATES, "parameter table", "leave-one-out table", "draws", "pairs table"),
     ),
     "contrasts": Analysis("hxcli.analyses.contrasts:contrasts", ("contrasts table",)),
     "regress": Analysis(

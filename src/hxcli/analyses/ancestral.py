@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -10,11 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
+from hxcli.analyses.pairs import PAIRS, PairFigures, PairStates, joined, pair_details, pair_figures, pair_table
 from hxcli.engine.tree import Tree
 from hxcli.inference.estimated_rate import Estimator, figures, prepare, sweep_up
-from hxcli.phylogeny import Phylogeny
+from hxcli.node_pairs import NodePairs, PairTable
+from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.device_placement import on_host
 from hxcli.prebuilt.gaussian import root_given_flat, smooth
+from hxcli.prebuilt.path_gains import along_paths, gains, paths_between
+from hxcli.prebuilt.units import Units
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
 
@@ -27,6 +32,7 @@ def ancestral(
     level: float = 0.95,
     tau2: float = 0.0,
     models: tuple[str, ...] = (),
+    pairs: PairTable | None = None,
     **of_models: Any,
 ) -> Reconstruction:
     """States of all nodes given all tips, with a flat root.
@@ -42,9 +48,11 @@ def ancestral(
         level: Probability of the interval.
         tau2: Observation variance, trait^2, added to the known standard errors' squares.
         models: Another model than Brownian motion, or `average` and names of models; see `model_states`.
+        pairs: Pairs of nodes to tell together.
         of_models: Further options of `model_states`.
 
     Raises:
+        InputError: Pairs that are none of this tree.
         ModelError: Error-free observations that contradict each other.
         OptionError: Models or options that this tree does not allow.
     """
@@ -59,12 +67,17 @@ def ancestral(
             estimator=estimator,
             level=level,
             tau2=tau2,
+            pairs=pairs,
             **of_models,
         )
+    wanted = None if pairs is None else pairs.on(phylogeny)
     tree, start, units = prepare(phylogeny, observations, tau2)
-    found = on_host(_ancestral(tree, start, estimator == "REML"), phylogeny.topology.size)
-    means, variances, sigma2, log_likelihood, densities = found
+    found = on_host(_ancestral(tree, start, estimator == "REML", pairs is not None), phylogeny.topology.size)
+    means, variances, sigma2, log_likelihood, densities, *of_edges = found
     estimates, standard_errors = units.states(means, np.sqrt(variances))
+    table = None
+    if wanted is not None:
+        table = _pairs(phylogeny, wanted, units, (means, variances, *of_edges), level)
     return reconstruction(
         phylogeny,
         observations,
@@ -75,13 +88,37 @@ def ancestral(
         parameters=figures(units, sigma2, log_likelihood, densities, estimator, tau2),
         root_how=("GLS mean", "GLS standard error"),
         method=f"Brownian motion, all nodes given all tips, flat root, sigma2 by {estimator}",
+        tables={PAIRS: table} if table else None,
+        details=pair_details(table) if table else None,
     )
 
 
-@partial(jax.jit, static_argnums=2)
-def _ancestral(tree: Tree, start: Any, restricted: bool) -> tuple[Any, ...]:
-    """Estimates and variances (N, D); sigma2, log likelihood and its number of densities (D,)."""
+def _pairs(
+    phylogeny: Phylogeny, pairs: NodePairs, units: Units, figures: Sequence[FloatArray], level: float
+) -> dict[str, Any]:
+    """The table of pairs, of means, variances, gains and variances of the edges, (N, D) each."""
+    means, variances, gain, own = figures
+    paths = paths_between(phylogeny.topology, pairs.first, pairs.second)
+    shared = along_paths(paths, gain[paths.nodes], own[paths.nodes])
+    ends = [(each[pairs.first], each[pairs.second]) for each in (means, variances)]
+    found = joined(shared, variances[paths.meet], ends[0], ends[1])
+    told: list[PairFigures | None] = []
+    for trait in range(means.shape[1]):
+        states = PairStates(*(each[:, [trait]] for each in found))
+        own_unit = float(units.scale[trait]), float(units.location[trait])
+        told.append(pair_figures(states.in_unit(*own_unit), np.ones(1), level))
+    return pair_table(pairs, units.traits, told)
+
+
+@partial(jax.jit, static_argnums=(2, 3))
+def _ancestral(tree: Tree, start: Any, restricted: bool, of_edges: bool) -> tuple[Any, ...]:
+    """Estimates and variances (N, D); sigma2, log likelihood and its number of densities (D,); gains of edges."""
     swept, scale, sigma2, log_likelihood, densities = sweep_up(tree, start, restricted)
     means, variances = smooth(swept, *root_given_flat(swept))
     # An observed state has no variance whatever the rate, even one that the data do not determine.
-    return means, jnp.where(variances == 0, 0, variances * scale[None]), sigma2, log_likelihood, densities
+    found = means, jnp.where(variances == 0, 0, variances * scale[None]), sigma2, log_likelihood, densities
+    if not of_edges:
+        return found
+    edge = (jnp.broadcast_to(swept[name].reshape(len(means), -1), means.shape) for name in ("scale", "variance"))
+    gain, own = gains(swept["known"], swept["precision"], *edge)
+    return *found, gain, own * scale[None]

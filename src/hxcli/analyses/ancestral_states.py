@@ -108,6 +108,7 @@ def ancestral_states(
     *,
     models: Sequence[str] = (),
     tables: Mapping[str, RateTable] = MappingProxyType({}),
+    pairs: bool = False,
     **options: Any,
 ) -> StateFindings:
     """States of all nodes, for every trait of states.
@@ -118,12 +119,15 @@ def ancestral_states(
         numbers: What was found about the traits of numbers of the same run.
         models: Name of the model, er for none; with traits of numbers, those of their models too.
         tables: Name -> table of a user's model.
+        pairs: Whether pairs of nodes are to be told together, of traits of numbers.
         options: The other fields of `StateOptions`.
 
     Raises:
         ModelError: What was seen is impossible.
         OptionError: Options that do not fit the states.
     """
+    if pairs and numbers is None:
+        raise OptionError("--pairs tells traits of numbers, and there are none (leave it out, or --column a number)")
     names = own_models(models, numbers is not None)
     if len(names) > 1:
         raise OptionError(f"--model: {listed(names)} are several models of states (give one; hx fit compares them)")

@@ -15,7 +15,11 @@ from hxcli.analyses.fit.fitted import FittedModel, file_of
 from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.fit.grid_fit import GridFittedModel
 from hxcli.analyses.fit.options import FitOptions
+from hxcli.analyses.pairs import PAIRS, PairFigures, PairStates, pair_details, pair_figures, pair_table
+from hxcli.errors import OptionError
 from hxcli.inference.normal_mixture import Components, Mixture, node_figures
+from hxcli.models import GRID_MODELS
+from hxcli.node_pairs import NodePairs, PairTable
 from hxcli.painting import Painted, RegimeTable
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.units import units_of
@@ -49,6 +53,7 @@ def model_states(
     *,
     models: tuple[str, ...],
     regimes: RegimeTable | str | None = None,
+    pairs: PairTable | None = None,
     **options: Any,
 ) -> Reconstruction:
     """States of all nodes given all tips, under one model or averaged.
@@ -58,21 +63,27 @@ def model_states(
         observations: Of D traits.
         models: One name, or `average` and the names of those to be averaged (none: those that `fit` compares).
         regimes: As in `fit`.
+        pairs: Pairs of nodes to tell together.
         options: The attributes of `FitOptions`.
 
     Raises:
-        InputError: Regimes that do not fit the tree.
+        InputError: Regimes or pairs that do not fit the tree.
         ModelError: Error-free observations that contradict each other.
         OptionError: Models or options that this tree does not allow.
     """
     chosen = FitOptions(**{"intervals": False, **options})
     painted = painted_tree(phylogeny, regimes)
+    told = None if pairs is None else pairs.on(phylogeny)
+    for name in GRID_MODELS.keys() & set(models) if told is not None else ():
+        raise _no_pairs(name)
     if AVERAGE in models:
         wanted = tuple(name for name in models if name != AVERAGE)
-        return _averaged(phylogeny, painted, observations, wanted, chosen)
+        return _averaged(phylogeny, painted, observations, wanted, chosen, told)
     fitted = [each[0] for each in fit_models(painted, observations, models, chosen, compared=False)]
     on_grid = [each for each in fitted if isinstance(each, GridFittedModel)]
     states = [_at_nodes(painted, each) for each in fitted]
+    table = {} if told is None else _pair_table(painted, told, [[each] for each in fitted], None, chosen.level)
+    of_pairs = pair_details(table) if table else {}
     name = fitted[0].name
     root = f", root {fitted[0].bound.model.root_name}" if fitted[0].bound.model.root_name else ""
     estimator = fitted[0].estimator
@@ -88,7 +99,8 @@ def model_states(
         method=f"model {name}{root}, all nodes given all tips, parameters by {estimator}",
         columns=_columns(painted, fitted),
         ends=_ends(painted, on_grid) if on_grid else None,
-        details={each.trait: {"fit": _about(each)} for each in fitted},
+        tables={PAIRS: table} if table else None,
+        details={each.trait: {"fit": _about(each), **of_pairs.get(each.trait, {})} for each in fitted},
         warnings=(*height_notes(phylogeny), *_estimator_notes(fitted, chosen), *_flag_notes(fitted)),
         rates_from_data=False,
     )
@@ -163,8 +175,60 @@ def _flag_notes(fitted: Sequence[FittedModel]) -> tuple[str, ...]:
     )
 
 
+def _pair_table(
+    painted: Painted,
+    pairs: NodePairs,
+    fitted: Sequence[Sequence[FittedModel]],
+    weights: Sequence[FloatArray] | None,
+    level: float,
+) -> dict[str, Any]:
+    """The table of pairs.
+
+    Args:
+        painted: The tree.
+        pairs: Of nodes of the tree as it was.
+        fitted: The models of every trait.
+        weights: Theirs, adding up to 1 or all 0; None for one model a trait.
+        level: Probability of the intervals.
+    """
+    first, second = painted.nodes[pairs.first], painted.nodes[pairs.second]
+    told: list[PairFigures | None] = []
+    for trait, models in enumerate(fitted):
+        share = np.ones(1) if weights is None else weights[trait]
+        used = [number for number, model in enumerate(models) if share[number] > 0 and _has_states(model)]
+        if not used:
+            told.append(None)
+            continue
+        states = [models[number].pair_states(first, second) for number in used]
+        joint = PairStates(*(np.concatenate(each, 1) for each in zip(*states, strict=True)))
+        told.append(pair_figures(joint, share[used] / share[used].sum(), level))
+    return pair_table(pairs, [models[0].trait for models in fitted], told)
+
+
+def _has_states(fitted: FittedModel) -> bool:
+    """Whether the states of a fitted model are known and Gaussian.
+
+    Raises:
+        OptionError: They are on a grid.
+    """
+    if isinstance(fitted, GridFittedModel):
+        raise _no_pairs(fitted.name)
+    return not math.isnan(fitted.log_likelihood)
+
+
+def _no_pairs(name: str) -> OptionError:
+    return OptionError(
+        f"--pairs with --model {name}: two nodes are told together under Gaussian models only (leave it out)"
+    )
+
+
 def _averaged(
-    phylogeny: Phylogeny, painted: Painted, observations: Observations, names: tuple[str, ...], options: FitOptions
+    phylogeny: Phylogeny,
+    painted: Painted,
+    observations: Observations,
+    names: tuple[str, ...],
+    options: FitOptions,
+    pairs: NodePairs | None,
 ) -> Reconstruction:
     weighed = fit_models(painted, observations, names, dataclasses.replace(options, estimator="ML"))
     fitted = weighed
@@ -189,6 +253,9 @@ def _averaged(
                 for one, w in zip(each, share, strict=True)
             ]
         }
+    table = {} if pairs is None else _pair_table(painted, pairs, fitted, weights, options.level)
+    for of_trait, about in pair_details(table).items() if table else ():
+        details[of_trait] = {**details[of_trait], **about}
     best = [
         max(zip(each, share, strict=True), key=lambda pair: pair[1])
         for each, share in zip(weighed, weights, strict=True)
@@ -208,6 +275,7 @@ def _averaged(
         method=f"average of {', '.join(one.name for one in weighed[0])} by AICc weights, all nodes given all tips",
         columns={"se_within": matrix("within"), "se_between": matrix("between")},
         ends=(matrix("lower"), matrix("upper")),
+        tables={PAIRS: table} if table else None,
         details=details,
         warnings=(*height_notes(phylogeny), *_uncertain(weighed)),
         rates_from_data=False,

@@ -143,7 +143,7 @@ class RunChoices:
             )
         gives = [what for what in ANALYSES[analysis].gives if what == STATES] + list(OF_SAMPLES)
         asked = [kind for kind, path in named.items() if path is not None]
-        optional = {"leave-one-out table": "--loo", "draws": "--draws"}
+        optional = {"leave-one-out table": "--loo", "draws": "--draws", "pairs table": "--pairs"}
         if extra := [
             option for kind, option in optional.items() if kind in ANALYSES[analysis].gives and kind not in without
         ]:

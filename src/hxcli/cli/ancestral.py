@@ -8,7 +8,7 @@ import typer
 
 from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
-from hxcli.cli.options import ModelChoices, Plot, RateChoices, TraitsArgument, TreeArgument
+from hxcli.cli.options import ModelChoices, PairChoices, Plot, RateChoices, TraitsArgument, TreeArgument
 from hxcli.cli.state_options import StateModelChoices, StateReadingChoices
 from hxcli.cli.together import TogetherChoices
 
@@ -24,6 +24,7 @@ def ancestral(
     together: TogetherChoices,
     rate: RateChoices,
     models: ModelChoices,
+    pair: PairChoices,
     plot: Plot = None,
     joint: Annotated[
         bool, typer.Option("--joint", help="Also the most probable states of all nodes together.")
@@ -51,6 +52,8 @@ def ancestral(
     """
     together.refuse_alone()
     if together.together:
+        if pair.pairs is not None:
+            raise typer.BadParameter("--pairs is for traits by themselves (leave it or --together out)")
         return together.reading(run).request(
             "together",
             tree,
@@ -63,12 +66,15 @@ def ancestral(
         )
     fitting = models.fit_options(several=AVERAGE)
     options = {**states.options(fitting["models"], fitting["held"], rate.level), "joint": joint, "sets": mppa}
+    options["pairs"] = pair.pairs is not None
     return run.request(
         "ancestral",
         tree,
         traits,
-        named={"picture": plot, "parameter table": out_params},
-        side=models.side_inputs(),
+        named={"picture": plot, "parameter table": out_params, "pairs table": pair.out_pairs},
+        without=pair.without(),
+        asked=pair.asked(),
+        side={**models.side_inputs(), **pair.side_inputs()},
         states=(which, options),
         **rate.analysis_options(),
         **fitting,

@@ -10,7 +10,16 @@ import typer
 
 from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
-from hxcli.cli.options import Level, ModelChoices, Plot, TraitsArgument, TreeArgument, parse_non_negative, parse_number
+from hxcli.cli.options import (
+    Level,
+    ModelChoices,
+    PairChoices,
+    Plot,
+    TraitsArgument,
+    TreeArgument,
+    parse_non_negative,
+    parse_number,
+)
 
 
 @dataclass(frozen=True)
@@ -160,6 +169,7 @@ def posterior(
         typer.Option("--prior", metavar="NAME=PRIOR", help="Prior of a model's shape parameter; repeatable."),
     ] = None,
     level: Level = 0.95,
+    pair: PairChoices,
     plot: Plot = None,
     more: MoreChoices,
     out_params: Annotated[
@@ -197,10 +207,11 @@ def posterior(
             "parameter table": out_params,
             "draws": more.draws_out,
             "leave-one-out table": more.out_loo,
+            "pairs table": pair.out_pairs,
         },
-        without=[kind for kind, (wanted, _) in asked.items() if not wanted],
-        asked={kind: option for kind, (wanted, option) in asked.items() if wanted},
-        side=models.side_inputs(),
+        without=[*(kind for kind, (wanted, _) in asked.items() if not wanted), *pair.without()],
+        asked={kind: option for kind, (wanted, option) in asked.items() if wanted} | pair.asked(),
+        side={**models.side_inputs(), **pair.side_inputs()},
         seed=None if more.draws is None and more.method is Method.QUADRATURE else more.seed,
         states=None,
         **_sampler_options(more.method, sampling),

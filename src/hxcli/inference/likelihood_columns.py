@@ -23,6 +23,7 @@ from hxcli.prebuilt.gls import Swept, sweep_design, sweep_down, sweep_up
 from hxcli.prebuilt.gls_solution import Solution, estimates, solve
 from hxcli.prebuilt.inverse_covariance import times_inverse
 from hxcli.prebuilt.parameter_columns import in_widths, observed_fields, seen_fields
+from hxcli.prebuilt.path_gains import gains
 from hxcli.traits import Observations
 
 # How far a rate that is searched for may be from the one at which the tips would differ as they do.
@@ -63,6 +64,23 @@ class ColumnFigures(NamedTuple):
     covariance: FloatArray
     rss: FloatArray
     size: FloatArray
+
+
+class JointStates(NamedTuple):
+    """All nodes given the observations, as what every one owes to its parent.
+
+    Attributes:
+        gain, own: (N,) as `path_gains.gains` has them.
+        variance: (N,) variances given the unknowns of the mean.
+        rest: (N, P) how much the state's mean moves with each of them.
+        covariance: (P, P) theirs.
+    """
+
+    gain: FloatArray
+    own: FloatArray
+    variance: FloatArray
+    rest: FloatArray
+    covariance: FloatArray
 
 
 class _Shape(NamedTuple):
@@ -208,6 +226,13 @@ class TraitLikelihood:
         found = _states(self._tree, self._edges(point), *self._noise(point), self._shape)
         mean, variance, design, _ = (np.asarray(part, float)[: self._on.size] for part in found)
         return mean[:, 0], variance[:, 0], design[:, 0]
+
+    def joint_states(self, x: FloatArray) -> JointStates:
+        """All nodes together given the observations, at one point (S,)."""
+        point = self._parts(np.asarray(x, float)[None])[0]
+        found = _joint_states(self._tree, self._edges(point), *self._noise(point), self._shape)
+        gain, own, variance, rest = (np.asarray(part, float)[: self._on.size, 0] for part in found[:4])
+        return JointStates(gain, own, variance, rest, np.asarray(found[4], float)[0])
 
     def weights(self, x: FloatArray) -> FloatArray:
         """(N, P) V^-1 X at one point (S,), without replicates: X' V^-1 y is the sum of its rows times the response."""
@@ -380,6 +405,15 @@ def _states(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: _Shape)
     deviations = sweep_down(swept)
     mean, variance = estimates(swept, solution, design, _figures(solution, shape).rate, deviations)
     return mean + given, variance, design, deviations[0]
+
+
+@partial(jax.jit, static_argnums=4)
+def _joint_states(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: _Shape) -> tuple[Any, ...]:
+    swept, solution, design, _ = _swept(tree, edges, tau2, given_beta, shape)
+    (state, variance), rate = sweep_down(swept), _figures(solution, shape).rate
+    gain, own = gains(*(swept.tree[name] for name in ("known", "precision", "scale", "variance")))
+    covariance = solution.covariance * rate[:, None, None]
+    return gain, own * rate[None], variance * rate[None], design - state[:, :, 1:], covariance
 
 
 @lru_cache(maxsize=64)

@@ -17,6 +17,7 @@ from hxcli.prebuilt.brownian import brownian_edges
 from hxcli.prebuilt.gaussian import LIKELIHOOD, drawn_states, gaussian_tree, likelihoods, states_given_root
 from hxcli.prebuilt.gls import Swept, sweep_down, sweep_up
 from hxcli.prebuilt.gls_solution import solve
+from hxcli.prebuilt.path_gains import gains
 from hxcli.traits import Observations
 
 # Numbers in one field of the widest sweep: nodes times columns.
@@ -143,6 +144,20 @@ def given_root(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray) -> Given:
     if len(parts) == 1:
         return Given(root, *parts[0][1:])
     return Given(root, *(jnp.concatenate(fields, 1) for fields in list(zip(*parts, strict=True))[1:]))
+
+
+def edge_gains(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray, nodes: Any) -> tuple[FloatArray, FloatArray]:
+    """What the states of some nodes owe to their parents', as `path_gains.gains` has it, (U, K) each.
+
+    Args:
+        seen: N nodes.
+        sigma2, tau2: (K,).
+        nodes: (U,) which nodes.
+    """
+    pairs = in_widths(seen.size_class, sigma2, tau2, widths=_few_widths(seen.size_class))
+    parts = [[_host(each)[nodes] for each in _edge_gains(seen.tree, *pair)] for pair in pairs]
+    gain, own = (np.concatenate(each, 1)[:, : len(sigma2)] for each in zip(*parts, strict=True))
+    return gain, own
 
 
 def drawn(
@@ -292,6 +307,13 @@ def _given_root(tree: Tree, sigma2: Any, tau2: Any) -> tuple[Any, ...]:
     seeded = swept.update(slope=sigma2.shape).set(slope=blank).at[0].set(state=root["mean"], slope=1.0)
     found = states_given_root(seeded)
     return root, found["state"], found["slope"], found["state_variance"]
+
+
+@jax.jit
+def _edge_gains(tree: Tree, sigma2: Any, tau2: Any) -> tuple[Any, Any]:
+    swept = swept_up(tree, sigma2, tau2) if _is_brownian(tree) else _model_swept(tree, sigma2, tau2)[1].tree
+    scale = swept["scale"].reshape(tree.size, -1)
+    return gains(swept["known"], swept["precision"], scale, swept["variance"])
 
 
 @jax.jit

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hxcli.findings import STATES
@@ -147,6 +147,7 @@ KINDS: dict[str, Kind] = {
     "signal table": _plain_table("signal table", "--out-signal", ".signal.csv"),
     "covariance table": _plain_table("covariance table", "--out-covariance", ".covariance.csv"),
     "within table": _plain_table("within table", "--out-within", ".within.csv"),
+    "pairs table": replace(_plain_table("pairs table", "--out-pairs", ".pairs.csv"), of_numbers=True),
     "node ages": _plain_table("node ages", "--out-ages", ".ages.csv"),
     "trees table": _plain_table("trees table", "--out-trees", ".trees.csv"),
     "scores table": _plain_table("scores table", "--out-scores", ".scores.csv"),

@@ -55,6 +55,7 @@ def in_chunks(
         return analysis(phylogeny, observations, **options)
     merged: dict[str, Any] = {}
     columns: dict[str, FloatArray] = {}
+    tables: dict[str, dict[str, list[Any]]] = {}
     found: list[Reconstruction] = []
     for start, part in _parts(observations, size):
         each = analysis(phylogeny, part, **options)
@@ -63,6 +64,11 @@ def in_chunks(
             for name, matrix in matrices.items():
                 whole = target.setdefault(name, np.empty((len(matrix), total)))
                 whole[:, start : start + width] = matrix[:, :width]
+        for kind, table in each.tables.items():
+            for name, values in table.items():
+                # As many rows for every trait, trait by trait.
+                rows = len(values) // size * width
+                tables.setdefault(kind, {}).setdefault(name, []).extend(values[:rows])
         # The numbers are kept once.
         nothing: dict[str, Any] = dict.fromkeys(_MATRICES, np.zeros((0, 0)))
         found.append(dataclasses.replace(each, observations=observations, columns={}, given_ends=None, **nothing))
@@ -75,6 +81,7 @@ def in_chunks(
         details={trait: about for each in found for trait, about in each.details.items()},
         tips_used=tuple(chain.from_iterable(each.tips_used for each in found))[:total],
         columns=columns,
+        tables=tables,
         given_ends=None if ends[0] is None else ends,
         warnings=tuple(dict.fromkeys(chain.from_iterable(each.warnings for each in found))),
         **merged,

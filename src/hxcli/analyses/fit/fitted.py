@@ -13,6 +13,7 @@ import numpy as np
 
 from hxcli.analyses.fit.flags import flags_of
 from hxcli.analyses.fit.options import FitOptions
+from hxcli.analyses.pairs import PairStates, joined
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood, framed
 from hxcli.inference.maximum_likelihood import Optimum, maximise
@@ -22,6 +23,7 @@ from hxcli.models import GRID_MODELS
 from hxcli.models.edge_fields import EdgeFields, trait_fields
 from hxcli.models.gaussian_model import OFFSET, BoundModel, GaussianModel
 from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.path_gains import along_paths, paths_between
 from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_bad_variance, refuse_contradictions
 from hxcli.prebuilt.units import Units, units_of
 from hxcli.traits import Observations
@@ -98,6 +100,30 @@ class FittedModel:
         mean, variance, _ = self.likelihood.states(self.optimum.x)
         means, deviations = self.units.states(mean[:, None], np.sqrt(variance)[:, None])
         return means[:, 0], deviations[:, 0]
+
+    def pair_states(self, first: Any, second: Any) -> PairStates:
+        """The states of P pairs of nodes together, in the trait's units.
+
+        Args:
+            first, second: (P,) node numbers.
+        """
+        mean, variance, _ = self.likelihood.states(self.optimum.x)
+        joint = self.likelihood.joint_states(self.optimum.x)
+        paths = paths_between(self.bound.fields.phylogeny.topology, first, second)
+        shared = along_paths(paths, joint.gain[paths.nodes, None], joint.own[paths.nodes, None])
+        rest = joint.rest[first], joint.rest[second]
+
+        def of_means(one: FloatArray, other: FloatArray) -> FloatArray:
+            return np.einsum("ip,pq,iq->i", one, joint.covariance, other)[:, None]
+
+        found = joined(
+            shared,
+            joint.variance[paths.meet, None],
+            (mean[first, None], mean[second, None]),
+            (variance[first, None], variance[second, None]),
+            (of_means(*rest), of_means(rest[0] - rest[1], rest[0] - rest[1])),
+        )
+        return found.in_unit(float(self.units.scale[0]), float(self.units.location[0]))
 
     def recorded(self) -> dict[str, FloatArray]:
         """What a user's function records of every edge, (N,) each, at the estimates."""

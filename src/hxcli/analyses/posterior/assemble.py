@@ -63,7 +63,7 @@ def report(
         ends = {name: np.where(at_root, options.root_state, end) for name, end in ends.items()}
     units.refuse_beyond(np.array([_is_beyond(one, units, i) for i, one in enumerate(solved)], bool))
     names, warnings = observations.traits, []
-    further = further_tables(phylogeny, names, units, solved)
+    further = further_tables(phylogeny, names, units, solved, options.pairs, level)
     for name, one in zip(names, solved, strict=True):
         warnings += [f"trait {name!r}: {said}" for said in one.warnings] if one is not None else []
     return reconstruction(

@@ -5,13 +5,15 @@ from __future__ import annotations
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.analyses.pairs import PairStates
 from hxcli.analyses.posterior.integrated_posterior import figures_of, parameter_figures
 from hxcli.analyses.posterior.joint_draws import Draws, draw_states, joint_draws, trait_seed
+from hxcli.analyses.posterior.joint_pairs import mixed_pairs
 from hxcli.analyses.posterior.leave_one_out import leave_one_out
 from hxcli.analyses.posterior.question import Asked, Options
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
 from hxcli.errors import ModelError
-from hxcli.inference.normal_mixture import NodeFigures, node_figures, quantiles
+from hxcli.inference.normal_mixture import NodeFigures, Weighted, node_figures, quantiles
 from hxcli.inference.parameter_plane import plane_of
 from hxcli.inference.quadrature import integrate
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -74,6 +76,7 @@ def integrated_posterior(
         if options.draws
         else None,
         leave_one_out(phylogeny, question.seen, *weighted, units.length) if options.loo else None,
+        _pairs(phylogeny, asked, weighted, options),
     )
 
 
@@ -126,4 +129,15 @@ def sampled_posterior(
         sampled.complaints(),
         draws,
         leave_one_out(phylogeny, question.seen, *weighted, units.length) if options.loo else None,
+        _pairs(phylogeny, asked, weighted, options),
     )
+
+
+def _pairs(
+    phylogeny: Phylogeny, asked: Asked, weighted: Weighted, options: Options
+) -> tuple[PairStates, FloatArray] | None:
+    """The pairs of nodes that were asked for, and the weights of their components."""
+    if options.pairs is None:
+        return None
+    states = mixed_pairs(phylogeny.topology, asked.question.seen, weighted, options.pairs)
+    return states, np.asarray(weighted.mixture.components.weight)

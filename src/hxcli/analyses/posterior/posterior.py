@@ -12,6 +12,7 @@ from hxcli.analyses.posterior.question import Options, ask
 from hxcli.analyses.posterior.shapes import given_models, model_questions, posterior_under_models
 from hxcli.analyses.posterior.solution import Solved
 from hxcli.errors import OptionError
+from hxcli.node_pairs import PairTable
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_contradictions
 from hxcli.prebuilt.units import Units, units_of
@@ -29,6 +30,7 @@ def posterior(
     observations: Observations,
     *,
     level: float = 0.95,
+    pairs: PairTable | None = None,
     **options: Any,
 ) -> Reconstruction:
     """Posterior of all nodes and of the parameters, and the log evidence.
@@ -40,14 +42,16 @@ def posterior(
         phylogeny: Tree with N nodes and edge lengths that are neither missing nor negative.
         observations: M observations of D traits.
         level: Probability of the intervals: equal-tailed (`lower`, `upper`) and of highest density.
-        options: Fields of `ask.Options`.
+        pairs: Pairs of nodes to tell together.
+        options: The other fields of `question.Options`.
 
     Raises:
+        InputError: Pairs that are none of this tree.
         OptionError: Options that contradict each other, or a prior that is none.
         ModelError: Error-free observations that contradict each other or a given root, or priors with which the
             posterior has no finite integral.
     """
-    wanted = Options(**options)
+    wanted = Options(**options, pairs=None if pairs is None else pairs.on(phylogeny))
     wanted.refuse_nonsense()
     if (1 - level) / 2 < _THINNEST_TAIL:
         raise OptionError(f"the level {level!r} is too close to 1 (at most 0.99999999)")

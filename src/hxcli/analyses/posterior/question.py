@@ -12,6 +12,7 @@ from hxcli.edge_data import EdgeTable
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.parameter_plane import Question
 from hxcli.inference.priors import Prior, default_prior, parse_prior
+from hxcli.node_pairs import NodePairs
 from hxcli.painting import RegimeTable
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.parameter_columns import ModelEdges, seen_tree
@@ -38,6 +39,7 @@ class Options:
         priors: Shape parameter -> its prior, as `priors.parse_prior` reads it.
         held: Shape parameter -> a given value.
         ou_root, regimes, lambda_max, edge_data: As in `fit`.
+        pairs: Pairs of nodes to tell together.
     """
 
     sigma2: float | None = None
@@ -60,6 +62,7 @@ class Options:
     regimes: RegimeTable | str | None = None
     lambda_max: bool = False
     edge_data: EdgeTable | None = None
+    pairs: NodePairs | None = None
 
     def refuse_nonsense(self) -> None:
         """Raises unless the options make sense, whatever the data.

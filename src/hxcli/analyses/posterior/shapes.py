@@ -15,7 +15,9 @@ import numpy as np
 from hxcli.analyses.fit.fit import painted_tree
 from hxcli.analyses.fit.fitted import file_of, largest_lambda
 from hxcli.analyses.fit.options import has_roots, height_spread, refuse_unidentified
+from hxcli.analyses.pairs import PairStates
 from hxcli.analyses.posterior.integrated_posterior import mixture_of
+from hxcli.analyses.posterior.joint_pairs import mixed_pairs, side_by_side
 from hxcli.analyses.posterior.own_priors import own_priors, prior_fits
 from hxcli.analyses.posterior.question import Asked, Options, ask
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
@@ -23,7 +25,7 @@ from hxcli.edge_data import edge_columns
 from hxcli.errors import OptionError
 from hxcli.inference.likelihood_columns import framed
 from hxcli.inference.marginal_density import Marginals
-from hxcli.inference.normal_mixture import Components, Mixture, NodeFigures, node_figures, quantiles
+from hxcli.inference.normal_mixture import Components, Mixture, NodeFigures, Weighted, node_figures, quantiles
 from hxcli.inference.parameter_plane import Plane, plane_of
 from hxcli.inference.priors import Prior, parse_prior
 from hxcli.inference.quadrature import Integrated, integrate
@@ -31,6 +33,7 @@ from hxcli.model import Sde
 from hxcli.models import GRID_MODELS, named_model
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import OFFSET, BoundModel
+from hxcli.node_pairs import NodePairs
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.gls import sweep_design
@@ -248,7 +251,8 @@ def posterior_under_models(
     weights /= weights.sum()
     probabilities = np.array([weights[[p.model == m for p in points]].sum() for m in range(len(questions))])
     used = [(point, weight) for point, weight in zip(points, weights, strict=True) if weight > _NEGLIGIBLE]
-    fine, coarse = (_combined(used, orders) for orders in (_FINE, _COARSE))
+    mixtures = _mixtures(used, _FINE)
+    fine, coarse = _combined(used, mixtures), _combined(used, _mixtures(used, _COARSE))
     nodes = node_figures(fine, coarse, level)
     nodes = NodeFigures(*(value[painted.nodes] for value in nodes))
     error = max(max(errors), float(nodes.error.max()), *(point.found.error for point, _ in used))
@@ -279,6 +283,7 @@ def posterior_under_models(
             **({"files": files} if files else {}),
         },
         tuple(warnings),
+        pairs=None if options.pairs is None else _pairs(painted, used, mixtures, options.pairs),
         models=[
             (question.bound.name, float(probability), evidence)
             for question, probability, evidence in zip(questions, probabilities, evidences, strict=True)
@@ -333,9 +338,31 @@ def _points_of(
     return [each._replace(log_weight=each.log_weight + log_step) for each in found], float(error)
 
 
-def _combined(used: Sequence[tuple[Point, float]], orders: tuple[int, int]) -> Mixture:
+def _mixtures(used: Sequence[tuple[Point, float]], orders: tuple[int, int]) -> list[Weighted]:
+    """The mixture at every point."""
+    return [mixture_of(each.asked.question, each.plane, each.found, orders) for each, _ in used]
+
+
+def _pairs(
+    painted: Painted, used: Sequence[tuple[Point, float]], mixtures: Sequence[Weighted], pairs: NodePairs
+) -> tuple[PairStates, FloatArray]:
+    """Pairs of nodes of the tree as it was, over all points."""
+    topology = painted.phylogeny.topology
+    here = pairs._replace(first=painted.nodes[pairs.first], second=painted.nodes[pairs.second])
+    return side_by_side(
+        [
+            (
+                mixed_pairs(topology, point.asked.question.seen, weighted, here),
+                np.asarray(weighted.mixture.components.weight) * weight,
+            )
+            for (point, weight), weighted in zip(used, mixtures, strict=True)
+        ]
+    )
+
+
+def _combined(used: Sequence[tuple[Point, float]], mixtures: Sequence[Weighted]) -> Mixture:
     """One mixture of the mixtures at all points."""
-    parts = [(mixture_of(each.asked.question, each.plane, each.found, orders).mixture, weight) for each, weight in used]
+    parts = [(each.mixture, weight) for each, (_, weight) in zip(mixtures, used, strict=True)]
     starts = np.cumsum([0, *(part.mean.shape[1] for part, _ in parts)])
     components = [
         part.components._replace(column=part.components.column + start, weight=part.components.weight * weight)

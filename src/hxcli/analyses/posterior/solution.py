@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+from hxcli.analyses.pairs import PairStates
 from hxcli.analyses.posterior.joint_draws import Draws
 from hxcli.analyses.posterior.leave_one_out import LeftOut
 from hxcli.analyses.posterior.question import Asked
@@ -48,6 +49,7 @@ class Solved(NamedTuple):
         warnings: Sentences without the trait's name.
         draws: Joint draws, if asked for.
         left_out: What all other tips predict of every observed tip, if asked for.
+        pairs: Pairs of nodes together and the weights of their components, if asked for.
         models: (name, posterior probability, log evidence) of every model; empty for Brownian motion alone.
     """
 
@@ -61,4 +63,5 @@ class Solved(NamedTuple):
     warnings: tuple[str, ...] = ()
     draws: Draws | None = None
     left_out: LeftOut | None = None
+    pairs: tuple[PairStates, FloatArray] | None = None
     models: Sequence[tuple[str, float, float]] = ()

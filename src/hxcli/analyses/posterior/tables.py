@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hxcli.analyses.pairs import PAIRS, PairFigures, pair_details, pair_figures, pair_table
 from hxcli.analyses.posterior.solution import Solved
 from hxcli.close_names import listed
+from hxcli.node_pairs import NodePairs
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.units import Units
 
@@ -25,7 +27,12 @@ class Further(NamedTuple):
 
 
 def further_tables(
-    phylogeny: Phylogeny, names: Sequence[str], units: Units, solved: Sequence[Solved | None]
+    phylogeny: Phylogeny,
+    names: Sequence[str],
+    units: Units,
+    solved: Sequence[Solved | None],
+    pairs: NodePairs | None,
+    level: float,
 ) -> Further:
     """The tables of all traits, in their own units."""
     tables: dict[str, dict[str, Any]] = {}
@@ -51,9 +58,21 @@ def further_tables(
         mine, details[names[i]], said = _left_out(phylogeny, names[i], units, i, one)
         rows.append(mine)
         warnings += said
+    if pairs is not None:
+        told = [_pairs(one, float(units.scale[i]), float(units.location[i]), level) for i, one in enumerate(solved)]
+        tables[PAIRS] = pair_table(pairs, names, told, shortest=True)
+        for trait, about in pair_details(tables[PAIRS]).items():
+            details[trait] = {**details.get(trait, {}), **about}
     if rows:
         tables["leave-one-out table"] = {key: [v for row in rows for v in row[key]] for key in rows[0]}
     return Further(tables, details, tuple(warnings))
+
+
+def _pairs(one: Solved | None, scale: float, location: float, level: float) -> PairFigures | None:
+    if one is None or one.pairs is None:
+        return None
+    states, weights = one.pairs
+    return pair_figures(states.in_unit(scale, location), weights, level)
 
 
 def _left_out(
