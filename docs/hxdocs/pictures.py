@@ -36,6 +36,12 @@ WAYS = {
     "tree-circular": ("--kind", "tree", "--layout", "circular"),
     "traitgram": ("--kind", "traitgram"),
 }
+# Of the primates' activity: way -> options.
+STATES = {
+    "tree": (),
+    "tree-circular": ("--layout", "circular"),
+    "contmap": ("--kind", "contmap"),
+}
 # Name -> width, height, and whether it is a phone.
 REPORTS = {"report": (1100, 1500, False), "report-phone": (360, 780, True)}
 # Pixels of the longer side, how faithful, and bytes: enough for a screen. WebP, because a few colours are no colour
@@ -71,6 +77,14 @@ def draw(folder: Path) -> None:
             keep(f"{name}-{way}", path.read_bytes())
 
 
+def draw_states(folder: Path) -> None:
+    files = [str(ROOT / "data" / name) for name in ("primates.nwk", "primates_activity.csv")]
+    for way, options in STATES.items():
+        path = folder / "states.png"
+        hx("plot", *files, "--column", "activity", *options, "-o", str(path), "-q")
+        keep(f"activity-{way}", path.read_bytes())
+
+
 def show_report(folder: Path) -> None:
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
@@ -99,4 +113,5 @@ if __name__ == "__main__":
     FOLDER.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         draw(Path(scratch))
+        draw_states(Path(scratch))
         show_report(Path(scratch))

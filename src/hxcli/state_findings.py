@@ -63,6 +63,18 @@ class TraitStates:
         ordered = np.sort(self.probabilities, axis=1)
         return np.where(ordered[:, -1] - ordered[:, -2] > _MARGIN, self.probabilities.argmax(1), -1)
 
+    @cached_property
+    def seen(self) -> FloatArray:
+        """(N, S) shares of the states that the table names for a node, equal where it gives none; 0 for nothing."""
+        place = {state: number for number, state in enumerate(self.states)}
+        shares = np.zeros(self.probabilities.shape)
+        for node, text in enumerate(self.observed.tolist()):
+            for part in filter(None, map(str.strip, text.split("|"))):
+                # Probabilities by columns stand as `state:share`.
+                state, _, share = (part, "", "1") if part in place else part.rpartition(":")
+                shares[node, place[state]] += float(share)
+        return shares / np.maximum(shares.sum(1, keepdims=True), np.finfo(float).tiny)
+
 
 @dataclass(frozen=True, eq=False)
 class StateFindings(Findings):

@@ -92,3 +92,19 @@ def test_help_does_not_import_matplotlib(here):
         "assert run(['ancestral', 'tree.nwk', 'traits.csv', '-q']) == 0\nassert 'matplotlib' not in sys.modules"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
+
+
+def test_traits_of_states_have_pies_and_squares(hx, here):
+    (here / "s.csv").write_text("name,habitat,mass\nA,sea,1\nB,sea|air,2\nC,air,3\nD,,4\n")
+    assert hx("plot", "tree.nwk", "s.csv", "--column", "habitat", "-o", "x.svg").code == 0
+    words = {"".join(text.itertext()) for text in ElementTree.parse(here / "x.svg").iter() if "text" in text.tag}
+    assert {"A", "B", "C", "D", "habitat", "air", "sea"} <= words
+    done = hx("ancestral", "tree.nwk", "s.csv", "--column", "habitat", "--out-table", "b.csv", "--plot", "b.svg")
+    assert done.code == 0
+    assert (here / "b.svg").read_bytes() == (here / "x.svg").read_bytes()
+    # Of numbers and states together, the first trait is drawn, and the other when it is named.
+    done = hx("ancestral", "tree.nwk", "s.csv", "--column", "habitat", "--column", "mass", "-o", "c", "--plot", "c.svg")
+    assert "picture: 'mass', the first of 2 traits (hx plot --column draws another)" in done.err
+    done = hx("plot", "tree.nwk", "s.csv", "--column", "habitat", "--kind", "traitgram", "-o", "y.svg")
+    assert (done.code, (here / "y.svg").exists()) == (2, False)
+    assert "--kind traitgram: 'habitat' has states, not numbers (use tree or contmap)" in done.err

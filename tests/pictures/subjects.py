@@ -8,6 +8,7 @@ import numpy as np
 
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
+from hxcli.state_findings import StateFindings, TraitStates
 from hxcli.text_columns import Texts
 from hxcli.traits import Observations
 from tests.examples import Example, example
@@ -57,3 +58,33 @@ def found_on(
 def hostile() -> Reconstruction:
     """Eight tips whose names, like their trait's, are markup, formulas, control characters and very long."""
     return found_on(example("random binary"), HOSTILE, trait="$x^2$ <b>&")
+
+
+def states_on(
+    tree: Example, states: Sequence[str] = ("land", "sea", "air"), names: Sequence[str] = ()
+) -> StateFindings:
+    """Made-up states: tips have them one after the other, the second two of them, the third none; nodes are unsure."""
+    phylogeny = found_on(tree, names).phylogeny
+    size, count, tips = tree.topology.size, len(states), np.flatnonzero(tree.topology.is_leaf)
+    shares = np.random.default_rng(1).dirichlet(np.ones(count), size)
+    observed = np.full(size, "", object)
+    for number, tip in enumerate(tips):
+        observed[tip] = states[number % count]
+        shares[tip] = np.eye(count)[number % count]
+    for tip, text in zip(tips[1:3], (f"{states[0]}|{states[1]}", ""), strict=False):
+        observed[tip] = text
+        shares[tip] = np.full(count, 1 / count)
+    trait = TraitStates(
+        name="habitat",
+        states=tuple(states),
+        observed=Texts(observed),
+        probabilities=shares,
+        model="er",
+        log_likelihood=-1.5,
+        rates=((f"q({states[0]},{states[1]})", 0.5, 0.25, 1.0, "ML"),),
+        count=1,
+        root_prior=("flat", np.full(count, 1 / count)),
+        tips_used=len(tips),
+        flags=("many_parameters",),
+    )
+    return StateFindings(phylogeny, (trait,), None, "made up")

@@ -22,6 +22,7 @@ from hxcli.run.perform import Job, Outcome
 from hxcli.run.product_kinds import KINDS
 from hxcli.run.product_notes import product_notes
 from hxcli.run.products import choose_products, extension_of, writer_for
+from hxcli.state_findings import StateFindings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,7 +111,7 @@ class Analysis:
 
         choices = request_of(words("plot", {"tree": "", "traits": "", "out": "picture.svg", "kind": kind, **options}))
         found = self.found
-        if not isinstance(found, Reconstruction):
+        if not isinstance(found, (Reconstruction, StateFindings)):
             raise OptionError(f"hx {self.command} finds no states of nodes to draw")
         traits = found.traits
         if trait is not None and trait not in traits:
@@ -166,7 +167,7 @@ class Analysis:
     def _kind_of(self, path: str) -> str:
         """The kind of product that the end of a path names: the longest default name, else the extension."""
         bare = path.lower().removesuffix(".gz")
-        states = isinstance(self.found, Reconstruction)
+        states = isinstance(self.found, (Reconstruction, StateFindings))
         there = [kind for kind, about in KINDS.items() if kind in self.products or (states and about.of == STATES)]
         named = [kind for kind in there if bare.endswith(KINDS[kind].default or "\0")]
         if named:

@@ -89,7 +89,7 @@ Plot = Annotated[
     typer.Option(
         "--plot",
         metavar="FILE",
-        help="Picture of the first trait, edges coloured by it: .svg .pdf .png; hx plot draws others.",
+        help="Picture of the first trait, edges coloured by it, or pies: .svg .pdf .png; hx plot draws others.",
     ),
 ]
 

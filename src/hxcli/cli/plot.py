@@ -19,6 +19,7 @@ from hxcli.cli.options import (
     TraitsArgument,
     TreeArgument,
 )
+from hxcli.cli.state_options import StateModelChoices, StateReadingChoices
 from hxcli.pictures.options import DEFAULT_COLORMAP, PictureChoices, PictureKind, PictureLayout
 
 
@@ -29,13 +30,14 @@ def plot(
     *,
     out: Annotated[str, typer.Option("--out", "-o", metavar="FILE", help="Picture: .svg .pdf .png; - streams SVG.")],
     kind: Annotated[
-        PictureKind,
+        PictureKind | None,
         typer.Option(
             "--kind",
-            help="contmap: edges coloured by the estimate along them; traitgram: edge length against trait, intervals "
-            "shaded; tree: intervals and values beside the tips.",
+            help="contmap: edges coloured by the estimate along them, or by the most probable state; traitgram: edge "
+            "length against trait, intervals shaded; tree: intervals and values beside the tips, or pies of states at "
+            "the nodes. [default: contmap; tree for states]",
         ),
-    ] = PictureKind.CONTMAP,
+    ] = None,
     layout: Annotated[
         PictureLayout, typer.Option("--layout", help="How the tree lies; a traitgram is rectangular.")
     ] = PictureLayout.RECTANGULAR,
@@ -45,14 +47,17 @@ def plot(
     support: Annotated[bool, typer.Option("--support", help="Write support values at the nodes.")] = False,
     rate: RateChoices,
     models: ModelChoices,
+    which: StateReadingChoices,
+    states: StateModelChoices,
     reading: ReadingChoices,
     machine: MachineChoices,
     talk: TalkChoices,
 ) -> AnalysisRequest:
     """Picture of a trait's ancestral states.
 
-    Draws the first trait, or the one that --column names, under Brownian motion or another --model. Above 400 tips
-    names are left out.
+    Draws the first trait, or the one that --column names, under Brownian motion or another --model. Of a trait of
+    states it draws the probabilities as pies at the nodes, and what the tips have as squares. Above 400 tips names are
+    left out.
 
     \b
     Example:
@@ -68,11 +73,13 @@ def plot(
     from hxcli.pictures.writers import colour_map
 
     colour_map(colormap)
+    fitting = models.fit_options(several=AVERAGE)
     job = Job(
         analysis="ancestral",
-        inputs=reading.input_options(tree, traits),
+        inputs=which.on(reading.input_options(tree, traits)),
         products=products,
-        analysis_options={**rate.analysis_options(), **models.fit_options(several=AVERAGE)},
+        analysis_options={**rate.analysis_options(), **fitting},
+        state_options=states.options(fitting["models"], fitting["held"], rate.level),
         side_inputs=side_inputs_of(models.side_inputs()),
         choices={"picture": choices},
         runtime=machine.runtime_options(),

@@ -137,6 +137,17 @@ def strokes(layout: Layout, values: FloatArray, scale: Scale, count: int) -> Str
     return Strokes(by_class(pieces.classes, ends), by_class(node_classes(values, scale, count)[joining], lines))
 
 
+def whole_strokes(layout: Layout, classes: IntArray) -> Strokes:
+    """The lines of a tree whose edges, and the connectors below them, have one colour each: the class of the node."""
+    nodes = np.flatnonzero(~layout.topology.is_root)
+    depths, rows = layout.depths, layout.rows
+    begin, end = depths[layout.topology.parents[nodes]], depths[nodes]
+    ends = np.stack([np.stack([begin, rows[nodes]], axis=1), np.stack([end, rows[nodes]], axis=1)], axis=1)
+    joining = np.flatnonzero(layout.topology.child_counts > 1)
+    lines = np.stack([depths[joining], layout.first_rows[joining], layout.last_rows[joining]], axis=1)
+    return Strokes(by_class(classes[nodes], ends), by_class(classes[joining], lines))
+
+
 def by_class(classes: IntArray, lines: FloatArray) -> dict[int, FloatArray]:
     """The rows of `lines` by their class, classes ascending."""
     return {int(found): lines[classes == found] for found in np.unique(classes)}

@@ -9,7 +9,7 @@ from hxcli.errors import OptionError
 
 
 class PictureKind(StrEnum):
-    """What is drawn."""
+    """What is drawn of a trait of numbers; of states, edges in their colours, or pies and squares."""
 
     CONTMAP = "contmap"
     TRAITGRAM = "traitgram"
@@ -32,8 +32,9 @@ class PictureChoices:
     """How a reconstruction is drawn.
 
     Attributes:
-        kind: `contmap`: edges coloured by the estimate along them; `traitgram`: time against trait; `tree`: the tree
-            with intervals and values beside the tips.
+        kind: `contmap`: edges coloured by the estimate along them, or by the most probable state; `traitgram`: time
+            against trait; `tree`: the tree with intervals and values beside the tips, or, of states, with pies at the
+            nodes and squares at the tips. None for `contmap`, and for `tree` of states.
         layout: Of `contmap` and `tree`.
         colormap: A name that matplotlib knows.
         support: Whether support values stand at the nodes.
@@ -42,7 +43,7 @@ class PictureChoices:
         OptionError: A round traitgram.
     """
 
-    kind: PictureKind = PictureKind.CONTMAP
+    kind: PictureKind | None = None
     layout: PictureLayout = PictureLayout.RECTANGULAR
     colormap: str = DEFAULT_COLORMAP
     support: bool = False

@@ -17,17 +17,14 @@ from hxcli.text_columns import TextArray
 
 
 @dataclass(frozen=True, eq=False)
-class Subject:
-    """One trait on one tree of N nodes and L tips.
+class TreeSubject:
+    """A trait of any kind on one tree of N nodes and L tips.
 
     Attributes:
         layout: Where the nodes lie.
         trait: The trait's name.
         tips: (L,) nodes, in the order of their rows.
         names: (L,) their names as they are drawn.
-        estimates, lower, upper: (N,) of the trait; nan where there is none.
-        measured: (N,) whether the tip has a value of its own.
-        interval: Such as `95% CI`; "" where no node has one.
         support: (N,) support values as text.
     """
 
@@ -35,12 +32,24 @@ class Subject:
     trait: str
     tips: IntArray
     names: list[str]
+    support: TextArray
+
+
+@dataclass(frozen=True, eq=False)
+class Subject(TreeSubject):
+    """A trait of numbers.
+
+    Attributes:
+        estimates, lower, upper: (N,) of the trait; nan where there is none.
+        measured: (N,) whether the tip has a value of its own.
+        interval: Such as `95% CI`; "" where no node has one.
+    """
+
     estimates: FloatArray
     lower: FloatArray
     upper: FloatArray
     measured: NDArray[np.bool_]
     interval: str
-    support: TextArray
 
     @property
     def scale(self) -> Scale:
@@ -97,12 +106,3 @@ def small_print(reconstruction: Reconstruction, choices: PictureChoices, column:
     if np.isnan(reconstruction.estimates[:, column]).any():
         said.append("grey: not estimated")
     return said
-
-
-def picture_notes(reconstruction: Reconstruction, choices: PictureChoices | None) -> tuple[str, ...]:
-    """What a person should know about the picture, a sentence each."""
-    said = [f"picture: {sentence}" for sentence in small_print(reconstruction, choices or PictureChoices())]
-    traits = reconstruction.traits
-    if len(traits) > 1:
-        said.append(f"picture: {traits[0]!r}, the first of {len(traits)} traits (hx plot --column draws another)")
-    return tuple(said)

@@ -163,7 +163,7 @@ def _around(subject: Subject, small_print: list[str]) -> Sheet:
     """A round tree with a ring around it on which the trait grows outwards."""
     values = _columns(subject)[0]
     subject = replace(subject, names=[f"{name}  {value}" for name, value in zip(subject.names, values, strict=True)])
-    sheet = round_sheet(subject, small_print, ring=_RING)
+    sheet = round_sheet(subject, small_print, away=_RING)
     frame, axes, layout = sheet.frame, sheet.axes, subject.layout
     assert isinstance(frame, Round)
     near, far = _limits(subject)
@@ -179,8 +179,8 @@ def _around(subject: Subject, small_print: list[str]) -> Sheet:
         draw_lines(axes, [(circle, np.array([0, len(circle)]), FAINT)], 0.5)
         x, y = frame.centre_x, frame.centre_y + float(radius(np.array(tick)))
         write(axes, x, y, f"{tick:g}", fontsize=5, color=SOFT, ha="center")
-    lead_to_names(sheet, subject, away=_RING)
+    lead_to_names(sheet, subject)
     rows = layout.rows[subject.tips]
     _intervals(axes, sheet, subject, lambda values: frame.at(radius(values), rows))
-    name_tips(sheet, subject, away=_RING)
+    name_tips(sheet, subject)
     return sheet

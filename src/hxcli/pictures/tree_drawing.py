@@ -12,9 +12,9 @@ from matplotlib.colors import Colormap
 from hxcli.phylogeny import FloatArray
 from hxcli.pictures.figure import FAINT, INK, SOFT, UNKNOWN_COLOUR, WHITE_BELOW, draw_lines, segments, text_width, write
 from hxcli.pictures.labels import shown
-from hxcli.pictures.line_segments import UNKNOWN, IntArray, Scale, Strokes, node_classes, strokes
+from hxcli.pictures.line_segments import UNKNOWN, IntArray, Scale, Strokes, node_classes, strokes, whole_strokes
 from hxcli.pictures.page import NAME_GAP, Sheet, name_ends, name_widths
-from hxcli.pictures.picture_data import Subject
+from hxcli.pictures.picture_data import TreeSubject
 from hxcli.pictures.projections import Frame, Round, Straight
 from hxcli.pictures.text_placement import Room, around, beside
 
@@ -33,6 +33,12 @@ def draw_coloured(axes: Axes, frame: Frame, values: FloatArray, scale: Scale, co
 def palette_of(colours: Colormap) -> dict[int, Any]:
     """The colour of every class of `strokes`."""
     return {UNKNOWN: UNKNOWN_COLOUR} | {step: colours((step + 0.5) / COLOURS) for step in range(COLOURS)}
+
+
+def draw_classes(axes: Axes, frame: Frame, classes: IntArray, palette: Mapping[int, Any], width: float) -> None:
+    """Every edge in the one colour of its node's class, (N,)."""
+    _draw(axes, frame, whole_strokes(frame.layout, classes), palette, width)
+    _root_stub(axes, frame, palette[int(classes[0])], width)
 
 
 def draw_plain(axes: Axes, frame: Frame, width: float) -> None:
@@ -59,21 +65,21 @@ def _root_stub(axes: Axes, frame: Frame, colour: Any, width: float) -> None:
     draw_lines(axes, [segments(np.array([[start, end]]), colour)], width)
 
 
-def name_tips(sheet: Sheet, subject: Subject, away: float = 0.0) -> None:
+def name_tips(sheet: Sheet, subject: TreeSubject) -> None:
     """Writes the tips' names: behind each tip of a straight tree, on one circle around a round one.
 
-    Nothing is written where there is no room. `away` puts the names of a round tree that many points farther out.
+    Nothing is written where there is no room.
     """
-    axes, frame, spacing = sheet.axes, sheet.frame, sheet.spacing
+    axes, frame, spacing, gap = sheet.axes, sheet.frame, sheet.spacing, sheet.away + NAME_GAP
     if not spacing.labelled:
         return
     rows = frame.layout.rows[subject.tips]
     if isinstance(frame, Straight):
         for (x, y), name in zip(frame.points(frame.layout.depths[subject.tips], rows), subject.names, strict=True):
-            write(axes, x + NAME_GAP, y, name, fontsize=spacing.font, va="center_baseline")
+            write(axes, x + gap, y, name, fontsize=spacing.font, va="center_baseline")
     elif isinstance(frame, Round):
         degrees = np.degrees(frame.layout.angles(rows))
-        places = frame.at(np.array(frame.radius + away + NAME_GAP), rows)
+        places = frame.at(np.array(frame.radius + gap), rows)
         for (x, y), angle, name in zip(places, degrees, subject.names, strict=True):
             # Never upside down.
             left = np.cos(np.radians(angle)) < 0
@@ -90,19 +96,19 @@ def name_tips(sheet: Sheet, subject: Subject, away: float = 0.0) -> None:
             )
 
 
-def lead_to_names(sheet: Sheet, subject: Subject, away: float = 0.0) -> None:
+def lead_to_names(sheet: Sheet, subject: TreeSubject) -> None:
     """Faint lines from the tips of a round tree to the circle on which the names stand, where there are names."""
     frame = sheet.frame
     if not (isinstance(frame, Round) and sheet.spacing.labelled):
         return
     depths, rows = frame.layout.depths[subject.tips], frame.layout.rows[subject.tips]
-    far = frame.at(np.array(frame.radius + away), rows)
+    far = frame.at(np.array(frame.radius + sheet.away), rows)
     near = frame.points(depths, rows)
     short = np.hypot(*(far - near).T) > 1
     draw_lines(sheet.axes, [segments(np.stack([near, far], axis=1)[short], FAINT)], 0.4)
 
 
-def write_support(sheet: Sheet, subject: Subject) -> None:
+def write_support(sheet: Sheet, subject: TreeSubject) -> None:
     """Writes support values before their nodes, above their edges; nothing where there is no room for names."""
     if not sheet.spacing.labelled:
         return
@@ -112,7 +118,7 @@ def write_support(sheet: Sheet, subject: Subject) -> None:
 
 
 def write_at_nodes(
-    sheet: Sheet, subject: Subject, nodes: IntArray, texts: Sequence[str], *, away: float, behind: bool
+    sheet: Sheet, subject: TreeSubject, nodes: IntArray, texts: Sequence[str], *, away: float, behind: bool
 ) -> None:
     """Writes small texts beside (K,) nodes where they cross nothing; see `room.beside`."""
     straight = isinstance(sheet.frame, Straight)
@@ -133,7 +139,7 @@ def write_at_nodes(
         write(sheet.axes, left, foot, texts[which], fontsize=size, color=SOFT, va="baseline", zorder=2.5, **below)
 
 
-def _drawn_lines(sheet: Sheet, subject: Subject) -> FloatArray:
+def _drawn_lines(sheet: Sheet, subject: TreeSubject) -> FloatArray:
     """(M, 2, 2) ends of the tree's lines, and of the names of a round tree."""
     frame, layout = sheet.frame, subject.layout
     nodes = np.flatnonzero(~layout.topology.is_root)
@@ -146,17 +152,17 @@ def _drawn_lines(sheet: Sheet, subject: Subject) -> FloatArray:
     within = np.setdiff1d(np.arange(len(points) - 1), starts[1:-1] - 1)
     lines = [np.stack(edges, axis=1), np.stack([points[within], points[within + 1]], axis=1)]
     if isinstance(frame, Round):
-        rows, radius = layout.rows[subject.tips], frame.radius + NAME_GAP
+        rows, radius = layout.rows[subject.tips], frame.radius + sheet.away + NAME_GAP
         names = [frame.at(np.array(radius), rows), frame.at(radius + name_widths(subject, sheet.spacing), rows)]
         lines.append(np.stack(names, axis=1))
     return np.concatenate(lines)
 
 
-def _drawn_boxes(sheet: Sheet, subject: Subject) -> FloatArray:
+def _drawn_boxes(sheet: Sheet, subject: TreeSubject) -> FloatArray:
     """(B, 4) left, bottom, right, top of a straight tree's names."""
     frame, spacing = sheet.frame, sheet.spacing
     if isinstance(frame, Round):
         return np.zeros((0, 4))
     x, y = frame.points(subject.layout.depths[subject.tips], subject.layout.rows[subject.tips]).T
     half = 0.4 * spacing.font
-    return np.stack([x, y - half, frame.left + name_ends(frame, subject, spacing), y + half], axis=1)
+    return np.stack([x, y - half, frame.left + name_ends(frame, subject, spacing, sheet.away), y + half], axis=1)

@@ -218,7 +218,6 @@ KINDS: dict[str, Kind] = {
         lambda result: (result.found, result.choices.get("picture")),
         streamed=".svg",
         exclusive=False,
-        of_numbers=True,
     ),
     "regression picture": Kind(
         "--plot",

@@ -9,7 +9,7 @@ from hxcli.findings import Findings
 from hxcli.formats.trees.annotations import replaced_notes
 from hxcli.formats.trees.node_identifiers import made_names_notes
 from hxcli.formats.trees.trait_keys import NHX_MEANINGS, renamed_notes, reserved_keys
-from hxcli.pictures.picture_data import picture_notes
+from hxcli.pictures.notes import picture_notes
 from hxcli.reconstruction import Reconstruction
 from hxcli.run.products import extension_of, writes_annotations
 from hxcli.state_findings import StateFindings
@@ -32,6 +32,6 @@ def product_notes(products: Mapping[str, str], found: Findings, choices: Mapping
         notes += replaced_notes(found.phylogeny, found.traits, reserved) + renamed_notes(found.traits, reserved)
     if "node data" in products and "named tree" not in products:
         notes += made_names_notes(found.phylogeny)
-    if "picture" in products and isinstance(found, Reconstruction):
+    if "picture" in products:
         notes += picture_notes(found, choices.get("picture"))
     return notes
