@@ -8,8 +8,8 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable
-from functools import wraps
+from collections.abc import Callable, Iterable
+from functools import cache, wraps
 from types import FrameType
 from typing import Annotated, Any, NoReturn, TextIO
 
@@ -47,14 +47,21 @@ class ReaderGone(BaseException):
     """Whoever read standard output has closed it. Not an OSError, because typer would turn that into exit code 1."""
 
 
-def make_app() -> typer.Typer:
-    """The application with all its commands."""
+def make_app(names: Iterable[str] = tuple(COMMANDS)) -> typer.Typer:
+    """The application with these commands, all unless told otherwise."""
     # Plain help: rendering it with rich takes longer than everything else that `hx --help` does.
     app = typer.Typer(name="hx", rich_markup_mode=None, pretty_exceptions_enable=False)
     app.callback()(_hx)
-    for name, module in COMMANDS.items():
-        app.command(name)(_telling_reader_gone(getattr(importlib.import_module(module), name)))
+    for name in names:
+        app.command(name)(_telling_reader_gone(getattr(importlib.import_module(COMMANDS[name]), name)))
     return app
+
+
+@cache
+def _program(command: str | None) -> Callable[..., Any]:
+    """What runs a command line that begins with this command; with anything else, None."""
+    # Reading what all the others say of their options takes a tenth of a second.
+    return typer.main.get_command(make_app(COMMANDS if command is None else [command]))
 
 
 def _telling_reader_gone(command: Callable[..., None]) -> Callable[..., None]:
@@ -142,7 +149,8 @@ def run(arguments: list[str]) -> int:
     """Runs the command line and returns its exit code; every error ends here, as one line on standard error."""
     debug = "--debug" in arguments
     try:
-        returned = make_app()(arguments, prog_name="hx", standalone_mode=False)
+        program = _program(arguments[0] if arguments and arguments[0] in COMMANDS else None)
+        returned = program(arguments, prog_name="hx", standalone_mode=False)
         return returned if isinstance(returned, int) else 0
     except (ReaderGone, BrokenPipeError):
         # Python would complain once more when it flushes at exit.
