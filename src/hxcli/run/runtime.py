@@ -90,13 +90,22 @@ def prepare(options: RuntimeOptions) -> None:
         # The sizes of XLA's and polars' thread pools.
         os.environ["NPROC"] = os.environ["POLARS_MAX_THREADS"] = str(options.threads)
         if options.threads == 1:
-            os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_cpu_multi_thread_eigen=false".strip()
+            _set_unless_given("--xla_cpu_multi_thread_eigen=false")
+    # This way to compile loops takes a third of the time of a first run, and makes no later one faster.
+    _set_unless_given("--xla_cpu_use_fusion_emitters=false")
     # XLA's log is for its developers; what concerns the user comes as an exception. Even its errors are noise: it
     # logs one for every cached program that it reads on some processors (jax-ml/jax#38445).
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # By default JAX takes three quarters of a GPU's memory, from other users too.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     _give_back_arrays_from(_LARGE)
+
+
+def _set_unless_given(flag: str) -> None:
+    """Adds a flag of XLA to those of the environment, unless it is there with a value of the user's."""
+    given = os.environ.get("XLA_FLAGS", "").split()
+    if not any(each.partition("=")[0] == flag.partition("=")[0] for each in given):
+        os.environ["XLA_FLAGS"] = " ".join([*given, flag])
 
 
 def keep_freed_memory() -> None:
