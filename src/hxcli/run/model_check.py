@@ -95,7 +95,8 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
             f"model {bound.name}: its gradient is not that of its density (they differ by {worst:.2g}): is a step or a "
             "rounding in it?"
         )
-    lines.append(f"gradient agrees with differences to {worst:.1g}")
+    # Below that, rounding decides.
+    lines.append(f"gradient agrees with differences to {10 ** np.ceil(np.log10(max(worst, 1e-8))):.0e}")
     return lines
 
 
