@@ -71,8 +71,9 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	'$(PY)' -m pytest -m 'not slow' -n auto --dist worksteal $(PYTEST_ARGS)
 
+# As users compile; the quick suite spends less on compiling.
 slow: $(INSTALLED)
-	'$(PY)' -m pytest -m slow $(PYTEST_ARGS)
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 '$(PY)' -m pytest -m slow $(PYTEST_ARGS)
 
 # Of its own, because snakemake and the rest want different versions of the same packages.
 workflow-tools: $(VENV)-workflow/.installed

@@ -1,40 +1,41 @@
-"""Programs that compile in half of the time and run slower, for tests of what a program computes."""
+"""Programs that compile in half of the time and run slower: what a test of what is computed, not of how fast, needs."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from typing import Any
 from unittest import mock
 
-import jax
-from jax._src import compiler
-
 # XLA's way to compile loops that costs most; without it they are compiled as other operations are.
-SLOWEST = ("xla_cpu_use_fusion_emitters", False)
+SLOWEST = "xla_cpu_use_fusion_emitters"
 
-# The same for the environment of a process.
-QUICK = {
-    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-    "JAX_PLATFORMS": "cpu",
-    "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",
-}
+
+def compile_quickly(environment: MutableMapping[str, str]) -> None:
+    """Sets the environment of tests, before jax is imported, unless it says how to compile (as `make slow` does)."""
+    if "JAX_DISABLE_MOST_OPTIMIZATIONS" not in environment:
+        environment["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+        environment["XLA_FLAGS"] = f"{environment.get('XLA_FLAGS', '')} --{SLOWEST}=false".strip()
 
 
 @contextmanager
-def quick_programs() -> Iterator[None]:
-    """Compiles without the optimisations that take longest; forgets the programs, so that no other test runs one."""
-    usual = compiler.get_compile_options
+def usual_programs() -> Iterator[None]:
+    """Compiles as users do, whatever the environment says; forgets the programs on both sides."""
+    import jax
+    from jax._src import compiler
 
-    def quick_options(*arguments: Any, **settings: Any) -> Any:
-        options = usual(*arguments, **settings)
-        options.env_option_overrides = [*options.env_option_overrides, SLOWEST]
+    quick = compiler.get_compile_options
+
+    def usual_options(*arguments: Any, **settings: Any) -> Any:
+        options = quick(*arguments, **settings)
+        options.env_option_overrides = [*options.env_option_overrides, (SLOWEST, True)]
         return options
 
     before = jax.config.read("jax_disable_most_optimizations")
-    jax.config.update("jax_disable_most_optimizations", True)
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
     try:
-        with mock.patch.object(compiler, "get_compile_options", quick_options):
+        with mock.patch.object(compiler, "get_compile_options", usual_options):
             yield
     finally:
         jax.config.update("jax_disable_most_optimizations", before)

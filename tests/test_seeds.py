@@ -18,17 +18,10 @@ import numpy as np
 import pytest
 
 import hxcli as hx
-from tests.quick_programs import quick_programs
 
 TOPOLOGY = hx.symmetric_topology(depth=3, degree=2)
 RAGGED = hx.from_parents([0, 0, 0, 1, 1, 1])
 LEAVES = jnp.arange(8, dtype=jnp.float32)
-
-
-@pytest.fixture(autouse=True, scope="module")
-def compile_quickly() -> Iterator[None]:
-    with quick_programs():
-        yield
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 
-import jax
 import pytest
 
-from tests.quick_programs import quick_programs
+from tests.quick_programs import usual_programs
 
 
 @pytest.fixture(
@@ -15,10 +15,6 @@ from tests.quick_programs import quick_programs
     params=[pytest.param(True, id="quick"), pytest.param(False, id="as users have them", marks=pytest.mark.slow)],
 )
 def programs(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Every test once with programs that compile quickly and, among the slow tests, once with those that users run."""
-    if request.param:
-        with quick_programs():
-            yield
-    else:
-        jax.clear_caches()
+    """Every test once as the suite compiles and, among the slow tests, once with the programs that users run."""
+    with nullcontext() if request.param else usual_programs():
         yield

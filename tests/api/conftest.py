@@ -1,23 +1,13 @@
-"""Files that the tests of the front door share, and programs that compile quickly."""
+"""Files that the tests of the front door share."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.quick_programs import quick_programs
-
 TREE = "((A_a:1,'B b':1)ab:1,(C:1.5,'D''s':0.5)cd:0.5);\n"
 TABLE = "name,mass,size\nA_a,1.5,10\nB b,2.5,20\nC,3.5,\nD's,5.5,40\n"
-
-
-@pytest.fixture(autouse=True, scope="package")
-def compile_quickly() -> Iterator[None]:
-    """What is compared here is what two ways to one program give."""
-    with quick_programs():
-        yield
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from unittest import mock
 import pytest
 
 from hxcli.cli import app
-from tests.quick_programs import quick_programs
 
 TREE = "((A:1,B:1)ab:1,(C:1.5,D:0.5)cd:0.5);\n"
 TABLE = "name,mass,size\nA,1.5,10\nB,2.5,20\nC,3.5,\nD,5.5,40\n"
@@ -27,13 +26,6 @@ class Result:
     code: int
     out: str
     err: str
-
-
-@pytest.fixture(autouse=True, scope="package")
-def compile_quickly() -> Iterator[None]:
-    """What `hx` compiles in this process; real processes compile as users' do unless a test says otherwise."""
-    with quick_programs():
-        yield
 
 
 @pytest.fixture(scope="session")

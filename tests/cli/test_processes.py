@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.quick_programs import QUICK
-
 # Slow: each starts processes of its own, and streams and signals break rarely.
 pytestmark = pytest.mark.slow
 
@@ -141,7 +139,7 @@ def test_a_second_run_on_another_tree_compiles_nothing(hx_process, here, tmp_pat
     (here / "other.nwk").write_text("(((A:1,B:2)x:1,C:2.5)y:0.5,D:3)z;\n")
     programs = []
     for tree in ("tree.nwk", "other.nwk"):
-        done = hx_process("ancestral", tree, "traits.csv", "-q", HX_CACHE_DIR=str(folder), **QUICK)
+        done = hx_process("ancestral", tree, "traits.csv", "-q", HX_CACHE_DIR=str(folder))
         assert (done.code, done.err) == (0, "")
         programs.append(sorted(path.name for path in folder.rglob("*-cache")))
     assert programs[0]
@@ -152,7 +150,7 @@ def test_a_second_run_on_another_tree_compiles_nothing(hx_process, here, tmp_pat
 @pytest.mark.parametrize("count", [4, pytest.param(16, marks=pytest.mark.slow)])
 def test_processes_that_start_at_once_share_a_cold_cache(here, tmp_path_factory, count):
     folder = tmp_path_factory.mktemp("cold")
-    environment = os.environ | QUICK | {"HX_CACHE_DIR": str(folder)}
+    environment = os.environ | {"HX_CACHE_DIR": str(folder)}
     command = [*HX, "ancestral", "tree.nwk", "traits.csv", "--out-table", "-", "-q"]
     runs = [
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) for _ in range(count)

@@ -10,8 +10,6 @@ import jax
 import pytest
 from hxdocs import console, notebook
 
-from tests.quick_programs import quick_programs
-
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 
@@ -21,8 +19,7 @@ def with_data(tmp_path, monkeypatch):
     console.prepare(tmp_path)
     monkeypatch.chdir(tmp_path)
     before = jax.config.read("jax_enable_x64")
-    with quick_programs():
-        yield tmp_path
+    yield tmp_path
     jax.config.update("jax_enable_x64", before)
 
 

@@ -4,21 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.field import cases
-from tests.quick_programs import quick_programs
 
 SHARED = Path(os.environ.get("HX_SHARED", Path(__file__).parents[3] / "shared")) / "field"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def compile_quickly() -> Iterator[None]:
-    with quick_programs():
-        yield
 
 
 def copied(source: Path, target: Path) -> Path:
