@@ -150,3 +150,15 @@ class StateFindings(Findings):
             "flags": list(of.flags),
             **plain(of.facts),
         }
+
+
+def numbers_of(found: Findings) -> Reconstruction | None:
+    """What was found about traits of numbers; None for nothing."""
+    if isinstance(found, StateFindings):
+        return found.numbers
+    return found if isinstance(found, Reconstruction) else None
+
+
+def states_of(found: Findings) -> tuple[TraitStates, ...]:
+    """What was found about traits of states."""
+    return found.of_states if isinstance(found, StateFindings) else ()

@@ -61,3 +61,20 @@ def test_a_name_that_one_format_refuses_leaves_no_product(hx, here):
 def test_places_that_cannot_be_are_refused(hx, here, words, message):
     done = hx("ancestral", "tree.nwk", "traits.csv", *words)
     assert (done.code, done.err) == (2, f"hx: {message}\n")
+
+
+def test_states_and_numbers_stand_in_every_product(hx, here):
+    (here / "s.csv").write_text("name,habitat,mass\nA,sea,1\nB,sea|air,2\nC,air,3\nD,,4\n")
+    columns = ("--column", "habitat", "--column", "mass")
+    done = hx("ancestral", "tree.nwk", "s.csv", *columns, *OPTIONS, "--out-tree", "x.xml", "--plot", "x.svg")
+    assert done.code == 0, done.err
+    files = ["tree.tree", "1_mass.txt", "2_habitat_strip.txt", "2_habitat_pies.txt"]
+    assert zipfile.ZipFile(here / "x.zip").namelist() == files
+    node = json.loads((here / "n.json").read_text())["nodes"]["ab"]
+    assert list(node) == ["mass", "mass_confidence", "habitat", "habitat_confidence", "habitat_entropy"]
+    assert node["habitat"] == max(node["habitat_confidence"], key=node["habitat_confidence"].get) == "sea"
+    colourings = json.loads((here / "x.json").read_text())["meta"]["colorings"]
+    assert [(each["key"], each["type"]) for each in colourings] == [("mass", "continuous"), ("habitat", "categorical")]
+    tree = (here / "x.xml").read_text()
+    assert 'ref="hx:mass_se"' in tree
+    assert 'ref="hx:habitat.prob"' in tree

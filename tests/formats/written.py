@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from hxcli.engine.topology import from_parents
 from hxcli.phylogeny import Phylogeny
 from hxcli.reconstruction import Reconstruction
+from hxcli.state_findings import StateFindings, TraitStates
 from hxcli.text_columns import Texts
 from hxcli.traits import Observations
 
@@ -64,3 +65,26 @@ def phylogenies(draw: st.DrawFn) -> Phylogeny:
     for tip, name in zip(tips, draw(st.lists(names, min_size=len(tips), max_size=len(tips), unique=True)), strict=True):
         labels[tip] = name
     return tree(parents, labels, [draw(lengths) for _ in parents])
+
+
+LANDS = ("land", "sea", "air")
+
+
+def with_states(
+    phylogeny: Phylogeny, numbers: Reconstruction | None = None, states: tuple[str, ...] = LANDS
+) -> StateFindings:
+    """Made-up findings about the trait `habitat`: the first tip may have two states, the last says nothing."""
+    shares = np.random.default_rng(3).dirichlet(np.ones(len(states)), phylogeny.topology.size)
+    texts = np.full(len(shares), "", object)
+    tips = phylogeny.tips
+    for number, tip in enumerate(tips[:-1]):
+        texts[tip] = states[number % len(states)] if number else f"{states[0]}|{states[-1]}"
+        if number:
+            shares[tip] = np.eye(len(states))[number % len(states)]
+    # The root is as probably the first as the second.
+    shares[0] = 0
+    shares[0, :2] = 0.5
+    trait = TraitStates(
+        "habitat", states, Texts(texts), shares, "er", -1.0, (), 1, ("flat", shares[0]), len(tips) - 1
+    )  # fmt: skip
+    return StateFindings(phylogeny, (trait,), numbers, "made up")

@@ -192,21 +192,19 @@ KINDS: dict[str, Kind] = {
         streamed=".nwk",
     ),
     "archive for iTOL": Kind(
-        "--itol", {".zip": "hxcli.formats.exchange.itol:write_itol"}, lambda result: (result.found,), of_numbers=True
+        "--itol", {".zip": "hxcli.formats.exchange.itol:write_itol"}, lambda result: (result.found,)
     ),
     "node data": Kind(
         "--node-data",
         {".json": "hxcli.formats.exchange.nextstrain:write_node_data"},
         lambda result: (result.found,),
         streamed=".json",
-        of_numbers=True,
     ),
     "auspice dataset": Kind(
         "--auspice",
         {".json": "hxcli.formats.exchange.nextstrain:write_auspice"},
         lambda result: (result.found,),
         streamed=".json",
-        of_numbers=True,
     ),
     "picture": Kind(
         "--plot",
