@@ -131,7 +131,7 @@ def paint(phylogeny: Phylogeny, table: RegimeTable) -> Painted:
         )
     number_of = {name: number for number, name in enumerate(regimes)}
     of_row = np.array([number_of[row.regime] for row in ordered], np.intp)
-    return _cut(phylogeny, regimes, of_row, whole, pieces)
+    return cut(phylogeny, regimes, of_row, whole, pieces)
 
 
 def _at(pieces: list[tuple[float, int]], share: float) -> int:
@@ -148,14 +148,22 @@ def _highest_of_ancestors(values: NDArray[np.intp], parents: NDArray[np.int32]) 
     return np.maximum(found, found[0])
 
 
-def _cut(
+def cut(
     phylogeny: Phylogeny,
     regimes: tuple[str, ...],
     of_row: NDArray[np.intp],
     whole: NDArray[np.intp],
     pieces: Mapping[int, Sequence[tuple[float, int]]],
 ) -> Painted:
-    """The tree with a node of one child wherever the regime changes along an edge."""
+    """The tree with a node of one child wherever the regime changes along an edge.
+
+    Args:
+        phylogeny: N nodes.
+        regimes: Names of the regimes.
+        of_row: (R,) number of the regime of every row.
+        whole: (N,) row of every edge that is in one piece, and of the root.
+        pieces: Node -> up to which share of the edge above it, from its upper end, and which row.
+    """
     size = phylogeny.topology.size
     if not pieces:
         return Painted(phylogeny, regimes, of_row[whole], np.arange(size))

@@ -20,10 +20,11 @@ from hxcli.errors import OptionError
 from hxcli.inference.normal_mixture import Components, Mixture, node_figures
 from hxcli.models import GRID_MODELS
 from hxcli.node_pairs import NodePairs, PairTable
-from hxcli.painting import Painted, RegimeTable
+from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.units import units_of
 from hxcli.reconstruction import Reconstruction
+from hxcli.regime_tree import Regimes
 from hxcli.traits import Observations
 
 # The name that stands for all models, weighed.
@@ -52,7 +53,7 @@ def model_states(
     observations: Observations,
     *,
     models: tuple[str, ...],
-    regimes: RegimeTable | str | None = None,
+    regimes: Regimes | None = None,
     pairs: PairTable | None = None,
     **options: Any,
 ) -> Reconstruction:

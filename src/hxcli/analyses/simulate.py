@@ -18,8 +18,8 @@ from hxcli.model import Sde
 from hxcli.models import GRID_MODELS, named_model
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import BoundModel
-from hxcli.painting import RegimeTable
 from hxcli.phylogeny import FloatArray, Phylogeny, fold_below
+from hxcli.regime_tree import Regimes
 from hxcli.traits import Covariance, Observations
 
 
@@ -50,7 +50,7 @@ def simulate(
     seed: int = 1,
     nodes: bool = False,
     ou_root: str | None = None,
-    regimes: RegimeTable | str | None = None,
+    regimes: Regimes | None = None,
     edge_data: EdgeTable | None = None,
     covariance: Covariance | None = None,
     fitted: Mapping[str, Mapping[str, float]] | None = None,

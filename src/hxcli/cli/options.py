@@ -161,7 +161,7 @@ class ModelChoices:
         typer.Option(
             "--regimes",
             metavar="FILE",
-            help="Table of regimes of the edges; or the word labels, for those that label inner nodes.",
+            help="Regimes of edges: a table, a painted tree (SIMMAP), or the word labels, for those at inner nodes.",
         ),
     ] = None
 

@@ -19,6 +19,7 @@ from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import GaussianModel
 from hxcli.painting import Painted, RegimeTable, paint, unpainted
 from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.regime_tree import Regimes, RegimeTree, paint_alike
 from hxcli.traits import Observations
 
 
@@ -27,7 +28,7 @@ def fit(
     observations: Observations,
     *,
     models: tuple[str, ...] = (),
-    regimes: RegimeTable | str | None = None,
+    regimes: Regimes | None = None,
     **options: Any,
 ) -> TableFindings:
     """Fits models to every trait and compares them.
@@ -50,7 +51,7 @@ def fit(
     return _findings(phylogeny, observations.traits, fitted, chosen)
 
 
-def painted_tree(phylogeny: Phylogeny, regimes: RegimeTable | str | None) -> Painted:
+def painted_tree(phylogeny: Phylogeny, regimes: Regimes | None) -> Painted:
     """The tree with its regimes, if it has any.
 
     Raises:
@@ -58,6 +59,8 @@ def painted_tree(phylogeny: Phylogeny, regimes: RegimeTable | str | None) -> Pai
     """
     if isinstance(regimes, str):
         regimes = RegimeTable("", None)
+    if isinstance(regimes, RegimeTree):
+        return paint_alike(phylogeny, regimes)
     return unpainted(phylogeny) if regimes is None else paint(phylogeny, regimes)
 
 

@@ -13,11 +13,11 @@ from hxcli.errors import ModelError, OptionError
 from hxcli.inference.parameter_plane import Question
 from hxcli.inference.priors import Prior, default_prior, parse_prior
 from hxcli.node_pairs import NodePairs
-from hxcli.painting import RegimeTable
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.parameter_columns import ModelEdges, seen_tree
 from hxcli.prebuilt.tip_likelihoods import refuse_bad_variance
 from hxcli.prebuilt.units import Units
+from hxcli.regime_tree import Regimes
 from hxcli.traits import Observations
 
 
@@ -59,7 +59,7 @@ class Options:
     priors: Mapping[str, str] = field(default_factory=dict)
     held: Mapping[str, float] = field(default_factory=dict)
     ou_root: str | None = None
-    regimes: RegimeTable | str | None = None
+    regimes: Regimes | None = None
     lambda_max: bool = False
     edge_data: EdgeTable | None = None
     pairs: NodePairs | None = None

@@ -1,4 +1,4 @@
-"""Tables of regimes: `node,regime` or `tip_a,tip_b,regime`, optionally `stem`."""
+"""Regimes: tables `node,regime` or `tip_a,tip_b,regime`, optionally `stem`; or painted trees."""
 
 from __future__ import annotations
 
@@ -7,17 +7,22 @@ import re
 from hxcli.errors import InputError
 from hxcli.formats.source import Source
 from hxcli.formats.tables.delimited import Grid, read_grid
+from hxcli.formats.trees.painted_tree import is_tree, read_painted_tree
 from hxcli.painting import RegimeRow, RegimeTable
+from hxcli.regime_tree import RegimeTree
 
 _COLUMNS = ("node", "tip_a", "tip_b", "regime", "stem")
 
 
-def read_regimes(source: Source) -> RegimeTable:
-    """Reads a table of regimes.
+def read_regimes(source: Source) -> RegimeTable | RegimeTree:
+    """Reads a table of regimes, or a painted tree.
 
     Raises:
-        InputError: A column that is not known or lacks, a row without a regime, a stem that is no share.
+        InputError: A tree that is not painted; a column that is not known or lacks, a row without a regime, a stem that
+            is no share.
     """
+    if is_tree(source):
+        return read_painted_tree(source)
     grid = read_grid(source)
     header = [str(name) for name in grid.header()[0].to_list()]
     for name in header:
