@@ -66,7 +66,8 @@ def test_places_that_cannot_be_are_refused(hx, here, words, message):
 def test_states_and_numbers_stand_in_every_product(hx, here):
     (here / "s.csv").write_text("name,habitat,mass\nA,sea,1\nB,sea|air,2\nC,air,3\nD,,4\n")
     columns = ("--column", "habitat", "--column", "mass")
-    done = hx("ancestral", "tree.nwk", "s.csv", *columns, *OPTIONS, "--out-tree", "x.xml", "--plot", "x.svg")
+    held = ("--model", "er", "--model", "bm", "--set", "q(air,sea)=0.1")
+    done = hx("ancestral", "tree.nwk", "s.csv", *columns, *held, *OPTIONS, "--out-tree", "x.xml", "--plot", "x.svg")
     assert done.code == 0, done.err
     files = ["tree.tree", "1_mass.txt", "2_habitat_strip.txt", "2_habitat_pies.txt"]
     assert zipfile.ZipFile(here / "x.zip").namelist() == files

@@ -114,7 +114,6 @@ def test_a_model_can_be_a_table(hx: Hx, here: Path) -> None:
         ("A,x\nB,y\nC,x\nD,x\n", ["--root-prior", "flatt"], "use flat, stationary, fitzjohn"),
         ("A,x\nB,y\nC,x\nD,x\n", ["--set", "q(x,z)=1"], "no such rate"),
         ("A,x\nB,y\nC,x\nD,x\n", ["--wide"], "--wide: traits of states have one row for every state"),
-        ("A,x\nB,y\nC,x\nD,x\n", ["--report", "r.html"], "--report shows traits of numbers only"),
     ],
 )
 def test_what_cannot_be_answered_is_refused(hx: Hx, here: Path, table: str, options: list[str], message: str) -> None:

@@ -18,7 +18,7 @@ def written(folder: Path, tree: str, traits: str, **more: Any) -> tuple[str, str
     perform(
         Job(
             analysis="ancestral",
-            inputs=InputOptions(tree, traits),
+            inputs=more.pop("inputs", InputOptions(tree, traits)),
             products={"table": table, "report": page},
             command_line=("hx", "ancestral", tree, traits, "--report", "a b.html"),
             **more,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hxcli.run.inputs import InputOptions
 from tests.examples import make, random_binary
 from tests.pictures.subjects import HOSTILE, found_on, hostile
 from tests.report.pages import page_of, written
@@ -184,6 +185,24 @@ def test_another_trait_and_a_row_that_is_found(opened: Any, primates: Any) -> No
     browser.execute_script("document.querySelector('#table tbody tr').click()")
     assert browser.find_element("id", "mark").get_attribute("visibility") == "visible"
     assert browser.find_element("id", "tip").text.startswith("Primates\nln_brain_volume: 2.91493")
+
+
+def test_states_are_shown_with_their_probabilities(opened: Any, tmp_path: Path) -> None:
+    data = ROOT / "data"
+    activity = InputOptions(
+        str(data / "primates.nwk"), str(data / "primates_activity.csv"), columns=("activity",), with_states=True
+    )
+    page, table = written(tmp_path, activity.tree, activity.traits, inputs=activity)
+    with open(table, newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["node"] == "Lemur_catta"]
+    shares = sorted(rows, key=lambda row: -float(row["probability"]))
+    shares = [row for row in shares if float(row["probability"]) >= 0.001]
+    browser = opened(page)
+    expected = [f"{row['state']}: {six(row['probability'])}" for row in shares]
+    expected[0] = f"activity: {expected[0]}"
+    observed = f"observed: {rows[0]['observed']}"
+    assert point_at(browser, "Lemur_catta").split("\n") == ["Lemur_catta", *expected, observed]
+    assert headings(browser)[:4] == ["node", "observed", "state", "probability"]
 
 
 def test_hostile_names_are_text(opened: Any) -> None:

@@ -12,12 +12,9 @@ from hxcli.pictures.layout import lay_out
 from hxcli.pictures.line_segments import IntArray
 from hxcli.pictures.options import PictureChoices
 from hxcli.pictures.picture_data import TreeSubject
-from hxcli.state_colours import paler, shared_colours, state_colours
+from hxcli.pictures.shades import shade_classes, shades
+from hxcli.state_colours import shared_colours, state_colours
 from hxcli.state_findings import StateFindings, TraitStates
-
-# From these probabilities on, the colour of the most probable state is mixed with so much white.
-PALE = ((0.0, 0.65), (0.5, 0.45), (0.75, 0.2), (0.95, 0.0))
-PALER = "edges: the most probable state, paler below 0.95, 0.75 and 0.5"
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +40,12 @@ class StateSubject(TreeSubject):
     @property
     def classes(self) -> IntArray:
         """(N,) which of `shades` the edge to a node has."""
-        top = self.probabilities.max(1)
-        level = np.searchsorted([least for least, _ in PALE], top, side="right") - 1
-        return np.where(self.best >= 0, self.best * len(PALE) + level, -1)
+        return shade_classes(self.probabilities, self.best)
 
     @property
     def shades(self) -> list[str]:
         """Every state's colour in all its shades, from the palest on."""
-        return [paler(colour, part) for colour in self.colours for _, part in PALE]
+        return shades(self.colours)
 
 
 def state_subject(found: StateFindings, trait: TraitStates) -> StateSubject:

@@ -19,7 +19,8 @@ from hxcli.pictures.page import (
 )
 from hxcli.pictures.pies import draw_pies, draw_squares, with_room
 from hxcli.pictures.projections import Straight
-from hxcli.pictures.state_data import PALER, StateSubject
+from hxcli.pictures.shades import PALER
+from hxcli.pictures.state_data import StateSubject
 from hxcli.pictures.state_legend import SCALE_HEIGHT, legend_of
 from hxcli.pictures.tree_drawing import draw_classes, draw_plain, lead_to_names, name_tips, write_support
 

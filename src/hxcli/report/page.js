@@ -7,7 +7,7 @@
   const state = { trait: 0, sort: null, down: false, from: 0, order: [] };
 
   const figure = (value) =>
-    value === null ? "" : String(Number(value.toPrecision(6))).replace("-", "\u2212");
+    value === null ? "" : typeof value === "string" ? value : String(Number(value.toPrecision(6))).replace("-", "\u2212");
   const trait = () => data.traits[state.trait];
   const column = (name) => trait().columns[name];
   const inner = new Set(data.parents.filter((parent, node) => parent !== node));
@@ -23,14 +23,31 @@
 
   // What is said of a node where the pointer is.
   function lines(node) {
-    const said = [], low = column("lower")[node], high = column("upper")[node], own = column("observed")[node];
-    said.push(`${trait().name}: ${figure(column("estimate")[node]) || "not estimated"}`);
-    if (low !== null && high !== null && low !== high) said.push(`${data.interval}: ${figure(low)} to ${figure(high)}`);
-    if (own !== null) said.push(`observed: ${figure(own)}`);
+    const said = trait().kind === "states" ? statesOf(node) : estimateOf(node);
     if (inner.has(node)) {
       const tips = data.n_tips[node] === 1 ? "1 tip" : `${data.n_tips[node]} tips`;
       said.push(`${tips}; ancestor of ${ends(node).join(" and ")}`);
     }
+    return said;
+  }
+
+  // The states of a node, the most probable first, as far as they can be told from 0.
+  function statesOf(node) {
+    const shares = Object.keys(trait().columns).filter((key) => key.startsWith("P("))
+      .map((key) => [key.slice(2, -1), column(key)[node]]).filter((pair) => pair[1] >= 0.001);
+    shares.sort((a, b) => b[1] - a[1]);
+    if (!shares.length) shares.push([column("state")[node], column("probability")[node]]);
+    const said = shares.slice(0, 5).map((pair) => `${pair[0]}: ${figure(pair[1])}`), own = column("observed")[node];
+    said[0] = `${trait().name}: ${said[0]}`;
+    if (own !== null) said.push(`observed: ${own}`);
+    return said;
+  }
+
+  function estimateOf(node) {
+    const said = [], low = column("lower")[node], high = column("upper")[node], own = column("observed")[node];
+    said.push(`${trait().name}: ${figure(column("estimate")[node]) || "not estimated"}`);
+    if (low !== null && high !== null && low !== high) said.push(`${data.interval}: ${figure(low)} to ${figure(high)}`);
+    if (own !== null) said.push(`observed: ${figure(own)}`);
     return said;
   }
 
@@ -110,7 +127,7 @@
     for (const key of keys()) {
       const cell = element("th", ""), button = element("button", key.replaceAll("_", " "));
       cell.scope = "col";
-      if (key in TEXTS) cell.className = "text";
+      if (key in TEXTS || (trait().kind === "states" && ["observed", "state"].includes(key))) cell.className = "text";
       if (key === state.sort) cell.ariaSort = state.down ? "descending" : "ascending";
       button.type = "button";
       button.addEventListener("click", () => {
@@ -134,7 +151,7 @@
       for (const key of keys()) {
         const found = value(key, node);
         const cell = element("td", key in TEXTS ? found : figure(found));
-        if (key in TEXTS) {
+        if (typeof found === "string") {
           cell.className = "text";
           cell.title = found;
         }

@@ -6,18 +6,20 @@ import base64
 import hashlib
 import os
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from hxcli.findings import Findings
 from hxcli.formats.json_record import escaped
 from hxcli.pictures.layout import lay_out
-from hxcli.reconstruction import Reconstruction
 from hxcli.report.data import interval_name, page_data, report_names, traits_shown
 from hxcli.report.markup import any_value, definitions, embedded_json, number, rows, text, words
+from hxcli.report.state_parameters import STATE_FACTS, state_parameters
 from hxcli.report.tree_svg import sheet_for, tree_svg
+from hxcli.state_findings import numbers_of, states_of
 
 # What the page has a place for; whatever else a record holds is shown as diagnostics.
 _KNOWN_OF_RECORD = {
@@ -25,7 +27,7 @@ _KNOWN_OF_RECORD = {
     "results", "notes", "timings",
 }  # fmt: skip
 _KNOWN_OF_RESULT = {"tree_name", "method", "interval", "tips", "traits", "warnings"}
-_KNOWN_OF_TRAIT = {"name", "tips_used", "tips_missing", "standard_errors_from", "root", "parameters"}
+_KNOWN_OF_TRAIT = {"name", "tips_used", "tips_missing", "standard_errors_from", "root", "parameters", *STATE_FACTS}
 
 # Tips of a picture that is shown at once; a larger one scrolls inside its frame.
 _MOST_AT_ONCE = 60
@@ -33,28 +35,32 @@ _MOST_AT_ONCE = 60
 _MOST_TRAITS = 200
 
 
-def write_report(stream: BinaryIO, reconstruction: Reconstruction, record: Mapping[str, Any]) -> None:
+def write_report(stream: BinaryIO, found: Findings, record: Mapping[str, Any]) -> None:
     """Writes the page; the same bytes for the same run, because it leaves out how long the run took."""
-    stream.write(report_page(reconstruction, escaped(record)).encode())
+    stream.write(report_page(found, escaped(record)).encode())
 
 
-def report_page(reconstruction: Reconstruction, record: Mapping[str, Any]) -> str:
+def report_page(found: Findings, record: Mapping[str, Any]) -> str:
     """The page as text."""
     files = resources.files("hxcli.report")
     style, script = (files.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
-    sheet, names = sheet_for(lay_out(reconstruction.phylogeny)), report_names(reconstruction)
-    shown = traits_shown(reconstruction)
-    estimates = [(name, reconstruction.estimates[:, i]) for i, name in enumerate(reconstruction.traits[:shown])]
-    data = embedded_json(page_data(reconstruction, names, sheet.points()))
+    shown, numbers = traits_shown(found), numbers_of(found)
+    estimates = []
+    if numbers is not None:
+        estimates = [(name, numbers.estimates[:, i]) for i, name in enumerate(numbers.traits[:shown])]
+    of_states = states_of(found)[: shown - len(estimates)]
+    sheet, names = sheet_for(lay_out(found.phylogeny), of_states), report_names(found)
+    data = embedded_json(page_data(found, names, sheet.points()))
     result = record["results"][0]
     title = f"{os.path.basename(record['inputs']['tree']['file'])}: hx {record['command']}"
     sections = [
-        _summary(reconstruction, record, result),
-        _warnings(reconstruction, record, result, shown),
-        _parameters(result),
-        _picture(reconstruction, tree_svg(sheet, names, estimates), shown),
+        _summary(found, record, result),
+        _warnings(found, record, result, shown),
+        _parameters([trait for trait in result["traits"] if "states" not in trait]),
+        state_parameters(result["traits"]),
+        _picture(found, tree_svg(sheet, names, estimates, of_states), shown),
         _TABLE,
-        _diagnostics(reconstruction, record, result),
+        _diagnostics(found, record, result),
         _repeat(record),
     ]
     policy = (
@@ -66,7 +72,7 @@ def report_page(reconstruction: Reconstruction, record: Mapping[str, Any]) -> st
         f'<meta http-equiv="Content-Security-Policy" content="{text(policy)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light">'
         f'<link rel="icon" href="data:,"><title>{text(title)}</title><style>{style}</style></head><body>'
-        f"<header><h1>{text(title)}</h1><p>{text(reconstruction.method)}</p></header><main>{''.join(sections)}</main>"
+        f"<header><h1>{text(title)}</h1><p>{text(found.method)}</p></header><main>{''.join(sections)}</main>"
         f"<footer>Written by hx {text(record['version'])}.</footer>"
         f'<script type="application/json" id="data">{data}</script><script>{script}</script></body></html>\n'
     )
@@ -80,33 +86,34 @@ def _section(title: str, body: str, name: str) -> str:
     return f'<section id="{name}"><h2>{text(title)}</h2>{body}</section>'
 
 
-def _summary(reconstruction: Reconstruction, record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+def _summary(found: Findings, record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     tree, table = record["inputs"]["tree"], record["inputs"]["traits"]
-    tips = result["tips"]
+    tips, numbers = result["tips"], numbers_of(found)
     pairs = [
         ("tree", f"{text(tree['file'])}<br><small>{text(tree['format'])}, {tree['tips']:,} tips, "
                  f"{tree['nodes']:,} nodes, tree {tree['tree_index']} of {tree['trees']}</small>"),
         ("traits", f"{text(table['file'])}<br><small>{table['rows']:,} rows, traits: {len(table['columns'])}</small>"),
         ("tips with data", f"{tips['with_data']:,} of {tree['tips']:,}"),
         ("rows left out", f"{tips['rows_dropped']:,}"),
-        ("interval", text(interval_name(reconstruction))),
+        *([] if numbers is None else [("interval", text(interval_name(numbers)))]),
         ("seed", text(record["seed"])) if record["seed"] is not None else ("precision", f"{record['precision']} bits"),
     ]  # fmt: skip
     return _section("Summary", definitions(pairs), "summary")
 
 
-def _warnings(reconstruction: Reconstruction, record: Mapping[str, Any], result: Mapping[str, Any], shown: int) -> str:
+def _warnings(found: Findings, record: Mapping[str, Any], result: Mapping[str, Any], shown: int) -> str:
     said = [*result["warnings"], *record["notes"]]
-    if shown < len(reconstruction.traits):
-        said.append(f"this page shows the first {shown} of {len(reconstruction.traits):,} traits in picture and table")
+    if shown < len(found.traits):
+        said.append(f"this page shows the first {shown} of {len(found.traits):,} traits in picture and table")
     if not said:
         return ""
     items = "".join(f"<li>{text(sentence)}</li>" for sentence in dict.fromkeys(said))
     return _section("Warnings and notes", f"<ul>{items}</ul>", "warnings")
 
 
-def _parameters(result: Mapping[str, Any]) -> str:
-    traits = result["traits"]
+def _parameters(traits: Sequence[Mapping[str, Any]]) -> str:
+    if not traits:
+        return ""
     listed = traits[:_MOST_TRAITS]
     keys = dict.fromkeys(key for trait in listed for key in trait["parameters"] if not key.startswith("root"))
     body = []
@@ -133,18 +140,16 @@ def _parameter(key: str, figure: Mapping[str, Any] | None) -> str:
     return f"{number(figure['value'])}{how}"
 
 
-def _picture(reconstruction: Reconstruction, svg: str, shown: int) -> str:
-    options = "".join(
-        f'<option value="{i}">{text(name)}</option>' for i, name in enumerate(reconstruction.traits[:shown])
-    )
+def _picture(found: Findings, svg: str, shown: int) -> str:
+    options = "".join(f'<option value="{i}">{text(name)}</option>' for i, name in enumerate(found.traits[:shown]))
     hidden = "" if shown > 1 else " hidden"
-    tall = " tall" if len(reconstruction.phylogeny.tips) > _MOST_AT_ONCE else ""
+    tall = " tall" if len(found.phylogeny.tips) > _MOST_AT_ONCE else ""
     choice = f'<p class="controls"{hidden}><label>Trait <select id="trait">{options}</select></label></p>'
     body = f'{choice}<div class="picture{tall}" tabindex="0">{svg}</div><div id="tip" role="status" hidden></div>'
     return _section("Picture", body, "picture")
 
 
-def _diagnostics(reconstruction: Reconstruction, record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+def _diagnostics(found: Findings, record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
     """Whatever the record and the tables of a posterior hold beside what has a place of its own."""
     parts = {key: record[key] for key in record if key not in _KNOWN_OF_RECORD}
     parts |= {key: result[key] for key in result if key not in _KNOWN_OF_RESULT}
@@ -153,9 +158,12 @@ def _diagnostics(reconstruction: Reconstruction, record: Mapping[str, Any], resu
     for trait in result["traits"][:_MOST_TRAITS]:
         if further := {key: trait[key] for key in trait if key not in _KNOWN_OF_TRAIT}:
             said += f"<h3>{text(trait['name'])}</h3>{any_value(further)}"
-    for kind, table in reconstruction.tables.items():
+    for kind, table in found.tables.items():
         # Draws, of all nodes or by the thousand, are a file of their own.
         if any(np.ndim(column) != 1 for column in table.values()):
+            continue
+        # Rates have a place of their own.
+        if kind == "parameter table" and states_of(found):
             continue
         body = list(zip(*map(list, table.values()), strict=True))
         if 0 < len(body) <= _MOST_TRAITS:

@@ -5,6 +5,7 @@ No style attributes, because the page's security policy forbids them.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,6 +16,8 @@ from hxcli.pictures.layout import Layout, nice_length
 from hxcli.pictures.line_segments import Scale, scale_of, strokes
 from hxcli.pictures.projections import Straight
 from hxcli.report.markup import number, text
+from hxcli.report.states_svg import legend_height, states_group
+from hxcli.state_findings import TraitStates
 
 COLOURS = 48
 # viridis (Smith and van der Walt 2015), as the other pictures have it, in steps between which it is near to linear.
@@ -35,11 +38,13 @@ class Sheet:
         frame: The tree, y upwards.
         height: Of the whole picture.
         labelled: Whether the tips have names.
+        beside: Between the tips and their names.
     """
 
     frame: Straight
     height: float
     labelled: bool
+    beside: float = 6.0
 
     def points(self) -> FloatArray:
         """(N, 2) the nodes."""
@@ -49,13 +54,14 @@ class Sheet:
         return points
 
 
-def sheet_for(layout: Layout) -> Sheet:
-    """Paper on which the tips of a few hundred have names and those of thousands a page."""
+def sheet_for(layout: Layout, of_states: tuple[TraitStates, ...] = ()) -> Sheet:
+    """Paper on which the tips of a few hundred have names and those of thousands a page; `of_states` have squares."""
     labelled = layout.tips <= MOST_LABELLED
     spacing = (17.0 if layout.tips <= 60 else 11.0) if labelled else min(5.0, 2400 / layout.tips)
     width = _WIDTH - 2 * _MARGIN - (_NAMES if labelled else 0)
     frame = Straight(layout, _MARGIN, _MARGIN, width, spacing)
-    return Sheet(frame, frame.height + _MARGIN + _TOP, labelled)
+    top = _TOP + max((legend_height(trait, _WIDTH - 2 * _MARGIN) for trait in of_states), default=0.0)
+    return Sheet(frame, frame.height + _MARGIN + top, labelled, 20.0 if of_states else 6.0)
 
 
 def palette() -> list[str]:
@@ -66,15 +72,21 @@ def palette() -> list[str]:
     return [f"#{red:02x}{green:02x}{blue:02x}" for red, green, blue in np.rint(channels).astype(int).T]
 
 
-def tree_svg(sheet: Sheet, names: list[str], traits: list[tuple[str, FloatArray]]) -> str:
+def tree_svg(
+    sheet: Sheet, names: list[str], traits: list[tuple[str, FloatArray]], of_states: Sequence[TraitStates] = ()
+) -> str:
     """The picture as an SVG element.
 
     Args:
         sheet: Of `sheet_for`.
         names: (N,) names; the tips' are drawn.
-        traits: Name and (N,) estimates of every trait; only the first is visible.
+        traits: Name and (N,) estimates of every trait of numbers; only the first group is visible.
+        of_states: The traits of states, behind them.
     """
     groups = [_trait(sheet, number_, name, values) for number_, (name, values) in enumerate(traits)]
+    for which, trait in enumerate(of_states, len(traits)):
+        group = states_group(sheet.frame, sheet.points(), trait, sheet.labelled, (_MARGIN, _WIDTH - 2 * _MARGIN))
+        groups.append(f'<g class="trait" data-trait="{which}"{" hidden" if which else ""}>{group}</g>')
     return (
         f'<svg id="tree" viewBox="0 0 {_WIDTH:g} {sheet.height:.1f}" role="img" aria-label="Tree coloured by its '
         f'estimates"><rect width="100%" height="100%" fill="#fff"/>{_scale_bar(sheet)}{"".join(groups)}'
@@ -146,7 +158,7 @@ def _names(sheet: Sheet, names: list[str]) -> str:
     size = min(12.0, sheet.frame.spacing * 0.85)
     points = sheet.points()
     drawn = "".join(
-        f'<text x="{points[tip, 0] + 6:.1f}" y="{points[tip, 1]:.1f}">{text(shown(names[tip], 34))}</text>'
+        f'<text x="{points[tip, 0] + sheet.beside:.1f}" y="{points[tip, 1]:.1f}">{text(shown(names[tip], 34))}</text>'
         for tip in np.flatnonzero(sheet.frame.layout.topology.is_leaf)
     )
     return f'<g font-size="{size:.3g}" dominant-baseline="central">{drawn}</g>'

@@ -26,7 +26,6 @@ from hxcli.run.sample_options import SampleOptions
 from hxcli.run.side_inputs import SideInput
 from hxcli.run.trait_chunks import default_chunk, in_chunks
 from hxcli.run.trait_notes import merged
-from hxcli.state_findings import StateFindings
 from hxcli.traits import MatchReport, Observations
 
 # Bytes of inputs that take longer to read than JAX to import.
@@ -149,11 +148,9 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
     absent = _absent_tables(job, findings[0])
     writers = {path: write for path, write in writers.items() if path not in absent}
     result = Result(findings[0], record, job.choices)
-    of_numbers = replace(result, found=_numbers_of(job, findings[0]))
-    shown = {path: of_numbers if KINDS[kind].of_numbers else result for kind, path in job.products.items()}
     # These two take the longest, most of it where Python lets other threads run.
     together = [job.products[kind] for kind in ("table", "tree") if job.products.get(kind) in writers]
-    write_all({path: partial(write, shown[path]) for path, write in writers.items()}, together)
+    write_all({path: partial(write, result) for path, write in writers.items()}, together)
     clock.end()
     warnings = merged(warning for each in findings for warning in each.warnings)
     written = tuple(path for path in writers if path != "-")
@@ -167,21 +164,6 @@ def with_side_inputs(job: Job) -> tuple[Job, dict[str, dict[str, str]]]:
         options[option], sha256 = side.read(job.inputs.max_size)
         files[option] = {"file": side.path, "sha256": sha256}
     return replace(job, analysis_options=options), files
-
-
-def _numbers_of(job: Job, found: Findings) -> Findings:
-    """What products that show traits of numbers only are made of.
-
-    Raises:
-        OptionError: There is such a product, and there are traits of states only.
-    """
-    if not isinstance(found, StateFindings):
-        return found
-    wanted = [kind for kind in job.products if KINDS[kind].of_numbers]
-    if wanted and found.numbers is None:
-        option = KINDS[wanted[0]].option
-        raise OptionError(f"{option} shows traits of numbers only (leave it out: table and tree have the states)")
-    return found.numbers or found
 
 
 def _absent_tables(job: Job, found: Findings) -> set[str]:

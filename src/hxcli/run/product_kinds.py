@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from hxcli.findings import STATES
+from hxcli.state_findings import numbers_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,6 @@ class Kind:
         default: End of the path behind the prefix; None for a product that is written only where it is named.
         streamed: Extension that `-` stands for; "" for a product that is not streamed.
         exclusive: Whether naming it leaves out the products that are not named.
-        of_numbers: Whether it shows traits of numbers only.
         of: What an analysis has to give for it: `STATES` or the name of a table; "" for what every analysis has.
     """
 
@@ -49,7 +49,6 @@ class Kind:
     streamed: str = ""
     exclusive: bool = True
     of: str = STATES
-    of_numbers: bool = False
 
 
 # What every analysis gives of a sample of trees, beside the states of nodes.
@@ -59,7 +58,15 @@ OF_SAMPLES = ("trees table", "node ages")
 def _plain_table(name: str, option: str, default: str) -> Kind:
     """The kind of a table that an analysis gives under that name and that needs nothing of the tree."""
     writers = {end: f"hxcli.formats.tables.plain_table:write_{end[1:]}" for end in (".csv", ".tsv", ".parquet")}
-    return Kind(option, writers, lambda result: (result.found.tables[name],), default=default, streamed=".csv", of=name)
+    return Kind(option, writers, lambda result: (_table(result, name),), default=default, streamed=".csv", of=name)
+
+
+def _table(result: Result, name: str) -> Mapping[str, Any]:
+    """The table of that name; of a run with traits of both kinds, that of the numbers where the states have none."""
+    numbers = numbers_of(result.found)
+    found = result.found if numbers is None or name in result.found.tables else numbers
+    table: Mapping[str, Any] = found.tables[name]
+    return table
 
 
 KINDS: dict[str, Kind] = {
@@ -147,7 +154,7 @@ KINDS: dict[str, Kind] = {
     "signal table": _plain_table("signal table", "--out-signal", ".signal.csv"),
     "covariance table": _plain_table("covariance table", "--out-covariance", ".covariance.csv"),
     "within table": _plain_table("within table", "--out-within", ".within.csv"),
-    "pairs table": replace(_plain_table("pairs table", "--out-pairs", ".pairs.csv"), of_numbers=True),
+    "pairs table": _plain_table("pairs table", "--out-pairs", ".pairs.csv"),
     "node ages": _plain_table("node ages", "--out-ages", ".ages.csv"),
     "trees table": _plain_table("trees table", "--out-trees", ".trees.csv"),
     "scores table": _plain_table("scores table", "--out-scores", ".scores.csv"),
@@ -235,7 +242,6 @@ KINDS: dict[str, Kind] = {
         lambda result: (result.found, result.record()),
         streamed=".html",
         exclusive=False,
-        of_numbers=True,
     ),
     # Last, because it says how long the writing of the others took.
     "record": Kind(
