@@ -76,7 +76,7 @@ def test_the_oracle_is_that_of_dense_algebra() -> None:
 @pytest.mark.parametrize(
     "parents",
     [
-        pytest.param(random_binary(100_000, seed=1), id="random"),
+        pytest.param(random_binary(100_000, seed=1), id="random", marks=pytest.mark.slow),
         pytest.param(caterpillar(10_000), id="caterpillar"),
         pytest.param(np.zeros(50_001, int), id="star"),
     ],

@@ -121,6 +121,7 @@ def test_the_case_of_the_notebook_equals_a_dense_grid() -> None:
     assert found.standard_errors[0, 0] == 0
 
 
+@pytest.mark.slow
 def test_both_ways_to_lay_out_the_plane_agree() -> None:
     tree, observations = binary()
     units = units_of(tree, observations)
@@ -162,11 +163,11 @@ def test_without_noise_the_rate_is_conjugate_to_an_inverse_gamma() -> None:
     "prior",
     [
         "halfnormal(1)",
-        "halfcauchy(1)",
-        "uniform(0,3)",
+        pytest.param("halfcauchy(1)", marks=pytest.mark.slow),
+        pytest.param("uniform(0,3)", marks=pytest.mark.slow),
         pytest.param("uniform(0.1,3)", marks=pytest.mark.slow),
         "invgamma(1,1)",
-        "invgamma(0.001,0.001)",
+        pytest.param("invgamma(0.001,0.001)", marks=pytest.mark.slow),
     ],
 )
 def test_every_form_of_prior_agrees_with_a_sum_over_a_fine_grid(prior: str) -> None:
@@ -273,7 +274,7 @@ def test_a_noise_that_the_data_hardly_know_beside_a_rate_that_they_know_well() -
 
 
 @pytest.mark.parametrize("name", ["sigma2", "tau2"])
-@pytest.mark.parametrize("width", ["1e-6", "1e-3"])
+@pytest.mark.parametrize("width", ["1e-6", pytest.param("1e-3", marks=pytest.mark.slow)])
 def test_a_prior_as_narrow_as_a_needle_is_a_given_value(name: str, width: str) -> None:
     tree, observations = binary()
     needle = posterior(tree, observations, **{f"prior_{name}": f"lognormal(0,{width})"})

@@ -10,6 +10,7 @@ import pytest
 from tests.calibration.calibrate import DRAWS, Calibrated, calibrate, write
 
 
+@pytest.mark.slow
 def test_the_posterior_is_calibrated(tmp_path: Path) -> None:
     results = calibrate(30, seed=1)
     assert [one.name for one in results[:3]] == ["sigma2", "tau2", "root"]

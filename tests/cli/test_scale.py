@@ -72,6 +72,7 @@ def test_wide_columns_of_one_name_are_refused(hx, here):
     assert not (here / "w.csv").exists()
 
 
+@pytest.mark.slow
 def test_traits_spread_over_eight_devices_give_the_same_numbers(hx, hx_process, wide):
     eight = {"XLA_FLAGS": f"--xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}"}
     (wide / "errors.csv").write_text("name,a,a_se,b\nA,1,0.1,2\nB,2,0.2,5\nC,4,0.1,3\nD,5,0.1,1\n")

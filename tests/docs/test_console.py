@@ -35,6 +35,7 @@ def test_the_readme_and_the_tutorial_show_commands() -> None:
     assert {"README.md", "tutorial.md"} <= {path.name for path in PAGES}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", commands(), ids=lambda command: command.name)
 def test_the_examples_of_a_help_page_run(command: object, tmp_path: Path) -> None:
     console.prepare(tmp_path)

@@ -166,7 +166,14 @@ def close(found: Any, wanted: Any, tolerance: float) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * max(1.0, float(np.abs(wanted).max())))
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize(
+    # The first of a tree compiles: those that two others hold between them are left to the slow tests.
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.slow] * (name in ("ladder", "chain", "ungrouped symmetric")))
+        for name in SMALL
+    ],
+)
 @pytest.mark.parametrize("what", ["value", "grad", "jvp", "jvp again", "vmap", "vmap of grad"])
 def test_first_order(name: str, what: str) -> None:
     close(derivatives(name)[what], expected(name)[what], 1e-12)

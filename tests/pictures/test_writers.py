@@ -104,6 +104,7 @@ def digests() -> list[str]:
     return [hashlib.sha256(picture).hexdigest() for picture in data]
 
 
+@pytest.mark.slow
 def test_the_same_picture_has_the_same_bytes_in_every_process() -> None:
     # Another order of sets, and another date.
     seed = "1" if os.environ.get("PYTHONHASHSEED") != "1" else "2"

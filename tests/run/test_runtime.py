@@ -27,12 +27,13 @@ def test_options_that_make_no_sense_are_refused(options, message):
 
 
 def test_what_the_user_has_set_stays():
-    user = {"JAX_PLATFORMS": "tpu", "TF_CPP_MIN_LOG_LEVEL": "0", "XLA_FLAGS": "--xla_cpu_max_isa=AVX2"}
+    flags = ["--xla_cpu_max_isa=AVX2", "--xla_cpu_use_fusion_emitters=true"]
+    user = {"JAX_PLATFORMS": "tpu", "TF_CPP_MIN_LOG_LEVEL": "0", "XLA_FLAGS": " ".join(flags)}
     with mock.patch.dict(os.environ, user, clear=True):
         prepare(RuntimeOptions(device="cpu"))
         assert {name: os.environ[name] for name in user} == user
         prepare(RuntimeOptions(threads=1))
-        assert os.environ["XLA_FLAGS"].split() == ["--xla_cpu_max_isa=AVX2", "--xla_cpu_multi_thread_eigen=false"]
+        assert os.environ["XLA_FLAGS"].split() == [*flags, "--xla_cpu_multi_thread_eigen=false"]
         assert os.environ["NPROC"] == "1"
 
 

@@ -194,6 +194,7 @@ def test_any_tree_keeps_its_shape(phylogeny: Phylogeny) -> None:
     assert list(node_data(reconstruct(phylogeny))) == names
 
 
+@pytest.mark.slow
 def test_deep_trees_are_written_without_recursion() -> None:
     tips = 20_000
     parents = [0] + [2 * ((i - 1) // 2) for i in range(1, 2 * tips - 1)]
