@@ -11,8 +11,11 @@ import pytest
 
 from hxcli.engine.topology import from_parents
 from hxcli.errors import ModelError, OptionError
+from hxcli.inference import state_rates
 from hxcli.inference.side_by_side import side_by_side
-from hxcli.inference.state_rates import Objective, RootPrior, fit_rates, profile_intervals
+from hxcli.inference.state_objective import Objective, RootPrior
+from hxcli.inference.state_rate_intervals import profile_intervals
+from hxcli.inference.state_rates import fit_rates
 from hxcli.models.rate_patterns import rate_pattern
 from hxcli.prebuilt.discrete.likelihood import marginals, state_tree
 from tests.conftest import SHARED
@@ -75,6 +78,46 @@ def test_profile_intervals_end_where_the_likelihood_has_fallen() -> None:
     assert objective.heights(np.log([[interval[0, 0]]]))[0] == pytest.approx(
         fit.log_likelihood - 3.841458820694124 / 2, abs=1e-5
     )
+
+
+def random_tree(tips: int, seed: int) -> Any:
+    """Three states at the tips of a balanced tree, one of them rare."""
+    random = np.random.default_rng(seed)
+    size = 2 * tips - 1
+    topology = from_parents(np.maximum(np.arange(size) - 1, 0) // 2)
+    lengths = np.where(np.arange(size) > 0, random.uniform(0.2, 1, size), 0)
+    states = np.zeros(size, int)
+    for node in range(1, size):
+        changes = random.uniform() < 0.25 * lengths[node]
+        states[node] = random.choice(3, p=[0.5, 0.3, 0.2]) if changes else states[topology.parents[node]]
+    seen = np.ones((size, 3))
+    seen[topology.is_leaf] = np.eye(3)[states[topology.is_leaf]]
+    return state_tree(SimpleNamespace(topology=topology, lengths=lengths), seen)
+
+
+def test_ends_of_intervals_of_several_rates_are_where_the_profile_has_fallen() -> None:
+    tree = random_tree(256, 3)
+    fit = fit_rates(tree, rate_pattern("ard", ("a", "b", "c")), RootPrior("flat"))
+    intervals = profile_intervals(tree, fit, 0.95)
+    assert np.isfinite(intervals).sum() >= 6
+    for place, side in np.argwhere(np.isfinite(intervals)):
+        held = {fit.pattern.labels[place]: float(intervals[place, side])}
+        at_end = fit_rates(tree, fit.pattern, fit.root, held)
+        assert at_end.log_likelihood == pytest.approx(fit.log_likelihood - 3.841458820694124 / 2, abs=1e-4)
+    for place, side in np.argwhere(np.isnan(intervals)):
+        held = {fit.pattern.labels[place]: (fit.low, fit.high)[side]}
+        assert fit_rates(tree, fit.pattern, fit.root, held).log_likelihood > fit.log_likelihood - 3.8414588 / 2
+
+
+def test_starting_on_fewer_tips_ends_at_the_same_top(monkeypatch: pytest.MonkeyPatch) -> None:
+    tree, pattern = random_tree(512, 4), rate_pattern("ard", ("a", "b", "c"))
+    whole = fit_rates(tree, pattern, RootPrior("flat"))
+    monkeypatch.setattr(state_rates, "_LARGE", 100)
+    monkeypatch.setattr(state_rates, "_FEWER", 100)
+    fewer = fit_rates(tree, pattern, RootPrior("flat"))
+    assert fewer.log_likelihood == pytest.approx(whole.log_likelihood, abs=1e-7)
+    np.testing.assert_allclose(fewer.values, whole.values, rtol=1e-4, atol=1e-8)
+    assert fewer.starts == whole.starts
 
 
 def test_a_given_prior_enters_once_and_a_held_rate_stays() -> None:

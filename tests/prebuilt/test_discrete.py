@@ -12,12 +12,15 @@ from scipy.linalg import expm
 from hxcli.engine.topology import from_parents
 from hxcli.prebuilt.discrete import transitions
 from hxcli.prebuilt.discrete.likelihood import (
+    StateTree,
     joint_states,
     log_likelihood_slopes,
     log_likelihoods,
     marginals,
+    messages,
     state_tree,
 )
+from hxcli.prebuilt.discrete.thinning import thinned
 from hxcli.prebuilt.discrete.transitions import Doubling, Spectral, matrix_of, stationary, transitions_of
 from tests.prebuilt.every_state import enumerate_states
 
@@ -92,6 +95,60 @@ def test_gradients_are_the_slopes_of_the_likelihood(case: Any, rates: Any, root:
     if root is not None:
         ahead, behind = (log_likelihoods(case.tree, columns, roots + sign * step * np.eye(3)[0]) for sign in (1, -1))
         np.testing.assert_allclose(found.by_root[:, 0], (ahead - behind) / (2 * step), rtol=1e-6)
+
+
+@pytest.mark.parametrize("root", [ROOT, None], ids=["given root", "root by likelihood"])
+def test_sweeps_by_levels_are_the_compiled_ones(case: Any, root: Any) -> None:
+    """With real, complex and repeated eigenvalues side by side, two children and many, edges of length 0."""
+    columns = np.stack([IRREVERSIBLE, EQUAL, generator([[0, 0.3, 0.2], [0.1, 0, 0.4], [0.25, 0.05, 0]]), 1e-7 * EQUAL])
+    assert np.iscomplexobj(np.linalg.eigvals(columns[0]))
+    roots = None if root is None else np.repeat(root[None], 4, 0)
+    compiled = StateTree(case.tree.topology, case.tree.lengths, case.tree.seen)
+    compiled.__dict__["by_levels"] = False
+    assert case.tree.by_levels
+    ours, theirs = (log_likelihood_slopes(tree, columns, roots) for tree in (case.tree, compiled))
+    np.testing.assert_allclose(ours.log_likelihood, theirs.log_likelihood, rtol=1e-13)
+    np.testing.assert_allclose(ours.by_root, theirs.by_root, rtol=1e-12)
+    scale = abs(theirs.by_rates).max((1, 2), keepdims=True)
+    np.testing.assert_allclose(ours.by_rates / scale, theirs.by_rates / scale, atol=1e-12)
+    for tree in (case.tree, compiled):
+        partials, matrices = messages(tree, IRREVERSIBLE)
+        np.testing.assert_allclose(matrices, [expm(IRREVERSIBLE * length) for length in LENGTHS], atol=1e-13)
+        np.testing.assert_allclose(partials[[3, 5]], case.seen[[3, 5]])
+
+
+def test_levels_may_hold_children_in_any_order() -> None:
+    topology = from_parents(np.array([0, 0, 0, 2, 1, 2, 1]))
+    seen = np.ones((7, 3))
+    seen[3:] = np.eye(3)[[0, 1, 0, 2]]
+    lengths = np.array([0, 0.2, 0.4, 0.3, 0.1, 0.5, 0.6])
+    tree = state_tree(SimpleNamespace(topology=topology, lengths=lengths), seen)
+    dense = enumerate_states(topology.parents, lengths, IRREVERSIBLE, seen, ROOT)
+    found = marginals(tree, IRREVERSIBLE, ROOT)
+    np.testing.assert_allclose(found.probabilities, dense.marginals, rtol=0, atol=1e-12)
+
+
+def test_a_thinned_tree_keeps_distances_and_rare_states() -> None:
+    random = np.random.default_rng(2)
+    parents = np.sort(np.concatenate([[0], random.integers(0, np.maximum(np.arange(1, 600) // 2, 1))]))
+    topology = from_parents(np.minimum(parents, np.maximum(np.arange(600) - 1, 0)))
+    lengths = np.where(np.arange(600) > 0, random.uniform(0.1, 1, 600), 0)
+    seen = np.ones((600, 2))
+    tips = np.flatnonzero(topology.is_leaf)
+    seen[tips] = [1, 0]
+    seen[tips[:5]] = [0, 1]
+    fewer = thinned(state_tree(SimpleNamespace(topology=topology, lengths=lengths), seen), 20)
+    kept = np.flatnonzero(fewer.topology.is_leaf)
+    assert (fewer.seen[kept] == [0, 1]).all(1).sum() == 5
+    assert 50 <= len(kept) < len(tips)
+    assert (fewer.topology.child_counts[1:] != 1).all()
+    # The same function of the data with the other tips' states unknown.
+    left_out = seen.copy()
+    chosen = np.concatenate([tips[:5], tips[5:][np.arange(50) * (len(tips) - 5) // 50]])
+    left_out[np.setdiff1d(tips, chosen)] = 1
+    whole = state_tree(SimpleNamespace(topology=topology, lengths=lengths), left_out)
+    rates, root = generator([[0, 0.5], [0.2, 0]])[None], np.array([[0.5, 0.5]])
+    assert log_likelihoods(fewer, rates, root)[0] == pytest.approx(log_likelihoods(whole, rates, root)[0], rel=1e-12)
 
 
 @pytest.mark.parametrize("rates", [IRREVERSIBLE, EQUAL], ids=["irreversible", "equal"])

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from hxcli.close_names import counted, listed
 from hxcli.errors import ModelError, OptionError
-from hxcli.inference.state_rates import RateFit, RootKind, RootPrior, fit_rates
+from hxcli.inference.state_objective import RootKind, RootPrior
+from hxcli.inference.state_rate_intervals import profile_intervals
+from hxcli.inference.state_rates import RateFit, fit_rates
 from hxcli.models.rate_patterns import RatePattern, is_state_model, pattern_of_table, rate_pattern
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.discrete.likelihood import joint_states, marginals, state_tree
@@ -201,7 +202,7 @@ def states_of_trait(
         probabilities=probabilities,
         model=pattern.name if options.hidden == 1 else f"{pattern.name}, {options.hidden} hidden classes",
         log_likelihood=fit.log_likelihood,
-        rates=rate_rows(fit, options.level),
+        rates=rate_rows(fit, profile_intervals(tree, fit, options.level)),
         count=len(fit.free),
         root_prior=(root.kind, found.root),
         tips_used=seen.tips_used,
@@ -222,29 +223,18 @@ def _observed(probabilities: FloatArray, pattern: RatePattern, states: int) -> F
     return probabilities @ np.eye(states)[pattern.observed]
 
 
-def rate_rows(
-    fit: RateFit, level: float, intervals: FloatArray | None = None
-) -> tuple[tuple[str, float, float, float, str], ...]:
+def rate_rows(fit: RateFit, intervals: FloatArray) -> tuple[tuple[str, float, float, float, str], ...]:
     """(label, value, lower, upper, how) of every transition.
 
     Args:
         fit: The rates.
-        level: Probability of the intervals.
-        intervals: (P, 2) of profile likelihood; None for those that the curvature gives on a logarithmic scale.
+        intervals: (P, 2) of profile likelihood.
     """
-    half = float(norm.ppf((1 + level) / 2))
     rows = []
     for label, place in fit.pattern.transitions:
-        value, how = float(fit.values[place]), "given"
-        lower = upper = np.nan
-        if place in fit.free:
-            how = fit.at_end(place) or "ML"
-            number = int(np.flatnonzero(fit.free == place)[0])
-            if intervals is not None:
-                lower, upper = map(float, intervals[place])
-            elif np.isfinite(spread := fit.covariance[number, number]) and spread < 1e4:
-                lower, upper = value * np.exp(-half * np.sqrt(spread)), value * np.exp(half * np.sqrt(spread))
-        rows.append((label, value, float(lower), float(upper), how))
+        how = (fit.at_end(place) or "ML") if place in fit.free else "given"
+        lower, upper = map(float, intervals[place])
+        rows.append((label, float(fit.values[place]), lower, upper, how))
     return tuple(rows)
 
 

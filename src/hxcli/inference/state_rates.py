@@ -1,126 +1,48 @@
-"""Rates of discrete states by maximum likelihood: several starts in one batch, exact gradients, a certificate."""
+"""Rates of discrete states by maximum likelihood: several starts in one batch, exact gradients, a certificate.
+
+On large trees the searches begin on a tree of fewer of its tips; from the different tops that they find there, it goes
+on with all tips.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from scipy.optimize import brentq, minimize
-from scipy.stats import chi2
+from scipy.optimize import minimize
 
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.side_by_side import Evaluate, side_by_side
+from hxcli.inference.state_objective import Objective, RootPrior
 from hxcli.models.rate_patterns import RatePattern
 from hxcli.phylogeny import FloatArray
-from hxcli.prebuilt.discrete.likelihood import StateTree, log_likelihood_slopes
-from hxcli.prebuilt.discrete.transitions import stationary
+from hxcli.prebuilt.discrete.likelihood import StateTree
+from hxcli.prebuilt.discrete.thinning import thinned
 
 # Starts beside the best equal rates, and how far (in natural logarithms) they are spread.
 _STARTS, _SPREAD = 7, 1.5
-# Numbers of nodes times rates from which fewer starts are tried.
-_LARGE = 200_000
+# Nodes from which searches begin on fewer tips, and how many these are.
+_LARGE, _FEWER = 5_000, 1_000
+# How far below the best, and how far from each other, tops on fewer tips are followed; how many; how far they may start
+# from equal rates, because a rate that is next to nothing for fewer tips has no slope from which to rise.
+_BELOW, _APART, _MOST_TOPS, _REACH = 10.0, 0.5, 3, 4.0
 _GRID = 16
 # Slowest rate: changes expected on the whole tree. Fastest: changes expected on the shortest edge.
 _SLOWEST, _FASTEST = 1e-8, 50.0
 # Searches that end this close to the best have found the same; and how steep a top may be, in log units.
-_AGREE, _STEEP = 1e-4, 1e-3
+_AGREE, _STEEP = 1e-3, 1e-3
 _STEP = 1e-4
-# Rates above which no matrix of second derivatives is made.
-_MOST_CURVED = 60
+# Rates above which no matrix of second derivatives is made, and above which no steps are taken by it.
+MOST_CURVED, _MOST_NEWTON = 60, 12
 # Relative curvature below which the data do not say what a rate is.
 _FLAT = 1e-6
-# Stands for minus the logarithm of 0, with which a search cannot go on.
-_IMPOSSIBLE = 1e300
-# What a rate may cost in log likelihood to be said to be at an end of its support.
-_NOTHING = 1e-9
-
-RootKind = Literal["flat", "stationary", "fitzjohn", "given"]
-
-
-@dataclass(frozen=True, eq=False)
-class RootPrior:
-    """What is believed of the root's state before anything is seen; it enters once.
-
-    Attributes:
-        kind: `flat`, `stationary` (the distribution that the rates keep), `fitzjohn` (in proportion to the root's
-            likelihood; FitzJohn et al. 2009, Syst. Biol. 58:595) or `given`.
-        shares: (S,) for `given`.
-    """
-
-    kind: RootKind
-    shares: FloatArray | None = None
-
-    def columns(self, rates: FloatArray) -> FloatArray | None:
-        """(K, S) priors for K rate matrices; None where the likelihood makes it."""
-        count, states = rates.shape[:2]
-        if self.kind == "fitzjohn":
-            return None
-        if self.kind == "stationary":
-            return np.stack([stationary(matrix) for matrix in rates])
-        shares = np.full(states, 1 / states) if self.shares is None else self.shares
-        return np.broadcast_to(shares, (count, states)).copy()
-
-    def slopes(self, rates: FloatArray, shares: FloatArray | None, by_root: FloatArray) -> FloatArray:
-        """(K, S, S) what the root's prior adds to the derivatives by the rates, from those by the prior, (K, S)."""
-        if self.kind != "stationary" or shares is None:
-            return np.zeros_like(rates)
-        # A change dQ moves the stationary p by p dQ (1 p - Q)^-1 (Meyer 1975, SIAM Rev. 17:443).
-        moved = shares[:, None, :] - rates
-        try:
-            inverse = np.linalg.inv(moved)
-        except np.linalg.LinAlgError:
-            # Several distributions are kept, and which one the rates go to is not defined.
-            inverse = np.linalg.pinv(moved)
-        return shares[:, :, None] * np.einsum("kij,kj->ki", inverse, by_root)[:, None, :]
-
-
-@dataclass(frozen=True, eq=False)
-class Objective:
-    """The log likelihood as a function of the logarithms of the free rates.
-
-    Attributes:
-        tree: What was seen.
-        pattern: The model, P rates.
-        root: Prior of the root.
-        held: (P,) rates that are given; nan for free ones.
-    """
-
-    tree: StateTree
-    pattern: RatePattern
-    root: RootPrior
-    held: FloatArray
-
-    @property
-    def free(self) -> Any:
-        """Places of the free rates, F of them."""
-        return np.flatnonzero(np.isnan(self.held))
-
-    def values(self, x: FloatArray) -> FloatArray:
-        """(K, P) rates at K places x, (K, F)."""
-        values = np.broadcast_to(self.held, (len(x), len(self.held))).copy()
-        values[:, self.free] = np.exp(x)
-        return values
-
-    def heights(self, x: FloatArray) -> FloatArray:
-        """(K,) log likelihoods; -inf where what was seen is impossible."""
-        # By the program for gradients: compiling another one takes longer than they do.
-        heights = -self(x)[0]
-        return np.where(heights <= -_IMPOSSIBLE, -np.inf, heights)
-
-    def __call__(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Minus the log likelihoods (K,) and their gradients (K, F)."""
-        values = self.values(x)
-        rates = self.pattern.rates(values)
-        shares = self.root.columns(rates)
-        found = log_likelihood_slopes(self.tree, rates, shares)
-        by_rates = found.by_rates + self.root.slopes(rates, shares, found.by_root)
-        gradients = self.pattern.slopes(by_rates) * values
-        heights = found.log_likelihood
-        wrong = ~np.isfinite(heights)
-        return np.where(wrong, _IMPOSSIBLE, -heights), np.where(wrong[:, None], 0.0, -gradients[:, self.free])
+# What a rate may cost in log likelihood to be said to be at an end of its support; its slope and curvature there.
+_NOTHING, _LEVEL = 1e-9, 0.1
+# A step that gains so little is the last; steps at a time.
+_GAIN, _STEPS = 1e-11, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -174,35 +96,52 @@ def fit_rates(
     pattern: RatePattern,
     root: RootPrior,
     held: Mapping[str, float] | None = None,
+    start: FloatArray | None = None,
 ) -> RateFit:
     """Finds the rates with the highest likelihood.
 
     Args:
         tree: What was seen.
-        pattern: The model.
+        pattern: The model, P rates.
         root: Prior of the root.
         held: Label of a transition -> its rate, which is not estimated, nor is any that is equal to it.
+        start: (P,) rates near which the best ones are known to be; None to look everywhere.
 
     Raises:
         ModelError: What was seen is impossible.
         OptionError: `held` names no transition.
     """
     objective = Objective(tree, pattern, root, _held(pattern, held or {}))
-    low, high = _ends(tree)
+    ends = _ends(tree)
     free = objective.free
     if not len(free):
         height = float(objective.heights(np.zeros((1, 0)))[0])
         _refuse_impossible(height)
-        nothing = np.zeros(0)
         return RateFit(
-            pattern, root, objective.held, height, free, low, high, 0.0, nothing, np.zeros((0, 0)), 0, 0, (), ()
+            pattern, root, objective.held, height, free, *ends, 0.0, np.zeros(0), np.zeros((0, 0)), 0, 0, (), ()
         )
-    starts = _starts(objective, low, high)
-    bounds = [(np.log(low), np.log(high))] * len(free)
-    ends = side_by_side(objective, [partial(_climb, start=start, bounds=bounds) for start in starts])
-    heights = np.array([-end[0] for end in ends])
-    x = ends[int(np.argmax(heights))][1]
-    return _certified(objective, x, float(heights.max()), (low, high), heights)
+    if start is not None:
+        places, count = [np.clip(np.log(start[free]), *np.log(ends))], 1
+    elif tree.size > _LARGE and len(free) > 1:
+        fewer = Objective(thinned(tree, _FEWER), pattern, root, objective.held)
+        usual, starts = _starts(fewer, ends)
+        found = _climbed(fewer, starts, ends)
+        places, count = _different(found, usual, ends), len(starts)
+        agreeing = _agreeing(np.array([height for height, _ in found]))
+    else:
+        places = _starts(objective, ends)[1]
+        count = len(places)
+    found = _climbed(objective, places, ends)
+    heights = np.array([height for height, _ in found])
+    best = int(np.argmax(heights))
+    _refuse_impossible(heights[best])
+    x, height, inside, curvature = _top(objective, found[best][1], heights[best], ends)
+    agree = agreeing if count > len(places) else int((heights > height - _AGREE).sum())
+    return _certified(objective, x, inside, curvature, ends, (count, agree))
+
+
+def _agreeing(heights: FloatArray) -> int:
+    return int((heights > heights.max() - _AGREE).sum())
 
 
 def _held(pattern: RatePattern, held: Mapping[str, float]) -> FloatArray:
@@ -219,30 +158,39 @@ def _held(pattern: RatePattern, held: Mapping[str, float]) -> FloatArray:
 
 def _ends(tree: StateTree) -> tuple[float, float]:
     """The support of every rate, in units of the tree."""
-    lengths = np.asarray(tree.tree["length"])[: tree.size]
+    lengths = tree.lengths
     positive = lengths[lengths > 0]
     if not len(positive):
         raise ModelError("no edge has any length: rates of change are not defined")
     return _SLOWEST / float(positive.sum()), min(_FASTEST / float(positive.min()), 1e9 / float(positive.max()))
 
 
-def _starts(objective: Objective, low: float, high: float) -> list[FloatArray]:
-    """Equal rates at their best, and places around them."""
+def _starts(objective: Objective, ends: tuple[float, float]) -> tuple[float, list[FloatArray]]:
+    """The logarithm of equal rates at their best, and places to begin at: these, and some around them."""
     count = len(objective.free)
-    lengths = np.asarray(objective.tree.tree["length"])
-    usual = 1 / float(lengths.sum())
-    grid = np.log(usual) + np.log(10) * np.linspace(-0.5, min(np.log10(high / usual), 7), _GRID)
+    usual = 1 / float(objective.tree.lengths.sum())
+    grid = np.log(usual) + np.log(10) * np.linspace(-0.5, min(np.log10(ends[1] / usual), 7), _GRID)
     heights = objective.heights(np.repeat(grid[:, None], count, 1))
     if not np.isfinite(heights).any():
         _refuse_impossible(-np.inf)
-    best = grid[int(np.nanargmax(np.where(np.isfinite(heights), heights, -np.inf)))]
+    best = float(grid[int(np.nanargmax(np.where(np.isfinite(heights), heights, -np.inf)))])
     starts = [np.full(count, best)]
     if count > 1:
         numbers = np.random.default_rng(1)
-        large = objective.tree.size * count > _LARGE
-        for _ in range(2 if large else _STARTS):
-            starts.append(best + numbers.normal(0, _SPREAD, count))
-    return [np.clip(start, np.log(low), np.log(high)) for start in starts]
+        starts += [best + numbers.normal(0, _SPREAD, count) for _ in range(_STARTS)]
+    return best, [np.clip(start, *np.log(ends)) for start in starts]
+
+
+def _different(found: list[tuple[float, FloatArray]], usual: float, ends: tuple[float, float]) -> list[FloatArray]:
+    """The places of tops that differ, the highest first, not too far from equal rates."""
+    ordered = sorted(found, key=lambda each: -each[0])
+    places: list[FloatArray] = []
+    for height, x in ordered:
+        place = np.clip(np.clip(x, usual - _REACH, usual + _REACH), *np.log(ends))
+        near = any(abs(place - other).max() < _APART for other in places)
+        if height > ordered[0][0] - _BELOW and not near and len(places) < _MOST_TOPS:
+            places.append(place)
+    return places
 
 
 def _refuse_impossible(height: float) -> None:
@@ -253,168 +201,131 @@ def _refuse_impossible(height: float) -> None:
         )
 
 
-def _climb(evaluate: Evaluate, start: FloatArray, bounds: Any) -> tuple[float, FloatArray]:
-    """The height (minus the log likelihood) and place at the end of one search."""
-    options = {"maxiter": 500, "maxfun": 1000, "ftol": 1e-13, "gtol": 1e-6, "maxcor": 20}
-    found = minimize(evaluate, start, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-    return float(found.fun), np.asarray(found.x)
+def _climbed(
+    objective: Objective, starts: list[FloatArray], ends: tuple[float, float], close: bool = False
+) -> list[tuple[float, FloatArray]]:
+    """The height and place at the end of every search."""
+    bounds = [tuple(np.log(ends))] * len(objective.free)
+    # What is left to a search that ends early are steps by second derivatives.
+    precision = {"ftol": 1e-13, "gtol": 1e-6} if close else {"ftol": 1e-9, "gtol": 1e-4}
+    return side_by_side(objective, [partial(_climb, start=start, bounds=bounds, options=precision) for start in starts])
+
+
+def _climb(evaluate: Evaluate, start: FloatArray, bounds: Any, options: dict[str, float]) -> tuple[float, FloatArray]:
+    limits = {"maxiter": 500, "maxfun": 1000, "maxcor": 20}
+    found = minimize(evaluate, start, jac=True, method="L-BFGS-B", bounds=bounds, options={**limits, **options})
+    return -float(found.fun), np.asarray(found.x)
+
+
+def _top(
+    objective: Objective, x: FloatArray, height: float, ends: tuple[float, float]
+) -> tuple[FloatArray, float, Any, FloatArray | None]:
+    """Place and height of the top near where a search has ended, the coordinates inside their supports, the curvature.
+
+    Newton steps as long as they go up, and a closer search where they do not.
+    """
+    curvature = None
+    for again in (False, True):
+        if again or len(x) > _MOST_NEWTON:
+            height, x = max(_climbed(objective, [x], ends, close=True), key=lambda found: found[0])
+        for _ in range(_STEPS):
+            inside = _inside(x, ends)
+            if len(x) > MOST_CURVED:
+                return x, height, inside, None
+            gradient, curvature = _local(objective, x, inside)
+            level = inside[(abs(gradient) < _LEVEL) & (abs(np.diagonal(curvature)) < _LEVEL)]
+            moved, found = _at_ends(objective, x, height, level, ends)
+            if (moved != x).any():
+                x, height = moved, found
+                continue
+            if len(x) > _MOST_NEWTON or not len(inside):
+                return x, height, inside, curvature
+            eigenvalues, vectors = np.linalg.eigh(curvature)
+            steep = eigenvalues > _FLAT * max(eigenvalues[-1], 1.0)
+            if eigenvalues[0] < -_FLAT * max(eigenvalues[-1], 1.0):
+                break
+            along = vectors[:, steep].T @ gradient
+            step = np.zeros_like(x)
+            step[inside] = -vectors[:, steep] @ (along / eigenvalues[steep])
+            place = np.clip(x + step, *np.log(ends))
+            if along @ (along / eigenvalues[steep]) / 2 < _GAIN * max(1.0, abs(height)) ** 0.5:
+                # What the last step gains is lost in the rounding of the height.
+                return place, height, inside, curvature
+            found = float(objective.heights(place[None])[0])
+            if not found > height or abs(step).max() > 1:
+                break
+            x, height = place, found
+    inside = _inside(x, ends)
+    return x, height, inside, _local(objective, x, inside)[1]
+
+
+def _inside(x: FloatArray, ends: tuple[float, float]) -> Any:
+    return np.flatnonzero((x > np.log(ends[0]) + 1e-3) & (x < np.log(ends[1]) - 1e-3))
+
+
+def _at_ends(
+    objective: Objective, x: FloatArray, height: float, level: Any, ends: tuple[float, float]
+) -> tuple[FloatArray, float]:
+    """The same with every rate that may as well be at an end of its support put there, of those at places `level`."""
+    if len(level) == len(x) > 1 or (len(level) and len(x) == 1):
+        # All rates may grow together without a change, once every edge forgets where it began.
+        faster = x + (np.log(ends[1]) - x.max())
+        found = float(objective.heights(faster[None])[0])
+        if found >= height - _NOTHING:
+            return faster, found
+    if not len(level):
+        return x, height
+    for end in np.log(ends):
+        moved = np.repeat(x[None], len(level), 0)
+        moved[np.arange(len(level)), level] = end
+        free = level[objective.heights(moved) >= height - _NOTHING]
+        place = x.copy()
+        place[free] = end
+        if len(free) and (found := float(objective.heights(place[None])[0])) >= height - _NOTHING:
+            x, height = place, found
+    return x, height
+
+
+def _local(objective: Objective, x: FloatArray, inside: Any) -> tuple[FloatArray, FloatArray]:
+    """Slopes and second derivatives of minus the height by the coordinates `inside`, from exact gradients around x."""
+    steps = np.zeros((len(inside), len(x)))
+    steps[np.arange(len(inside)), inside] = _STEP
+    _, gradients = objective(np.concatenate([x[None], x + steps, x - steps]))
+    gradients = gradients[:, inside]
+    ahead, behind = np.split(gradients[1:], 2)
+    curvature = (ahead - behind) / (2 * _STEP)
+    return gradients[0], (curvature + curvature.T) / 2
 
 
 def _certified(
-    objective: Objective, x: FloatArray, height: float, ends: tuple[float, float], heights: FloatArray
+    objective: Objective,
+    x: FloatArray,
+    inside: Any,
+    curvature: FloatArray | None,
+    ends: tuple[float, float],
+    starts: tuple[int, int],
 ) -> RateFit:
     low, high = ends
-    _refuse_impossible(height)
-    x, height = _at_ends(objective, x, height, ends)
-    inside = np.flatnonzero((x > np.log(low) + 1e-3) & (x < np.log(high) - 1e-3))
-    x, height = _polished(objective, x, height, inside, ends)
     eigenvalues, covariance = np.zeros(0), np.full((len(x), len(x)), np.nan)
-    _, gradients = objective(x[None])
-    slope = float(abs(gradients[0][inside]).max(initial=0.0))
     flags: list[str] = []
-    if len(inside) and len(x) <= _MOST_CURVED:
-        curvature = _curvature(objective, x, inside)
+    if len(inside) and curvature is not None:
         eigenvalues, vectors = np.linalg.eigh(curvature)
         steep = eigenvalues > _FLAT * max(eigenvalues[-1], 1.0)
         inverse = (vectors[:, steep] / eigenvalues[steep]) @ vectors[:, steep].T
         covariance[np.ix_(inside, inside)] = inverse
         if not steep.all():
             flags.append("rates_not_identified")
-    values = objective.values(x[None])[0]
-    agree = int((heights > height - _AGREE).sum())
+    depths, gradients = objective(x[None])
+    height = -float(depths[0])
+    slope = float(abs(gradients[0][inside]).max(initial=0.0))
     if np.any(x <= np.log(low) + 1e-3):
         flags.append("at_lower_bound")
     if np.any(x >= np.log(high) - 1e-3):
         flags.append("at_upper_bound")
     if slope > _STEEP * max(1.0, abs(height)) ** 0.5:
         flags.append("optimum_not_certain")
+    values = objective.values(x[None])[0]
     return RateFit(
         objective.pattern, objective.root, values, height, objective.free, low, high, slope, eigenvalues, covariance,
-        len(heights), agree, tuple(flags), (),
+        *starts, tuple(flags), (),
     )  # fmt: skip
-
-
-def _at_ends(objective: Objective, x: FloatArray, height: float, ends: tuple[float, float]) -> tuple[FloatArray, float]:
-    """The same with every rate that may as well be at an end of its support put there."""
-    # All rates may grow together without a change, once every edge forgets where it began.
-    faster = x + (np.log(ends[1]) - x.max())
-    if len(x) > 1 and float(objective.heights(faster[None])[0]) >= height - _NOTHING:
-        return faster, height
-    for end in np.log(ends):
-        moved = np.where(np.eye(len(x), dtype=bool), end, x)
-        heights = objective.heights(moved)
-        free = heights >= height - _NOTHING
-        place = np.where(free, end, x)
-        found = float(objective.heights(place[None])[0])
-        if free.any() and found >= height - _NOTHING:
-            x, height = place, found
-    return x, height
-
-
-def _polished(
-    objective: Objective, x: FloatArray, height: float, inside: Any, ends: tuple[float, float]
-) -> tuple[FloatArray, float]:
-    """A Newton step at a time from where the search has ended, as long as it goes up."""
-    if not 0 < len(inside) <= 12:
-        return x, height
-    for _ in range(3):
-        _, gradients = objective(x[None])
-        gradient = gradients[0][inside]
-        if abs(gradient).max() < 1e-7:
-            break
-        curvature = _curvature(objective, x, inside)
-        eigenvalues, vectors = np.linalg.eigh(curvature)
-        if eigenvalues[0] <= _FLAT * max(eigenvalues[-1], 1.0):
-            break
-        step = np.zeros_like(x)
-        step[inside] = -vectors @ ((vectors.T @ gradient) / eigenvalues)
-        place = np.clip(x + step, np.log(ends[0]), np.log(ends[1]))
-        found = float(objective.heights(place[None])[0])
-        if not found >= height or abs(step).max() > 0.5:
-            break
-        x, height = place, found
-    return x, height
-
-
-def _curvature(objective: Objective, x: FloatArray, inside: Any) -> FloatArray:
-    """Minus the second derivatives by the coordinates `inside`, from exact gradients on both sides."""
-    steps = np.zeros((len(inside), len(x)))
-    steps[np.arange(len(inside)), inside] = _STEP
-    _, gradients = objective(np.concatenate([x + steps, x - steps]))
-    ahead, behind = np.split(gradients[:, inside], 2)
-    curvature = (ahead - behind) / (2 * _STEP)
-    return (curvature + curvature.T) / 2
-
-
-def profile_intervals(tree: StateTree, fit: RateFit, level: float) -> FloatArray:
-    """(P, 2) ends of profile likelihood intervals of the rates; nan for one that is never reached or was given.
-
-    All ends are looked for side by side: a bracket that doubles, then Brent's method on the logarithm of the rate, all
-    other rates at their best for each.
-    """
-    held = fit.values.copy()
-    held[fit.free] = np.nan
-    objective = Objective(tree, fit.pattern, fit.root, held)
-    drop = float(chi2.ppf(level, 1)) / 2
-    best = np.log(fit.values[fit.free])
-    searches, places = [], []
-    for number, place in enumerate(fit.free):
-        spread = fit.covariance[number, number] if len(fit.covariance) else np.nan
-        step = float(np.clip(np.sqrt(2 * drop * spread), 0.05, 3.0)) if np.isfinite(spread) else 1.0
-        for side in (-1, 1):
-            searches.append(
-                partial(
-                    _profile_end,
-                    best=best,
-                    number=number,
-                    step=side * step,
-                    target=-fit.log_likelihood + drop,
-                    ends=(np.log(fit.low), np.log(fit.high)),
-                )
-            )
-            places.append((place, (side + 1) // 2))
-    intervals = np.full((len(fit.values), 2), np.nan)
-    for where, end in zip(places, side_by_side(objective, searches), strict=True):
-        intervals[where] = end
-    return intervals
-
-
-def _profile_end(
-    evaluate: Evaluate, best: FloatArray, number: int, step: float, target: float, ends: tuple[float, float]
-) -> float:
-    """Where the profile of one rate has fallen by `target`; nan if nowhere within the support."""
-    others = np.delete(np.arange(len(best)), number)
-    held = best[others].copy()
-    bounds = [ends] * len(others)
-
-    def gap(value: float) -> float:
-        def along(y: FloatArray) -> tuple[float, FloatArray]:
-            x = np.empty(len(best))
-            x[number], x[others] = value, y
-            height, gradient = evaluate(x)
-            return height, gradient[others]
-
-        if not len(others):
-            return evaluate(np.array([value]))[0] - target
-        options = {"maxiter": 100, "ftol": 1e-10, "gtol": 1e-5}
-        found = minimize(along, held, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
-        held[:] = found.x
-        return float(found.fun) - target
-
-    inner, outer = float(best[number]), float(best[number])
-    while True:
-        outer = inner + step
-        stop = not ends[0] < outer < ends[1]
-        outer = float(np.clip(outer, *ends))
-        if gap(outer) >= 0:
-            break
-        if stop:
-            return float("nan")
-        inner, step = outer, 2 * step
-    if inner == outer:
-        return float("nan")
-    found: Callable[..., Any] = brentq
-    start = gap(inner)
-    if start >= 0:
-        return float("nan")
-    return float(np.exp(found(gap, inner, outer, xtol=1e-7, rtol=1e-10)))

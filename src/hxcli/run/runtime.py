@@ -96,6 +96,9 @@ def prepare(options: RuntimeOptions) -> None:
     # XLA's log is for its developers; what concerns the user comes as an exception. Even its errors are noise: it
     # logs one for every cached program that it reads on some processors (jax-ml/jax#38445).
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    # The library that scipy loads: its searches run in threads side by side, whose systems of a few equations it would
+    # spread over threads once more, all of which wait by going round in circles.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # By default JAX takes three quarters of a GPU's memory, from other users too.
     os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
     _give_back_arrays_from(_LARGE)

@@ -22,7 +22,9 @@ from hxcli.analyses.ancestral_states import (
 )
 from hxcli.errors import OptionError
 from hxcli.findings import TableFindings
-from hxcli.inference.state_rates import RateFit, RootPrior, fit_rates, profile_intervals
+from hxcli.inference.state_objective import RootPrior
+from hxcli.inference.state_rate_intervals import profile_intervals
+from hxcli.inference.state_rates import RateFit, fit_rates
 from hxcli.models.rate_patterns import RatePattern
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.discrete.likelihood import StateTree, marginals, state_tree
@@ -135,9 +137,9 @@ def _fits(
         fit = fit_rates(tree, pattern, root_prior(options, pattern, seen.states), options.held)
         refuse_ambiguous_stationary(fit.root, fit.rates, seen.name)
         flags = (*fit.flags, *state_flags(seen, pattern, fit))
-        ends = profile_intervals(tree, fit, options.level) if intervals and len(fit.free) else None
+        ends = profile_intervals(tree, fit, options.level) if intervals else np.full((pattern.count, 2), np.nan)
         said += [f"{sentence} ({name})" for sentence in warnings(seen, fit, flags)]
-        fitted.append(FittedRates(seen, fit, name, flags, rate_rows(fit, options.level, ends)))
+        fitted.append(FittedRates(seen, fit, name, flags, rate_rows(fit, ends)))
     return fitted
 
 

@@ -21,6 +21,7 @@ from hxcli.analyses.maps.paths import draw_changes, draw_states
 from hxcli.close_names import listed
 from hxcli.errors import OptionError
 from hxcli.findings import Findings, TableFindings
+from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import fit_rates
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.discrete.likelihood import log_likelihood_slopes, marginals, messages, state_tree
@@ -99,7 +100,7 @@ def maps(
     dwell, counted = np.concatenate(times), np.concatenate(changes)
     slopes = log_likelihood_slopes(tree, fit.rates[None], root[None]).by_rates[0]
     expected = expected_table(pattern.states, dwell, counted, fit.rates, slopes)
-    rates = [(seen.name, pattern.name, *row) for row in rate_rows(fit, chosen.level)]
+    rates = [(seen.name, pattern.name, *row) for row in rate_rows(fit, profile_intervals(tree, fit, chosen.level))]
     titles = ("trait", "model", "parameter", "value", "lower", "upper", "how")
     changes_in_all = counted.sum((1, 2))
     return TableFindings(

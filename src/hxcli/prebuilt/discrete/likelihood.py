@@ -2,48 +2,107 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
+from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree
 from hxcli.engine.views import View
 from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.prebuilt.discrete.level_sweeps import (
+    MOST_LEVELS,
+    Basis,
+    Level,
+    bases_of,
+    levels_of,
+    matrices_of,
+    slopes_of,
+    sweep_down,
+    sweep_up,
+)
 from hxcli.prebuilt.discrete.sweeps import FEW_CHILDREN, best_partials, best_states, partials, posteriors
-from hxcli.prebuilt.discrete.transitions import Transitions, columns_of, matrix_of, slopes, transitions_of
+from hxcli.prebuilt.discrete.transitions import (
+    Transitions,
+    columns_of,
+    matrix_of,
+    slopes,
+    spectral_of,
+    transitions_of,
+)
 
 # Numbers in one field of the widest sweep: nodes times columns times states.
 _MOST_NUMBERS = 2**23
+# The same of a sweep level by level, whose fields stay in the processor's cache.
+_LEVEL_NUMBERS = 2**18
 # Few different widths, because each compiles a program of its own.
 _WIDTHS = (1, 4, 16)
 
 
-class StateTree(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class StateTree:
     """A tree and what was seen at its tips.
 
     Attributes:
-        tree: Framed, with the fields `length` (N,) and `seen` (N, S): probability of what was seen, given the state.
-        size: N, without the padding.
-        few: Whether no node has more than `FEW_CHILDREN` children.
-        longest: Longest edge.
+        topology: N nodes.
+        lengths: (N,) of the edges.
+        seen: (N, S) probability of what was seen, given the state.
     """
 
-    tree: Tree
-    size: int
-    few: bool
-    longest: float
+    topology: Topology
+    lengths: FloatArray
+    seen: FloatArray
+
+    @property
+    def size(self) -> int:
+        """N."""
+        return self.topology.size
 
     @property
     def states(self) -> int:
         """S."""
-        return int(self.tree["seen"].shape[1])
+        return int(self.seen.shape[1])
+
+    @cached_property
+    def longest(self) -> float:
+        """Length of the longest edge."""
+        return float(self.lengths.max(initial=0.0))
+
+    @cached_property
+    def few(self) -> bool:
+        """Whether no node has more than `FEW_CHILDREN` children."""
+        return int(self.topology.child_counts.max(initial=0)) <= FEW_CHILDREN
+
+    @cached_property
+    def tree(self) -> Tree:
+        """On the device, framed, with the fields `length` (N,) and `seen` (N, S)."""
+        return Tree.on_frame(self.topology, {"length": self.lengths, "seen": self.seen}, 2 * self.states)
+
+    @cached_property
+    def by_levels(self) -> bool:
+        """Whether sweeps go level by level on the host."""
+        device = getattr(jax.config, "jax_default_device", None) or jax.local_devices()[0]
+        return getattr(device, "platform", device) == "cpu" and self.topology.depth <= MOST_LEVELS
+
+    @cached_property
+    def levels(self) -> tuple[Level, ...]:
+        """For sweeps level by level."""
+        return levels_of(self.topology, self.lengths)
+
+    @cached_property
+    def seen_across(self) -> FloatArray:
+        """(S, N) `seen`, nodes last."""
+        return np.ascontiguousarray(self.seen.T)
 
     @property
     def most_columns(self) -> int:
-        """How many rate matrices are swept at a time."""
+        """How many rate matrices a compiled sweep takes at a time."""
         room = _MOST_NUMBERS // (self.tree.size * self.states)
         return max(width for width in _WIDTHS if width <= max(room, 1))
 
@@ -70,11 +129,7 @@ def state_tree(phylogeny: Phylogeny, seen: FloatArray, lengths: FloatArray | Non
         seen: (N, S) probability of what was seen at a node, given its state; 1 where nothing was.
         lengths: (N,) edge lengths; None for the phylogeny's own.
     """
-    topology = phylogeny.topology
-    lengths = phylogeny.lengths if lengths is None else lengths
-    tree = Tree.on_frame(topology, {"length": lengths, "seen": seen}, 2 * seen.shape[1])
-    few = int(topology.child_counts.max(initial=0)) <= FEW_CHILDREN
-    return StateTree(tree, topology.size, few, float(lengths.max(initial=0.0)))
+    return StateTree(phylogeny.topology, phylogeny.lengths if lengths is None else lengths, seen)
 
 
 def log_likelihoods(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> FloatArray:
@@ -85,17 +140,54 @@ def log_likelihoods(tree: StateTree, rates: FloatArray, root: FloatArray | None)
         rates: (K, S, S) rate matrices.
         root: (K, S) prior of the root; None for one in proportion to the root's own likelihood (FitzJohn et al. 2009).
     """
-    parts = _chunks(tree, rates, root)
-    return np.concatenate([np.asarray(_values(tree.tree, t, r, tree.few))[:n] for n, _, t, r in parts])
+    values = np.empty(len(rates))
+    compiled = np.ones(len(rates), bool)
+    for columns, basis in _level_columns(tree, rates):
+        up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
+        prior = None if root is None else root[columns]
+        values[columns] = _value_and_prior(up.partial[..., 0], up.log_scale, prior)[0]
+        compiled[columns] = False
+    rest = np.flatnonzero(compiled)
+    for columns, _, along, prior in _chunks(tree, rates, root, rest):
+        values[columns] = np.asarray(_values(tree.tree, along, prior, tree.few))[: len(columns)]
+    return values
 
 
 def log_likelihood_slopes(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> Slopes:
     """Log likelihoods and gradients, in a time that grows with N only; arguments as for `log_likelihoods`."""
-    found = []
-    for count, matrices, transitions, prior in _chunks(tree, rates, root):
-        part = _slopes(tree.tree, transitions, jnp.asarray(matrices), prior, tree.few)
-        found.append([np.asarray(value)[:count] for value in part])
-    return Slopes(*(np.concatenate(parts) for parts in zip(*found, strict=True)))
+    found = Slopes(np.empty(len(rates)), np.empty(rates.shape), np.zeros(rates.shape[:2]))
+    compiled = np.ones(len(rates), bool)
+    for columns, basis in _level_columns(tree, rates):
+        compiled[columns] = False
+        part = _level_slopes(tree, basis, None if root is None else root[columns])
+        for whole, values in zip(found, part, strict=True):
+            whole[columns] = values
+    rest = np.flatnonzero(compiled)
+    for columns, matrices, transitions, prior in _chunks(tree, rates, root, rest):
+        parts = _slopes(tree.tree, transitions, jnp.asarray(matrices), prior, tree.few)
+        for whole, values in zip(found, parts, strict=True):
+            whole[columns] = np.asarray(values)[: len(columns)]
+    return found
+
+
+def _level_columns(tree: StateTree, rates: FloatArray) -> Iterator[tuple[NDArray[np.intp], Basis]]:
+    """Places of the columns that are swept level by level, some at a time, and their basis."""
+    if not tree.by_levels:
+        return
+    parts = [spectral_of(matrix) for matrix in rates]
+    step = max(1, _LEVEL_NUMBERS // (tree.size * tree.states))
+    for first in range(0, len(parts), step):
+        for places, basis in bases_of(parts[first : first + step]):
+            yield first + places, basis
+
+
+def _level_slopes(tree: StateTree, basis: Basis, root: FloatArray | None) -> Slopes:
+    up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
+    message = up.partial[..., 0]
+    value, prior = _value_and_prior(message, up.log_scale, root)
+    seed, by_root = _seed_and_slope(message, prior, root)
+    _, above = sweep_down(tree.levels, up, basis, seed)
+    return Slopes(value, slopes_of(up, above, basis, tree.lengths), by_root)
 
 
 class Found(NamedTuple):
@@ -120,6 +212,13 @@ def marginals(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> Fo
         rates: (S, S).
         root: (S,) prior of the root; None as for `log_likelihoods`.
     """
+    for _, basis in _level_columns(tree, rates[None]):
+        up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
+        message = up.partial[..., 0]
+        reached, used = _value_and_prior(message, up.log_scale, None if root is None else root[None])
+        given = used * message
+        posterior = np.maximum(sweep_down(tree.levels, up, basis, given / given.sum(-1, keepdims=True))[0][0], 0).T
+        return Found(float(reached[0]), posterior / posterior.sum(-1, keepdims=True), used[0])
     transitions = transitions_of(rates[None], tree.longest)
     found = _marginals(tree.tree, transitions, None if root is None else jnp.asarray(root)[None], tree.few)
     value, probabilities, prior = (np.asarray(each) for each in found)
@@ -146,23 +245,26 @@ def messages(tree: StateTree, rates: FloatArray) -> tuple[FloatArray, FloatArray
         tree: N nodes, S states.
         rates: (S, S).
     """
+    for _, basis in _level_columns(tree, rates[None]):
+        up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
+        return np.ascontiguousarray(up.partial[0].T), np.maximum(matrices_of(up, basis), 0)
     transitions = transitions_of(rates[None], tree.longest)
     partials, matrices = _messages(tree.tree, transitions, tree.few)
     return np.asarray(partials)[: tree.size, 0], np.maximum(np.asarray(matrices)[: tree.size, 0], 0)
 
 
-def _chunks(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> list[tuple[int, FloatArray, Any, Any]]:
-    """Number, matrices, transitions and priors of columns swept together, filled up to few different widths."""
+def _chunks(tree: StateTree, rates: FloatArray, root: FloatArray | None, chosen: Any) -> Iterator[tuple[Any, ...]]:
+    """Places, matrices, transitions and priors of columns swept together, filled up to few different widths."""
+    if not len(chosen):
+        return
     most = tree.most_columns
-    parts = []
-    for start in range(0, len(rates), most):
-        part = rates[start : start + most]
-        width = next(width for width in _WIDTHS if width >= len(part))
-        room = [(0, width - len(part)), (0, 0)]
-        matrices = np.pad(part, [*room, (0, 0)], "edge")
-        prior = None if root is None else jnp.asarray(np.pad(root[start : start + most], room, "edge"))
-        parts.append((len(part), matrices, transitions_of(matrices, tree.longest), prior))
-    return parts
+    for start in range(0, len(chosen), most):
+        columns = chosen[start : start + most]
+        width = next(width for width in _WIDTHS if width >= len(columns))
+        room = [(0, width - len(columns)), (0, 0)]
+        matrices = np.pad(rates[columns], [*room, (0, 0)], "edge")
+        prior = None if root is None else jnp.asarray(np.pad(root[columns], room, "edge"))
+        yield columns, matrices, transitions_of(matrices, tree.longest), prior
 
 
 def _swept(tree: Tree, transitions: Any, few: bool) -> Tree:
@@ -174,12 +276,27 @@ def _swept(tree: Tree, transitions: Any, few: bool) -> Tree:
     return partials("length", few)(Tree.from_data(tree.topology, fields), params=transitions)
 
 
-def _at_root(swept: Tree, root: Any) -> tuple[Any, Any]:
-    """(K,) log likelihoods and (K, S) the prior of the root."""
-    message = swept["partial"][0]
+def _value_and_prior(message: Any, log_scale: Any, root: Any) -> tuple[Any, Any]:
+    """(K,) log likelihoods and (K, S) the prior of the root, from its message; of numpy or JAX."""
+    numbers: Any = np if isinstance(message, np.ndarray) else jnp
     total = message.sum(-1, keepdims=True)
-    prior = message / jnp.where(total > 0, total, 1) if root is None else root
-    return jnp.log((prior * message).sum(-1)) + swept["log_scale"][0], prior
+    prior = message / numbers.where(total > 0, total, 1) if root is None else root
+    with np.errstate(divide="ignore"):
+        return numbers.log((prior * message).sum(-1)) + log_scale, prior
+
+
+def _seed_and_slope(message: Any, prior: Any, root: Any) -> tuple[Any, Any]:
+    """(K, S) the seed of the sweep down for derivatives, and the derivative by the prior; of numpy or JAX."""
+    given = prior * message / (prior * message).sum(-1, keepdims=True)
+    if root is not None:
+        return given, message / (prior * message).sum(-1, keepdims=True)
+    # How the log likelihood grows with every entry of the root's message, times that entry: with a prior that does not
+    # follow from the message, the root's probabilities.
+    return 2 * given - message / message.sum(-1, keepdims=True), 0 * message
+
+
+def _at_root(swept: Tree, root: Any) -> tuple[Any, Any]:
+    return _value_and_prior(swept["partial"][0], swept["log_scale"][0], root)
 
 
 @partial(jax.jit, static_argnames="few")
@@ -198,15 +315,9 @@ def _down(swept: Tree, transitions: Transitions, seed: Any) -> Tree:
 def _slopes(tree: Tree, transitions: Transitions, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
     swept = _swept(tree, transitions, few)
     value, prior = _at_root(swept, root)
-    message = swept["partial"][0]
-    given = prior * message / (prior * message).sum(-1, keepdims=True)
-    # How the log likelihood grows with every entry of the root's message, times that entry: with a prior that does not
-    # follow from the message, the root's probabilities.
-    seed = given if root is not None else 2 * given - message / message.sum(-1, keepdims=True)
+    seed, by_root = _seed_and_slope(swept["partial"][0], prior, root)
     below = _down(swept, transitions, seed)
-    by_rates = slopes(transitions, rates, tree["length"], below["above"], swept["partial"])
-    by_root = jnp.zeros_like(message) if root is None else message / (prior * message).sum(-1, keepdims=True)
-    return value, by_rates, by_root
+    return value, slopes(transitions, rates, tree["length"], below["above"], swept["partial"]), by_root
 
 
 @partial(jax.jit, static_argnames="few")

@@ -30,7 +30,9 @@ _REST = 1 / 16
 # Binary digits come in steps, because each number of them compiles a program of its own.
 _DIGITS_STEP = 8
 # In place of what rounding would make 0 or less where every transition is possible.
-_TINY = 1e-280
+SMALLEST = 1e-280
+# Difference of eigenvalues times the longest edge below which divided differences are a series.
+NEARLY_EQUAL = 1e-2
 
 
 class Spectral(NamedTuple):
@@ -82,17 +84,19 @@ def transitions_of(rates: FloatArray, longest: float) -> Transitions:
 
 def _spectral(rates: FloatArray) -> Spectral | None:
     """By eigenvectors; None where a column has zero rates or is nearly defective."""
-    states = rates.shape[1]
-    if states == 1 or not np.all(rates[:, ~np.eye(states, dtype=bool)] > 0):
-        return None
-    parts = [_decomposed(matrix) for matrix in rates]
-    if any(part is None for part in parts):
-        return None
-    return Spectral(*(np.stack(field) for field in zip(*(part for part in parts if part is not None), strict=True)))
+    parts = []
+    for matrix in rates:
+        if (part := spectral_of(matrix)) is None:
+            return None
+        parts.append(part)
+    return Spectral(*(np.stack(field) for field in zip(*parts, strict=True)))
 
 
-def _decomposed(matrix: FloatArray) -> tuple[Any, Any, Any] | None:
-    """Right and left eigenvectors and eigenvalues of one matrix, the eigenvalue 0 first."""
+def spectral_of(matrix: FloatArray) -> Spectral | None:
+    """One matrix (S, S) by its eigenvectors; None where it has zero rates or is nearly defective."""
+    states = len(matrix)
+    if states == 1 or not np.all(matrix[~np.eye(states, dtype=bool)] > 0):
+        return None
     share = stationary(matrix)
     flow = share[:, None] * matrix
     if np.all(abs(flow - flow.T) <= 1e-13 * abs(flow).max(axis=1, keepdims=True)) and share.min() > 0:
@@ -110,7 +114,7 @@ def _decomposed(matrix: FloatArray) -> tuple[Any, Any, Any] | None:
             return None
         left = np.linalg.inv(right)
     values[np.argmin(abs(values))] = 0
-    return right, left, values
+    return Spectral(right, left, values)
 
 
 def stationary(matrix: FloatArray) -> FloatArray:
@@ -213,7 +217,7 @@ def _along(right: Any, left: Any, values: Any, length: Any, vectors: Any) -> Any
     moved = jnp.expm1(values * length) * jnp.einsum("kij,kj->ki", left, vectors)
     out = vectors + jnp.real(jnp.einsum("kij,kj->ki", right, moved))
     # Every state can be reached in any time, which rounding must not deny.
-    return jnp.where(length > 0, jnp.maximum(out, _TINY * vectors.max(1, keepdims=True)), vectors)
+    return jnp.where(length > 0, jnp.maximum(out, SMALLEST * vectors.max(1, keepdims=True)), vectors)
 
 
 def _doubled(transitions: Doubling, length: Any, vectors: Any) -> Any:
@@ -310,5 +314,5 @@ def _spectral_slopes(transitions: Spectral, lengths: Any, above: Any, below: Any
     a, b = a * half * lengths, b * half
     square = lengths**2
     near = summed(a, b) + gap**2 / 24 * summed(a * square, b) + gap**4 / 1920 * summed(a * square**2, b)
-    cells = jnp.where(jnp.abs(gap) * lengths.max() < 1e-2, near, apart)
+    cells = jnp.where(jnp.abs(gap) * lengths.max() < NEARLY_EQUAL, near, apart)
     return jnp.real(jnp.einsum("kia,kij,kbj->kab", left, cells, right))
