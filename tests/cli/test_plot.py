@@ -89,7 +89,9 @@ def test_help_does_not_import_matplotlib(here):
     code = (
         "import sys\nfrom hxcli.cli.app import run\nassert run(['plot', '--help']) == 0\n"
         "assert not {'matplotlib', 'numpy', 'jax'} & set(sys.modules)\n"
-        "assert run(['ancestral', 'tree.nwk', 'traits.csv', '-q']) == 0\nassert 'matplotlib' not in sys.modules"
+        "assert run(['ancestral', 'tree.nwk', 'traits.csv', '-q']) == 0\n"
+        # What takes a tenth of a second to import waits until it is asked for.
+        "assert not {'matplotlib', 'scipy.special', 'scipy.optimize', 'pandas', 'numpyro'} & set(sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, check=False).returncode == 0
 
