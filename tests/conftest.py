@@ -56,6 +56,20 @@ def _whole_programs() -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _room_for_programs() -> Iterator[None]:
+    """Forgets what was compiled before Linux has no room for more: a process may have 65,530 mapped pieces of memory.
+
+    Every program takes some; XLA crashes when there are no more.
+    """
+    yield
+    import jax
+
+    maps = Path("/proc/self/maps")
+    if maps.exists() and maps.read_bytes().count(b"\n") > 25_000:
+        jax.clear_caches()
+
+
 @pytest.fixture(scope="session")
 def reference() -> Callable[[str], Path]:
     """Name of a data set -> the folder with results of independent R tools for it.
