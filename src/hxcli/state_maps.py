@@ -68,3 +68,27 @@ class StateMaps:
         maps, count, changes = len(self.nodes), len(self.states), self.changes
         kinds = (changes.map * count + changes.before) * count + changes.after
         return np.bincount(kinds, minlength=maps * count * count).reshape(maps, count, count)
+
+    def first_times(self, parents: NDArray[np.integer], distances: FloatArray) -> FloatArray:
+        """(M, S) distance from the root at which every map first has every state; inf where it never has it."""
+        changes = self.changes
+        times = np.full((len(self.nodes), len(self.states)), np.inf)
+        times[np.arange(len(self.nodes)), self.nodes[:, 0]] = 0
+        np.minimum.at(times, (changes.map, changes.after), distances[parents[changes.edge]] + changes.time)
+        return times
+
+
+@dataclass(frozen=True, eq=False)
+class EdgeShares:
+    """Probabilities of S states on P pieces of the edges of a tree.
+
+    Attributes:
+        nodes: (P,) the node at whose edge.
+        starts, ends: (P,) where the piece begins and ends: 0 at the parent, 1 at the node.
+        shares: (P, S).
+    """
+
+    nodes: NDArray[np.intp]
+    starts: FloatArray
+    ends: FloatArray
+    shares: FloatArray

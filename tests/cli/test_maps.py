@@ -5,9 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Callable
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -31,6 +34,88 @@ def drawn(hx: Hx, here: Path) -> Path:
     done = hx("maps", "t.nwk", "t.csv", *options, "-o", "m")
     assert done.code == 0, done.err
     return here
+
+
+class History(NamedTuple):
+    """A map as `phytools::read.simmap` gives it.
+
+    Attributes:
+        parents: Number of every node -> that of its parent; nodes are numbered as they end in the text.
+        paths: Number of a node -> (state, length) pairs along its edge, from the parent on.
+        names: Number of a tip -> its name.
+    """
+
+    parents: dict[int, int]
+    paths: dict[int, list[tuple[str, float]]]
+    names: dict[int, str]
+
+
+def read_simmap(line: str) -> History:
+    """Reads a line of SIMMAP Newick, version 1.0: `{state,length:state,length}` behind a colon, the tip's end first."""
+    history, open_, numbers = History({}, {}, {}), [[]], count()
+    last = -1
+    for token, name, path in re.findall(r"([(),;])|([^(),;:{}]+)|:\{([^}]*)\}", line.strip()):
+        if token == "(":
+            open_.append([])
+        elif token == ")":
+            last = next(numbers)
+            history.parents.update(dict.fromkeys(open_.pop(), last))
+            open_[-1].append(last)
+        elif name:
+            last = next(numbers)
+            history.names[last] = name
+            open_[-1].append(last)
+        elif path:
+            steps = [step.split(",") for step in path.split(":")]
+            history.paths[last] = [(state, float(length)) for state, length in reversed(steps)]
+    return history
+
+
+def figures_of(history: History) -> tuple[dict[str, float], dict[tuple[str, str], int], dict[str, float]]:
+    """Time in every state, changes of every kind, and distance from the root at which every state is first there."""
+    dwell, changes, firsts = Counter(), Counter(), {}
+    distances = {next(parent for parent in history.parents.values() if parent not in history.parents): 0.0}
+    for node in sorted(history.paths, key=lambda node: depth_of(history, node)):
+        time = distances[history.parents[node]]
+        for (state, length), after in zip(history.paths[node], [*history.paths[node][1:], None], strict=True):
+            dwell[state] += length
+            firsts[state] = min(firsts.get(state, np.inf), time)
+            if after:
+                changes[state, after[0]] += 1
+            time += length
+        distances[node] = time
+    return dwell, changes, firsts
+
+
+def depth_of(history: History, node: int) -> int:
+    depth = 0
+    while node in history.parents:
+        node, depth = history.parents[node], depth + 1
+    return depth
+
+
+def test_a_reader_as_that_of_phytools_finds_the_times_and_changes_of_the_tables(drawn: Path) -> None:
+    histories = [read_simmap(line) for line in (drawn / "m.maps.nwk").read_text().splitlines()]
+    for history in histories[:50]:
+        assert sorted(history.names.values()) == list("ABCDEF")
+        for node, path in history.paths.items():
+            if history.parents[node] in history.paths:
+                # An edge begins in the state in which that of its parent ends.
+                assert path[0][0] == history.paths[history.parents[node]][-1][0]
+    found = [figures_of(history) for history in histories]
+    for row in csv.DictReader(io.StringIO((drawn / "m.expected.csv").read_text())):
+        which, key = (0, row["state"]) if row["quantity"] == "dwell" else (1, (row["state"], row["to"]))
+        values = np.array([figures[which].get(key, 0) for figures in found])
+        assert float(row["mean"]) == pytest.approx(values.mean())
+        assert float(row["sd"]) == pytest.approx(values.std(ddof=1))
+        # The error of a variance, from the fourth moment.
+        error = np.sqrt((((values - values.mean()) ** 4).mean() - values.var() ** 2) / MAPS)
+        assert abs(values.var(ddof=1) - float(row["expected_sd"]) ** 2) <= 4 * error
+    for row in csv.DictReader(io.StringIO((drawn / "m.first.csv").read_text())):
+        times = np.array([figures[2][row["state"]] for figures in found if row["state"] in figures[2]])
+        assert float(row["reached"]) == len(times) / MAPS
+        assert float(row["mean"]) == pytest.approx(times.mean())
+        assert float(row["upper"]) == pytest.approx(np.quantile(times, 0.975))
 
 
 def test_means_are_the_exact_expectations_within_their_error(drawn: Path) -> None:
@@ -72,3 +157,20 @@ def test_numbers_and_several_traits_are_refused(hx: Hx, here: Path) -> None:
     assert "draws histories of states" in hx("maps", "tree.nwk", "traits.csv").err
     (here / "s.csv").write_text("name,s,t\nA,x,u\nB,x,v\nC,y,u\nD,y,v\n")
     assert "one trait of states at a time" in hx("maps", "tree.nwk", "s.csv", "--column", "s", "--column", "t").err
+
+
+def test_a_picture_shows_the_states_along_the_edges(hx: Hx, here: Path) -> None:
+    (here / "s.csv").write_text("name,s\nA,x\nB,x\nC,y\nD,\n")
+    files = ("tree.nwk", "s.csv", "--column", "s", "--set", "q(x,y)=0.2", "-n", "2")
+    assert hx("maps", *files, "-o", "m", "--plot", "m.svg").code == 0
+    assert hx("maps", *files, "-o", "m", "--plot", "y.svg", "--plot-state", "y", "--layout", "circular").code == 0
+    words = {"".join(text.itertext()) for text in ElementTree.parse(here / "m.svg").iter() if "text" in text.tag}
+    assert {"A", "B", "C", "D", "s", "x", "y"} <= words
+    words = {"".join(text.itertext()) for text in ElementTree.parse(here / "y.svg").iter() if "text" in text.tag}
+    assert {"P(s = y)", "0.0", "1.0"} <= words
+    done = hx("maps", *files, "--plot", "z.svg", "--plot-state", "z")
+    assert (done.code, done.err.splitlines()[-1]) == (
+        2,
+        "hx: --plot-state: there is no state 'z' (there are 'x', 'y')",
+    )
+    assert "--plot-state says how --plot looks (give both)" in hx("maps", *files, "--plot-state", "y").err

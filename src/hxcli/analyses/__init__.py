@@ -54,7 +54,7 @@ ANALYSES: dict[str, Analysis] = {
     ),
     "maps": Analysis(
         "hxcli.analyses.maps.maps:refuse_numbers",
-        ("maps", "expected table", "parameter table"),
+        ("maps", "expected table", "first times table", "maps picture", "parameter table"),
         of_states="hxcli.analyses.maps.maps:maps",
     ),
     "pca": Analysis(

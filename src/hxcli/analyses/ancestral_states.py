@@ -187,7 +187,7 @@ def states_of_trait(
     refuse_ambiguous_stationary(root, fit.rates, seen.name)
     prior = root.columns(fit.rates[None])
     found = marginals(tree, fit.rates, None if prior is None else prior[0])
-    probabilities = _observed(found.probabilities, pattern, len(seen.states))
+    probabilities = observed_shares(found.probabilities, pattern, len(seen.states))
     joint = None
     if options.joint:
         best, _ = joint_states(tree, fit.rates, found.root)
@@ -216,7 +216,7 @@ def states_of_trait(
     )
 
 
-def _observed(probabilities: FloatArray, pattern: RatePattern, states: int) -> FloatArray:
+def observed_shares(probabilities: FloatArray, pattern: RatePattern, states: int) -> FloatArray:
     """(N, S) the sums over hidden classes."""
     if len(pattern.states) == states:
         return probabilities

@@ -72,6 +72,7 @@ class RunChoices:
         seed: int | None = None,
         command: str = "",
         states: tuple[StateReadingChoices, Mapping[str, Any]] | None = None,
+        looks: Mapping[str, Any] = MappingProxyType({}),
         **analysis_options: Any,
     ) -> AnalysisRequest:
         """The run of `analysis` on two files.
@@ -86,6 +87,7 @@ class RunChoices:
             seed: Handed to the analysis where random numbers are drawn.
             command: Name of the command; "" for that of the analysis.
             states: How traits of states are read, and the analysis's options for them; None where it has none.
+            looks: Kind of product -> how it is to look.
             analysis_options: The analysis's own.
         """
         # Here and not above, because `hx --help` needs none of it.
@@ -107,7 +109,7 @@ class RunChoices:
             seed=seed,
             runtime=self.machine.runtime_options(),
             chunk_traits=self.machine.chunk_traits,
-            choices={"table": "wide" if self.outputs.wide else "long"},
+            choices={"table": "wide" if self.outputs.wide else "long", **looks},
             side_inputs=side_inputs_of(side),
             command_line=("hx", *sys.argv[1:]),
             sample=self.sample.sample_options(trees),

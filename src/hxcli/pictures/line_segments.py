@@ -125,27 +125,37 @@ class Strokes:
 
 def strokes(layout: Layout, values: FloatArray, scale: Scale, count: int) -> Strokes:
     """The lines of a tree whose edges and connectors are coloured by `values`. See `edge_pieces`."""
-    pieces = edge_pieces(layout, values, scale, count)
-    depths, rows = layout.depths, layout.rows
+    return piece_strokes(layout, edge_pieces(layout, values, scale, count), node_classes(values, scale, count))
+
+
+def joined_pieces(pieces: Pieces) -> Pieces:
+    """The same with pieces that follow each other on an edge made one where they have one class."""
+    begins = np.ones(len(pieces.nodes), bool)
+    same = (pieces.nodes[1:] == pieces.nodes[:-1]) & (pieces.classes[1:] == pieces.classes[:-1])
+    begins[1:] = ~same
+    first = np.flatnonzero(begins)
+    last = np.append(first[1:], len(begins)) - 1
+    return Pieces(pieces.nodes[first], pieces.starts[first], pieces.ends[last], pieces.classes[first])
+
+
+def piece_strokes(layout: Layout, pieces: Pieces, classes: IntArray) -> Strokes:
+    """The lines of a tree from pieces of its edges, and (N,) classes of the connectors below its nodes."""
+    depths = layout.depths
     above = depths[layout.topology.parents[pieces.nodes]]
     along = depths[pieces.nodes] - above
     ends = np.empty((len(pieces.nodes), 2, 2))
     ends[:, 0, 0], ends[:, 1, 0] = above + pieces.starts * along, above + pieces.ends * along
-    ends[:, :, 1] = rows[pieces.nodes, None]
+    ends[:, :, 1] = layout.rows[pieces.nodes, None]
     joining = np.flatnonzero(layout.topology.child_counts > 1)
     lines = np.stack([depths[joining], layout.first_rows[joining], layout.last_rows[joining]], axis=1)
-    return Strokes(by_class(pieces.classes, ends), by_class(node_classes(values, scale, count)[joining], lines))
+    return Strokes(by_class(pieces.classes, ends), by_class(classes[joining], lines))
 
 
 def whole_strokes(layout: Layout, classes: IntArray) -> Strokes:
     """The lines of a tree whose edges, and the connectors below them, have one colour each: the class of the node."""
     nodes = np.flatnonzero(~layout.topology.is_root)
-    depths, rows = layout.depths, layout.rows
-    begin, end = depths[layout.topology.parents[nodes]], depths[nodes]
-    ends = np.stack([np.stack([begin, rows[nodes]], axis=1), np.stack([end, rows[nodes]], axis=1)], axis=1)
-    joining = np.flatnonzero(layout.topology.child_counts > 1)
-    lines = np.stack([depths[joining], layout.first_rows[joining], layout.last_rows[joining]], axis=1)
-    return Strokes(by_class(classes[nodes], ends), by_class(classes[joining], lines))
+    whole = Pieces(nodes, np.zeros(len(nodes)), np.ones(len(nodes)), classes[nodes])
+    return piece_strokes(layout, whole, classes)
 
 
 def by_class(classes: IntArray, lines: FloatArray) -> dict[int, FloatArray]:

@@ -51,3 +51,16 @@ class PictureChoices:
     def __post_init__(self) -> None:
         if self.kind == PictureKind.TRAITGRAM and self.layout == PictureLayout.CIRCULAR:
             raise OptionError("a traitgram is time against trait and cannot be circular (leave --layout out)")
+
+
+@dataclass(frozen=True)
+class MapPicture:
+    """How states along edges are drawn.
+
+    Attributes:
+        picture: Layout and colours.
+        state: The state whose probability is drawn; None for the most probable one of all.
+    """
+
+    picture: PictureChoices = PictureChoices()
+    state: str | None = None

@@ -18,6 +18,7 @@ from hxcli.pictures import legends
 from hxcli.pictures.figure import paper, text_width
 from hxcli.pictures.labels import TipSpacing, tip_spacing
 from hxcli.pictures.legends import BAR_WIDTH, NOTE_HEIGHT
+from hxcli.pictures.line_segments import Scale
 from hxcli.pictures.picture_data import Subject, TreeSubject
 from hxcli.pictures.projections import Frame, Round, Straight
 from hxcli.pictures.state_legend import SCALE_HEIGHT, StateLegend, draw_legend
@@ -153,9 +154,14 @@ def _foot_height(small_print: list[str], legend: float) -> float:
 
 def foot(sheet: Sheet, subject: Subject, colours: Colormap, small_print: list[str]) -> None:
     """The colour bar, the small print, and a time axis where that is true, else a scale bar."""
+    foot_of_scale(sheet, subject.scale, subject.trait, colours, small_print)
+
+
+def foot_of_scale(sheet: Sheet, scale: Scale, title: str, colours: Colormap, small_print: list[str]) -> None:
+    """The colour bar of a scale with that title, and the rest of `foot`."""
     bottom = _FOOT_MARGIN + len(small_print) * NOTE_HEIGHT
     legends.notes(sheet.axes, _FOOT_LEFT, _FOOT_MARGIN - 4, small_print)
-    legends.colour_bar(sheet.figure, _FOOT_LEFT, bottom, subject.scale, colours, subject.trait)
+    legends.colour_bar(sheet.figure, _FOOT_LEFT, bottom, scale, colours, title)
     _length_legend(sheet, _FOOT_LEFT + BAR_WIDTH + _BETWEEN, bottom + 10)
 
 

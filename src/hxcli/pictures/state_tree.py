@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from hxcli.errors import OptionError
 from hxcli.pictures.figure import UNKNOWN_COLOUR
+from hxcli.pictures.labels import MOST_LABELLED
 from hxcli.pictures.line_segments import UNKNOWN
 from hxcli.pictures.options import PictureChoices, PictureKind, PictureLayout
 from hxcli.pictures.page import (
@@ -21,7 +22,7 @@ from hxcli.pictures.pies import draw_pies, draw_squares, with_room
 from hxcli.pictures.projections import Straight
 from hxcli.pictures.shades import PALER
 from hxcli.pictures.state_data import StateSubject
-from hxcli.pictures.state_legend import SCALE_HEIGHT, legend_of
+from hxcli.pictures.state_legend import SCALE_HEIGHT, StateLegend, legend_of
 from hxcli.pictures.tree_drawing import draw_classes, draw_plain, lead_to_names, name_tips, write_support
 
 # Points of the legend's lines, of the strip beside tips without names, and between it and the tips.
@@ -38,21 +39,15 @@ def state_tree(subject: StateSubject, choices: PictureChoices, small_print: list
     """
     if choices.kind == PictureKind.TRAITGRAM:
         raise OptionError(f"--kind traitgram: {subject.trait!r} has states, not numbers (use tree or contmap)")
-    straight = choices.layout == PictureLayout.RECTANGULAR
-    tips = subject.layout.tips
-    spacing = straight_spacing(tips) if straight else circle_size(tips)[1]
-    side = float(np.clip(0.62 * spacing.spacing, 1.6, 8.0)) if spacing.labelled else _STRIP
-    coloured = choices.kind == PictureKind.CONTMAP or not spacing.labelled
-    legend = legend_of(subject.trait, subject.states, subject.colours, _LEGEND_WIDTH, PALER if coloured else "")
-    room = legend.height + (0.0 if straight and subject.layout.ultrametric else SCALE_HEIGHT)
-    sheet = (straight_sheet if straight else round_sheet)(subject, small_print, away=side + _GAP, legend=room)
+    coloured = choices.kind == PictureKind.CONTMAP or subject.layout.tips > MOST_LABELLED
+    sheet, legend = sheet_of_states(subject, choices.layout, small_print, coloured)
     lead_to_names(sheet, subject)
     if coloured:
         palette = dict(enumerate(subject.shades)) | {UNKNOWN: UNKNOWN_COLOUR}
         draw_classes(sheet.axes, sheet.frame, subject.classes, palette, sheet.line_width)
     else:
-        draw_plain(sheet.axes, sheet.frame, min(max(0.12 * spacing.spacing, 0.5), 1.0))
-    _squares(sheet, subject, side)
+        draw_plain(sheet.axes, sheet.frame, min(max(0.12 * sheet.spacing.spacing, 0.5), 1.0))
+    tip_squares(sheet, subject)
     if choices.kind != PictureKind.CONTMAP:
         _pies(sheet, subject)
     name_tips(sheet, subject)
@@ -62,9 +57,24 @@ def state_tree(subject: StateSubject, choices: PictureChoices, small_print: list
     return sheet.figure
 
 
-def _squares(sheet: Sheet, subject: StateSubject, side: float) -> None:
+def sheet_of_states(
+    subject: StateSubject, layout: PictureLayout, small_print: list[str], coloured: bool
+) -> tuple[Sheet, StateLegend]:
+    """Paper with room for squares at the tips, and for the legend, which says what the edges' colours are."""
+    straight = layout == PictureLayout.RECTANGULAR
+    tips = subject.layout.tips
+    spacing = straight_spacing(tips) if straight else circle_size(tips)[1]
+    side = float(np.clip(0.62 * spacing.spacing, 1.6, 8.0)) if spacing.labelled else _STRIP
+    remark = PALER if coloured else ""
+    legend = legend_of(subject.trait, subject.states, subject.colours, _LEGEND_WIDTH, remark)
+    room = legend.height + (0.0 if straight and subject.layout.ultrametric else SCALE_HEIGHT)
+    make = straight_sheet if straight else round_sheet
+    return make(subject, small_print, away=side + _GAP, legend=room), legend
+
+
+def tip_squares(sheet: Sheet, subject: StateSubject) -> None:
     """Behind each tip where tips have names, on one line or circle where they have none or the tree is round."""
-    frame, spacing, layout = sheet.frame, sheet.spacing, subject.layout
+    frame, spacing, layout, side = sheet.frame, sheet.spacing, subject.layout, sheet.away - _GAP
     rows = layout.rows[subject.tips]
     if isinstance(frame, Straight):
         starts = frame.x(layout.depths[subject.tips]) + _GAP

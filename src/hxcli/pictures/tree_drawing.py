@@ -37,8 +37,13 @@ def palette_of(colours: Colormap) -> dict[int, Any]:
 
 def draw_classes(axes: Axes, frame: Frame, classes: IntArray, palette: Mapping[int, Any], width: float) -> None:
     """Every edge in the one colour of its node's class, (N,)."""
-    _draw(axes, frame, whole_strokes(frame.layout, classes), palette, width)
-    _root_stub(axes, frame, palette[int(classes[0])], width)
+    draw_strokes(axes, frame, whole_strokes(frame.layout, classes), palette, width, palette[int(classes[0])])
+
+
+def draw_strokes(axes: Axes, frame: Frame, drawn: Strokes, palette: Mapping[int, Any], width: float, root: Any) -> None:
+    """Lines in the colours of their classes, and a short one to the root in a colour of its own."""
+    _draw(axes, frame, drawn, palette, width)
+    _root_stub(axes, frame, root, width)
 
 
 def draw_plain(axes: Axes, frame: Frame, width: float) -> None:

@@ -123,6 +123,19 @@ KINDS: dict[str, Kind] = {
         of="maps",
     ),
     "expected table": _plain_table("expected table", "--out-expected", ".expected.csv"),
+    "first times table": _plain_table("first times table", "--out-first", ".first.csv"),
+    "maps picture": Kind(
+        "--plot",
+        {
+            ".svg": "hxcli.pictures.state_density:write_svg",
+            ".pdf": "hxcli.pictures.state_density:write_pdf",
+            ".png": "hxcli.pictures.state_density:write_png",
+        },
+        lambda result: (result.found, result.choices.get("maps picture")),
+        streamed=".svg",
+        exclusive=False,
+        of="maps picture",
+    ),
     "leave-one-out table": Kind(
         "--out-loo",
         {

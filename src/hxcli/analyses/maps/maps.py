@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy as np
 from hxcli.analyses.ancestral_states import (
     RateTable,
     StateOptions,
+    observed_shares,
     pattern_for,
     rate_rows,
     refuse_ambiguous_stationary,
@@ -17,16 +19,20 @@ from hxcli.analyses.ancestral_states import (
     state_flags,
     warnings,
 )
+from hxcli.analyses.maps.along_edges import edge_shares
+from hxcli.analyses.maps.moments import moments, too_many
 from hxcli.analyses.maps.paths import draw_changes, draw_states
+from hxcli.analyses.maps.tables import expected_table, first_times_table
 from hxcli.close_names import listed
 from hxcli.errors import OptionError
 from hxcli.findings import Findings, TableFindings
 from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import fit_rates
-from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.discrete.likelihood import log_likelihood_slopes, marginals, messages, state_tree
 from hxcli.prebuilt.tip_states import seen_states
-from hxcli.state_maps import StateMaps
+from hxcli.state_findings import TraitStates
+from hxcli.state_maps import EdgeShares, StateMaps
 from hxcli.traits import Observations
 
 # States of nodes, on all maps, that are held at a time.
@@ -82,11 +88,12 @@ def maps(
     fit = fit_rates(tree, pattern, root_prior(chosen, pattern, seen.states), chosen.held)
     refuse_ambiguous_stationary(fit.root, fit.rates, seen.name)
     prior = fit.root.columns(fit.rates[None])
-    root = marginals(tree, fit.rates, None if prior is None else prior[0]).root
+    found = marginals(tree, fit.rates, None if prior is None else prior[0])
+    root = found.root
     partials, matrices = messages(tree, fit.rates)
     size = len(pattern.states)
-    parts, times, changes = [], [], []
-    lengths, parents = phylogeny.lengths, phylogeny.topology.parents
+    parts, times, changes, firsts = [], [], [], []
+    lengths, parents, distances = phylogeny.lengths, phylogeny.topology.parents, phylogeny.root_distances
     random = np.random.default_rng(seed)
     step = max(1, _MOST_NODES // phylogeny.topology.size)
     for first in range(0, count, step):
@@ -96,11 +103,37 @@ def maps(
         parts.append(StateMaps(pattern.states, states, drawn))
         times.append(parts[-1].dwell_times(parents, lengths))
         changes.append(parts[-1].change_counts())
+        firsts.append(parts[-1].first_times(parents, distances))
     flags = (*fit.flags, *state_flags(seen, pattern, fit))
     dwell, counted = np.concatenate(times), np.concatenate(changes)
     slopes = log_likelihood_slopes(tree, fit.rates[None], root[None]).by_rates[0]
-    expected = expected_table(pattern.states, dwell, counted, fit.rates, slopes)
-    rates = [(seen.name, pattern.name, *row) for row in rate_rows(fit, profile_intervals(tree, fit, chosen.level))]
+    told = warnings(seen, fit, flags)
+    spread = None
+    if too_many(phylogeny.topology.size, fit.rates):
+        told.append("expected_sd is left out: exact variances of so many states on so many nodes take too long")
+    else:
+        spread = moments(phylogeny.topology, lengths, fit.rates, partials, root)
+    expected = expected_table(pattern.states, dwell, counted, fit.rates, slopes, spread)
+    first_times = first_times_table(pattern.states, np.concatenate(firsts), chosen.level)
+    figures = rate_rows(fit, profile_intervals(tree, fit, chosen.level))
+    rates = [(seen.name, pattern.name, *row) for row in figures]
+
+    def along() -> EdgeShares:
+        shares = edge_shares(phylogeny, fit.rates, partials, found.probabilities)
+        return replace(shares, shares=observed_shares(shares.shares, pattern, len(seen.states)))
+
+    nodes = TraitStates(
+        name=seen.name,
+        states=seen.states,
+        observed=seen.texts,
+        probabilities=observed_shares(found.probabilities, pattern, len(seen.states)),
+        model=pattern.name,
+        log_likelihood=fit.log_likelihood,
+        rates=figures,
+        count=len(fit.free),
+        root_prior=(fit.root.kind, root),
+        tips_used=seen.tips_used,
+    )
     titles = ("trait", "model", "parameter", "value", "lower", "upper", "how")
     changes_in_all = counted.sum((1, 2))
     return TableFindings(
@@ -111,6 +144,8 @@ def maps(
         tables={
             "maps": {"parts": parts},
             "expected table": expected,
+            "first times table": first_times,
+            "maps picture": {"nodes": nodes, "along": along},
             "parameter table": {name: [row[place] for row in rates] for place, name in enumerate(titles)},
         },
         header=("trait", "model", "log likelihood", "maps", "changes a map", "expected"),
@@ -128,26 +163,5 @@ def maps(
             )
         ],
         about_traits=[{"model": pattern.name, "log_likelihood": fit.log_likelihood, "flags": list(flags)}],
-        warnings=tuple(warnings(seen, fit, flags)),
+        warnings=tuple(told),
     )
-
-
-def expected_table(
-    states: Sequence[str], dwell: FloatArray, changes: Any, rates: FloatArray, slopes: FloatArray
-) -> dict[str, list[Any]]:
-    """`quantity,state,to,mean,sd,expected`: time in every state, then changes of every kind that can happen.
-
-    The exact expectations are derivatives of the log likelihood by the cells of the rate matrix (Fisher's identity;
-    Minin and Suchard 2008, J. Math. Biol. 56:391).
-    """
-    spread = 1 if len(dwell) > 1 else 0
-    rows: list[tuple[Any, ...]] = [
-        ("dwell", state, None, dwell[:, a].mean(), dwell[:, a].std(ddof=spread), slopes[a, a])
-        for a, state in enumerate(states)
-    ]
-    for a, b in np.argwhere(~np.eye(len(states), dtype=bool) & (rates > 0)):
-        of_kind = changes[:, a, b]
-        expected = rates[a, b] * slopes[a, b]
-        rows.append(("changes", states[a], states[b], of_kind.mean(), of_kind.std(ddof=spread), expected))
-    names = ("quantity", "state", "to", "mean", "sd", "expected")
-    return {name: [row[place] for row in rows] for place, name in enumerate(names)}
