@@ -328,3 +328,6 @@ def test_models_are_listed_with_their_supports(capsys: pytest.CaptureFixture[str
     assert "def model(edge):" in capsys.readouterr().out
     assert hx(["models", "show", "nosuch"]) == 2
     assert "there is no such model" in capsys.readouterr().err
+    assert "sym        one rate for every pair of states" in listed
+    assert hx(["models", "show", "er"]) == 0
+    assert "b,rate1,0,rate1" in capsys.readouterr().out

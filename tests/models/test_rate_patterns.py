@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from hxcli.errors import OptionError
-from hxcli.models.rate_patterns import pattern_of_table, rate_pattern
+from hxcli.errors import InputError, OptionError
+from hxcli.formats.tables.rate_tables import read_rate_table
+from hxcli.models.rate_patterns import PATTERNS, pattern_of_table, rate_pattern
+from hxcli.models.state_listing import state_model_lines, state_model_text
 
 STATES = ("a", "b", "c")
 
@@ -56,3 +61,24 @@ def test_slopes_follow_the_rates() -> None:
 def test_an_unknown_model_is_refused_with_the_closest_name() -> None:
     with pytest.raises(OptionError, match="use ard, or one of er"):
         rate_pattern("adr", STATES)
+
+
+@pytest.mark.parametrize("name", PATTERNS)
+def test_the_table_that_is_shown_is_the_model_and_can_be_read(name: str, tmp_path: Path) -> None:
+    text = state_model_text(name)
+    (tmp_path / "mine.csv").write_text(text)
+    states, cells = read_rate_table(str(tmp_path / "mine.csv"))
+    mine, built_in = pattern_of_table("mine.csv", states, cells), rate_pattern(name, STATES)
+    np.testing.assert_array_equal(mine.cells, built_in.cells)
+    assert all(label in text for label in built_in.labels)
+    assert "source: " in text
+    # The number of rates that is listed is that of the pattern.
+    listed = state_model_lines()
+    count = next(below for line, below in pairwise(listed) if line.startswith(f"{name} ")).partition(": ")[2]
+    assert {"1": 1, "s": 3, "s - 1": 2, "s (s - 1)": 6, "s (s - 1) / 2": 3}[count] == built_in.count
+
+
+def test_a_mistake_below_remarks_has_its_line(tmp_path: Path) -> None:
+    (tmp_path / "wrong.csv").write_text("# a remark\n# another\n,a,b\na,0,x\nb,y\n")
+    with pytest.raises(InputError, match="line 5: 1 cell for 2 states"):
+        read_rate_table(str(tmp_path / "wrong.csv"))

@@ -10,12 +10,16 @@ import typer
 def models(
     what: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[show NAME]", help="show NAME prints the file of a model.", show_default=False),
+        typer.Argument(
+            metavar="[show NAME]",
+            help="show NAME prints a model's file, of states its table.",
+            show_default=False,
+        ),
     ] = None,
 ) -> None:
     """List the models, their parameters, supports and sources; or show the file of one.
 
-    A model's file runs unchanged as a model of one's own.
+    A model's file runs unchanged as a model of one's own; so does the table of a model of states, with your states.
 
     \b
     Example:

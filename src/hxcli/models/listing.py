@@ -7,17 +7,21 @@ from pathlib import Path
 from hxcli.engine.topology import from_parents
 from hxcli.models import GRID_MODELS, MODELS, named_model
 from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
+from hxcli.models.rate_patterns import PATTERNS
+from hxcli.models.state_listing import state_model_lines, state_model_text
 from hxcli.painting import Painted
 from hxcli.phylogeny import Phylogeny
 from hxcli.text_columns import Texts
 
 
 def model_text(name: str) -> str:
-    """The file of a model.
+    """The file of a model; of a model of states, its table.
 
     Raises:
         OptionError: There is no such model.
     """
+    if name in PATTERNS:
+        return state_model_text(name)
     return Path(named_model(name).source).read_text(encoding="utf-8")
 
 
@@ -46,5 +50,9 @@ def model_lines() -> list[str]:
     return [
         *lines,
         "",
-        "T is the largest distance between the root and a tip. hx models show NAME prints a model's file.",
+        "T is the largest distance between the root and a tip.",
+        "",
+        *state_model_lines(),
+        "",
+        "hx models show NAME prints a model's file, or the table of a model of states.",
     ]
