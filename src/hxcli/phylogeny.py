@@ -178,3 +178,12 @@ def _folded_singly(topology: Topology, values: Integers, how: Literal["sum", "mi
 def relabel(phylogeny: Phylogeny, **changes: Any) -> Phylogeny:
     """A copy with the named attributes replaced, such as `edge_lengths`."""
     return Phylogeny(**{name: changes.get(name, getattr(phylogeny, name)) for name in phylogeny.__dataclass_fields__})
+
+
+def canonical_order(phylogeny: Phylogeny) -> NDArray[np.intp]:
+    """(N,) nodes in an order that does not depend on that of children: by the smallest tip's name below, then depth."""
+    topology, tips = phylogeny.topology, phylogeny.tips
+    rank = np.full(topology.size, len(tips), np.int64)
+    names = phylogeny.tip_names.tolist()
+    rank[tips[sorted(range(len(tips)), key=names.__getitem__)]] = np.arange(len(tips))
+    return np.lexsort((topology.node_depths, fold_below(topology, rank, "min")))

@@ -91,6 +91,6 @@ def test_numpyro_is_imported_only_where_it_is_asked_for_and_missed_in_one_line(m
     code = "import sys, hxcli.analyses.posterior.posterior; sys.exit('numpyro' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
     tree, observations = binary()
-    monkeypatch.setitem(sys.modules, "numpyro.infer", None)
+    monkeypatch.setitem(sys.modules, "numpyro", None)
     with pytest.raises(HxError, match=r"needs NumPyro, which is not installed \(pip install 'hxcli\[mcmc\]'\)"):
         posterior(tree, observations, method="nuts")

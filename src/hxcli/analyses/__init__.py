@@ -66,6 +66,10 @@ ANALYSES: dict[str, Analysis] = {
         "hxcli.analyses.posterior.posterior:posterior",
         (STATES, "parameter table", "leave-one-out table", "draws", "pairs table"),
     ),
+    "posterior together": Analysis(
+        "hxcli.analyses.together.posterior:posterior_together",
+        (STATES, "parameter table", "covariance table", "within table", "draws"),
+    ),
     "contrasts": Analysis("hxcli.analyses.contrasts:contrasts", ("contrasts table",)),
     "regress": Analysis(
         "hxcli.analyses.regress.regress:regress",

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hxcli.analyses.fit.fit import painted_tree
 from hxcli.analyses.fit.options import has_roots, needs_regimes
@@ -18,7 +17,7 @@ from hxcli.model import Sde
 from hxcli.models import GRID_MODELS, named_model
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import BoundModel
-from hxcli.phylogeny import FloatArray, Phylogeny, fold_below
+from hxcli.phylogeny import FloatArray, Phylogeny, canonical_order
 from hxcli.regime_tree import Regimes
 from hxcli.traits import Covariance, Observations
 
@@ -161,15 +160,6 @@ def draw(phylogeny: Phylogeny, edges: HostEdges, count: int, seed: int) -> tuple
         errors[order] = generator.standard_normal((topology.size, count))
         states += errors * np.sqrt(edges.noise)[:, None]
     return states, mean
-
-
-def canonical_order(phylogeny: Phylogeny) -> NDArray[np.intp]:
-    """(N,) nodes in an order that does not depend on that of children: by the smallest tip's name below, then depth."""
-    topology, tips = phylogeny.topology, phylogeny.tips
-    rank = np.full(topology.size, len(tips), np.int64)
-    names = phylogeny.tip_names.tolist()
-    rank[tips[sorted(range(len(tips)), key=names.__getitem__)]] = np.arange(len(tips))
-    return np.lexsort((topology.node_depths, fold_below(topology, rank, "min")))
 
 
 def _of_fit(name: str, fitted: Mapping[str, Mapping[str, float]] | None, bound: BoundModel) -> dict[str, float]:

@@ -20,6 +20,7 @@ from hxcli.cli.options import (
     parse_non_negative,
     parse_number,
 )
+from hxcli.cli.together import TogetherChoices
 
 
 @dataclass(frozen=True)
@@ -132,8 +133,12 @@ class MoreChoices:
         ),
     ] = None
     method: Annotated[
-        Method, typer.Option("--method", help="quadrature integrates; nuts samples (needs the extra mcmc).")
-    ] = Method.QUADRATURE
+        Method | None,
+        typer.Option(
+            "--method",
+            help="quadrature integrates; nuts samples (extra mcmc). [default: quadrature; of --together, nuts]",
+        ),
+    ] = None
     chains: Annotated[
         int | None, typer.Option("--chains", min=1, max=64, metavar="C", help=f"Chains of nuts. [default: {_CHAINS}]")
     ] = None
@@ -166,8 +171,14 @@ def posterior(
     models: ModelChoices,
     prior: Annotated[
         list[str] | None,
-        typer.Option("--prior", metavar="NAME=PRIOR", help="Prior of a model's shape parameter; repeatable."),
+        typer.Option(
+            "--prior",
+            metavar="NAME=PRIOR",
+            help="Prior of a model's shape parameter; with --together of sigma or sigma(TRAIT), roots of the rates, "
+            "and of correlation, such as lkj(2); repeatable.",
+        ),
     ] = None,
+    together: TogetherChoices,
     level: Level = 0.95,
     pair: PairChoices,
     plot: Plot = None,
@@ -181,19 +192,39 @@ def posterior(
 
     No sampling: the variances are integrated out, with an error bound that is measured and stated. The interval in
     trees is the shortest one (highest posterior density); the table has the equal-tailed one too. --model takes another
-    model, whose shape parameter is integrated over too; several are weighed by their evidence and averaged.
+    model, whose shape parameter is integrated over too; several are weighed by their evidence and averaged. --together
+    takes the traits as correlated and samples their covariance.
 
     \b
     Example:
       hx posterior data/primates.nwk data/primates.csv -o results/primates
     """
+    together.refuse_alone()
     if priors.no_noise and (priors.tau2 or priors.prior_tau2):
         raise typer.BadParameter("--no-noise says that there is no observation variance (leave it or the other out)")
     if more.draws_out is not None and more.draws is None:
         raise typer.BadParameter("--draws-out needs to know how many (give --draws K)")
     sampling: dict[str, Any] = {"chains": more.chains, "samples": more.samples}
     sampling = {name: value for name, value in sampling.items() if value is not None}
-    if sampling and more.method is not Method.NUTS:
+    if together.together:
+        options = _joint_options(priors, models, more, run)
+        return together.reading(run).request(
+            "posterior together",
+            tree,
+            traits,
+            named={"picture": plot, "parameter table": out_params, "draws": more.draws_out, **together.named()},
+            without=[*together.without(), *([] if more.draws else ["draws"])],
+            asked={"draws": "--draws"} if more.draws else {},
+            command="posterior",
+            seed=more.seed,
+            **options,
+            **sampling,
+            priors=parse_priors(prior),
+            phenotypic=together.phenotypic,
+            level=level,
+        )
+    method = more.method or Method.QUADRATURE
+    if sampling and method is not Method.NUTS:
         raise typer.BadParameter(f"--{next(iter(sampling))} is for sampling (give --method nuts, or leave it out)")
     if more.out_loo is not None and not more.loo:
         raise typer.BadParameter("--out-loo is the table of --loo (give both)")
@@ -212,12 +243,12 @@ def posterior(
         without=[*(kind for kind, (wanted, _) in asked.items() if not wanted), *pair.without()],
         asked={kind: option for kind, (wanted, option) in asked.items() if wanted} | pair.asked(),
         side={**models.side_inputs(), **pair.side_inputs()},
-        seed=None if more.draws is None and more.method is Method.QUADRATURE else more.seed,
+        seed=None if more.draws is None and method is Method.QUADRATURE else more.seed,
         states=None,
-        **_sampler_options(more.method, sampling),
+        **_sampler_options(method, sampling),
         **models.fit_options(),
         priors=parse_priors(prior),
-        method=more.method.value,
+        method=method.value,
         draws=more.draws or 0,
         loo=more.loo,
         sigma2=priors.sigma2,
@@ -246,3 +277,32 @@ def parse_priors(given: list[str] | None) -> dict[str, str]:
 
 def _sampler_options(method: Method, given: dict[str, int | None]) -> dict[str, Any]:
     return {"chains": _CHAINS, "samples": _SAMPLES, **given} if method is Method.NUTS else {}
+
+
+def _joint_options(priors: PriorChoices, models: ModelChoices, more: MoreChoices, run: RunChoices) -> dict[str, Any]:
+    """The options of traits together that those of single traits have another form of.
+
+    Raises:
+        typer.BadParameter: One that only single traits have.
+    """
+    if (
+        models.model not in (None, [], ["bm"])
+        or models.settings
+        or models.regimes
+        or models.ou_root
+        or models.lambda_max
+    ):
+        raise typer.BadParameter("hx posterior --together is of Brownian motion (leave the options of models out)")
+    alone = {
+        "--sigma2": priors.sigma2 is not None,
+        "--prior-sigma2": priors.prior_sigma2 is not None,
+        "--prior-tau2": priors.prior_tau2 is not None,
+        "--root": priors.root != RootPrior(),
+        "--method quadrature": more.method is Method.QUADRATURE,
+        "--loo": more.loo,
+        "--all-trees": run.sample.all_trees,
+    }
+    for option, given in alone.items():
+        if given:
+            raise typer.BadParameter(f"{option} is for traits by themselves (leave it or --together out)")
+    return {"tau2": 0.0 if priors.no_noise else priors.tau2 or 0.0, "draws": more.draws or 0}

@@ -14,14 +14,19 @@ MOST_TRAITS = 20
 
 
 def show_outcome(outcome: Outcome, *, verbose: bool = False) -> None:
-    """Says per trait what was found, then what to know, then which files were written."""
+    """Says what casts doubt on the figures, per trait what was found, what else to know, which files were written."""
+    doubts = {doubt for found in outcome.findings for doubt in found.doubts}
+    for note in outcome.notes:
+        if note in doubts:
+            _say(f"hx: note: {note}", style="yellow")
     for found in outcome.findings:
         _say(found.headline())
         _say_table(found.summary(MOST_TRAITS))
         for line in left_out(found):
             _say(line)
     for note in outcome.notes:
-        _say(f"hx: note: {note}", style="yellow")
+        if note not in doubts:
+            _say(f"hx: note: {note}", style="yellow")
     if verbose:
         _say_table([("stage", "seconds", "memory so far"), *map(_stage_row, outcome.stages)])
     if outcome.written:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -44,11 +44,32 @@ class CholeskyCoordinates:
         self._own = self._lower[0] == self._lower[1]
         self._scales = np.sqrt(np.where(self._own, 2, 1) * max(number, 1.0))
         self.size = len(self._own)
+        self._entries = np.zeros((self.size, *reference.shape))
+        self._entries[np.arange(self.size), *self._lower] = 1.0
 
     def matrix(self, place: FloatArray) -> FloatArray:
         """The matrix at a place (P,)."""
         root = self._factor @ self._relative(place)
         return root @ root.T
+
+    def factor(self, place: Any, xp: Any = np) -> Any:
+        """(D, D) lower triangular, whose product with its transpose is the matrix at a place (P,).
+
+        Args:
+            place: (P,).
+            xp: numpy, or jax.numpy while tracing.
+        """
+        scaled = place / self._scales
+        return self._factor @ xp.tensordot(
+            xp.where(self._own, xp.exp(xp.clip(scaled, -30, 30)), scaled), self._entries, 1
+        )
+
+    def log_volume(self, place: Any) -> Any:
+        """Log of how much of the space of matrices a unit of places takes, up to a constant."""
+        size = len(self._factor)
+        # Of T T' by T the product of T_ii^(D - i + 1), and of T_ii by its log once more (Muirhead 1982, 2.1.9).
+        powers = np.where(self._own, size - self._lower[0] + 1, 0)
+        return (place / self._scales) @ powers
 
     def gradient(self, place: FloatArray, derivative: FloatArray) -> FloatArray:
         """(P,) derivatives by the place, from the symmetric (D, D) ones by the matrix."""

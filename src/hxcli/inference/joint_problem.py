@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple, TypeAlias
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -12,8 +11,8 @@ from hxcli.engine.topology import Topology, from_parents
 from hxcli.engine.tree import Tree
 from hxcli.errors import OptionError
 from hxcli.phylogeny import FloatArray, Phylogeny
-from hxcli.prebuilt.gaussian_joint import adjoints, joint_tree, states, swept_up
-from hxcli.prebuilt.small_matrices import inverted
+from hxcli.prebuilt.gaussian_joint import joint_tree
+from hxcli.prebuilt.joint_smoothing import simulated, smoothed, smoothed_states, up_sweep
 from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_bad_variance, refuse_contradictions, tip_likelihoods
 from hxcli.prebuilt.units import Units, units_of
 from hxcli.traits import Observations
@@ -163,7 +162,7 @@ class JointProblem:
         self.evaluations += 1
         edges, time_slope, scale_slope = self._edges(shape)
         parameters = jnp.asarray(rate), self._within(within)
-        found = _down(_up(self._with(edges), *parameters), *parameters, self.restricted)
+        found = smoothed(up_sweep(self._with(edges), *parameters), *parameters, self.restricted)
         value, by_rate, by_within, by_time, by_scale, densities = (np.asarray(x, np.float64) for x in found[:6])
         by_shape = 0.0
         if self.model != "bm":
@@ -174,10 +173,25 @@ class JointProblem:
     def states(self, rate: FloatArray, within: FloatArray | None = None, shape: float = 0.0) -> JointStates:
         """All nodes given all observations at these parameters."""
         parameters = jnp.asarray(rate), self._within(within)
-        swept = _up(self._with(self._edges(shape)[0]), *parameters)
+        swept = up_sweep(self._with(self._edges(shape)[0]), *parameters)
         # The uncertainty of the means is in the states whatever the likelihood.
-        found = _states(swept, _down(swept, *parameters, True), *parameters)
+        found = smoothed_states(swept, smoothed(swept, *parameters, True), *parameters)
         return JointStates(*(np.asarray(x, np.float64)[: self.size] for x in found))
+
+    def draw(self, rate: FloatArray, within: FloatArray | None, numbers: FloatArray) -> FloatArray:
+        """(N, D) a joint draw of all of the phylogeny's nodes given all observations, of Brownian motion.
+
+        Args:
+            rate, within: (D, D).
+            numbers: (`size`, 3, D) standard normal.
+        """
+        parameters = jnp.asarray(rate), self._within(within)
+        factors = np.linalg.cholesky(rate), np.zeros_like(rate) if within is None else np.linalg.cholesky(within)
+        padded = np.pad(numbers, ((0, self.tree.size - self.size), (0, 0), (0, 0)))
+        value, moved = simulated(self.tree, padded, *factors)
+        swept = up_sweep(moved, *parameters)
+        state = smoothed_states(swept, smoothed(swept, *parameters, True), *parameters)[0]
+        return np.asarray(value + state, np.float64)[self.nodes]
 
     def _with(self, edges: dict[str, FloatArray]) -> Tree:
         if self.model == "bm":
@@ -237,128 +251,3 @@ def _tip_fields(topology: Topology, seen: Observations, noise: FloatArray, colum
         "quadratic": quadratic,
         "spread": spread,
     }
-
-
-class _Smoothed(NamedTuple):
-    """What an up sweep and its adjoint give.
-
-    Attributes:
-        log_likelihood: ().
-        by_rate, by_within: (D, D) its derivatives.
-        by_time, by_scale: (N,) likewise, by the edges.
-        densities: (D,) how many densities of every trait it is made of.
-        pull, information: Of all edges.
-        best: (C,) by which columns count in what is left of the data.
-        means_covariance: (D, D) of the means; 0 where the root's state is free.
-    """
-
-    log_likelihood: Any
-    by_rate: Any
-    by_within: Any
-    by_time: Any
-    by_scale: Any
-    densities: Any
-    pull: Any
-    information: Any
-    best: Any
-    means_covariance: Any
-
-
-class _Root(NamedTuple):
-    """The root given all observations, and how products of columns count; otherwise as `_Smoothed`."""
-
-    log_likelihood: Any
-    mix: Any
-    pull: Any
-    information: Any
-    best: Any
-    means_covariance: Any
-    densities: Any
-
-
-@jax.jit
-def _up(tree: Tree, rate: Any, within: Any) -> Tree:
-    columns = tree["mean"].shape[2]
-    return swept_up(tree, {"rate": rate, "within": within, "mix": jnp.zeros((columns, columns))})
-
-
-@jax.jit
-def _down(swept: Tree, rate: Any, within: Any, restricted: Any) -> _Smoothed:
-    root = _at_root(swept, restricted)
-    begun = swept.update(
-        pull=jnp.zeros_like(swept["mean"]), information=jnp.zeros_like(swept["spread"]), push=jnp.zeros(swept.size)
-    )
-    begun = begun.at[0].set(pull=root.pull, information=root.information)
-    done = adjoints(begun, params={"rate": rate, "within": within, "mix": root.mix})
-    pull, information = done["pull"], done["information"]
-    squares = jnp.einsum("nac,cd,nbd->nab", pull, root.mix, pull)
-    # The root has no edge.
-    score = ((squares - information) / 2).at[0].set(0)
-    return _Smoothed(
-        root.log_likelihood,
-        jnp.einsum("nab,n->ab", score, done["time"]),
-        jnp.einsum("nab,n->ab", score, done["noise"]),
-        jnp.einsum("nab,ab->n", score, rate),
-        done["push"],
-        root.densities,
-        pull,
-        information,
-        root.best,
-        root.means_covariance,
-    )
-
-
-def _at_root(swept: Tree, restricted: Any) -> _Root:
-    """What an up sweep says of the root: its state is free, or, with more than one column, 0.
-
-    Args:
-        swept: Tree.
-        restricted: Whether the means are integrated out.
-    """
-    count, log_det, quadratic = swept["count"][0], swept["log_det"][0], swept["quadratic"][0]
-    mean, spread, weight = swept["mean"][0], swept["spread"][0], swept["weight"][0]
-    soft = (swept["informed"][0] > 0) & (swept["known"][0] == 0)
-    log_2pi, traits = np.log(2 * np.pi), len(spread)
-    if mean.shape[1] == 1:
-        base = -(count.sum() * log_2pi + log_det + quadratic[0, 0]) / 2
-        _, log_precision = inverted(weight[:, :, None], soft[:, None])
-        width = (soft.sum() * log_2pi - log_precision[0]) / 2
-        return _Root(
-            base + jnp.where(restricted, width, 0),
-            jnp.ones((1, 1)),
-            jnp.zeros_like(mean),
-            jnp.where(restricted, 0, weight),
-            jnp.ones(1),
-            jnp.zeros_like(spread),
-            count - jnp.where(restricted, soft, 0),
-        )
-    squares = quadratic + mean.T @ weight @ mean
-    covariance, log_information = (x[..., 0] for x in inverted(squares[1:, 1:, None], jnp.ones((traits, 1)) > 0))
-    means = covariance @ squares[1:, 0]
-    best = jnp.concatenate([jnp.ones(1), -means])
-    value = -(count.sum() * log_2pi + log_det + squares[0, 0] - squares[0, 1:] @ means) / 2
-    width = (traits * log_2pi - log_information) / 2
-    mix = jnp.outer(best, best).at[1:, 1:].add(jnp.where(restricted, covariance, 0))
-    value, count = value + jnp.where(restricted, width, 0), count - jnp.where(restricted, 1, 0)
-    return _Root(value, mix, weight @ mean, weight, best, covariance, count)
-
-
-@jax.jit
-def _states(swept: Tree, down: _Smoothed, rate: Any, within: Any) -> tuple[Any, ...]:
-    """The fields of `JointStates`, from the smoothing in which the means are integrated out."""
-    fixed = swept["mean"].shape[2] > 1
-    begun = swept.update(state=jnp.zeros_like(swept["mean"]), state_spread=jnp.zeros_like(swept["spread"]))
-    if not fixed:
-        begun = begun.at[0].set(state=swept["mean"][0], state_spread=swept["spread"][0])
-    smooth = states(begun, params={"rate": rate, "within": within})
-    means, spread, information = smooth["state"] @ down.best, smooth["state_spread"], down.information
-    if fixed:
-        follows = jnp.eye(rate.shape[0])[None] - smooth["state"][:, :, 1:]
-        means = means - down.best[None, 1:]
-        spread = spread + _turned(follows, down.means_covariance)
-        information = information - _turned(down.pull[:, :, 1:], down.means_covariance)
-    return means, spread, down.pull @ down.best, information
-
-
-def _turned(matrices: Any, covariance: Any) -> Any:
-    return jnp.einsum("nab,bc,ndc->nad", matrices, covariance, matrices)

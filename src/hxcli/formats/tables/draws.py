@@ -14,22 +14,23 @@ FIRST = ("draw", "trait", "sigma2", "tau2")
 
 
 def draws_frame(phylogeny: Phylogeny, draws: Mapping[str, Any]) -> pl.DataFrame:
-    """The columns `draw`, `trait`, `sigma2`, `tau2` and one for every node, by its name in the table.
+    """The columns `draw`, `trait`, `sigma2`, `tau2`, further ones, and one for every node, by its name in the table.
 
-    A node that is itself called like one of the first four has `_node` behind its name.
+    A node that is itself called like one of the columns before has `_node` behind its name.
 
     Args:
         phylogeny: N nodes.
-        draws: The first four columns, and `states` (rows, N).
+        draws: The first four columns, `states` (rows, N), and the others, whatever their names.
     """
-    names, taken = [], set(FIRST)
+    first = (*FIRST, *(name for name in draws if name not in (*FIRST, "states")))
+    names, taken = [], set(first)
     for name in node_names(phylogeny).to_list():
         while name in taken:
             name += "_node"
         names.append(name)
         taken.add(name)
     states = pl.from_numpy(draws["states"], schema=names)
-    return pl.DataFrame({name: draws[name] for name in FIRST}).hstack(states)
+    return pl.DataFrame({name: draws[name] for name in first}).hstack(states)
 
 
 def write_csv(stream: BinaryIO, phylogeny: Phylogeny, draws: Mapping[str, Any]) -> None:

@@ -1,0 +1,135 @@
+"""Covariances of traits together by sampling from their posterior, around what maximises the likelihood."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.inference.joint_fit import JointFit
+from hxcli.inference.joint_parameters import CholeskyCoordinates
+from hxcli.inference.joint_prior import CovariancePrior, JointPriors
+from hxcli.inference.joint_problem import JointProblem
+from hxcli.inference.no_u_turn import diagnose, unhealthy, walk
+from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.joint_smoothing import restricted_likelihood
+
+# Transitions until step and directions are settled: they start from those of the likelihood.
+WARM_UP = 500
+# Directions in which the likelihood says less than this share of what it says in the best one are taken to have it.
+_LEAST = 1e-4
+
+
+class JointSampled(NamedTuple):
+    """Draws of the covariances, in units of computation.
+
+    Attributes:
+        rates: (C, S, D, D) of C chains.
+        withins: Likewise, of the covariance within species; None without one.
+        divergences: Number of transitions that diverged.
+        diagnostics: Parameter -> `rhat`, `ess_bulk`, `ess_tail`.
+    """
+
+    rates: FloatArray
+    withins: FloatArray | None
+    divergences: int
+    diagnostics: dict[str, dict[str, float]]
+
+    def complaints(self) -> tuple[str, ...]:
+        """What is not healthy about the run, a sentence; empty if nothing is."""
+        wrong = unhealthy(self.divergences, self.diagnostics)
+        return (f"the sampler has not converged: {wrong} (give more --samples)",) if wrong else ()
+
+
+def sample_jointly(
+    problem: JointProblem, priors: JointPriors, fit: JointFit, chains: int, samples: int, seed: Sequence[int]
+) -> JointSampled:
+    """Samples the covariances.
+
+    The chains move among factors of covariances (`CholeskyCoordinates`), turned and scaled by the curvature of the
+    likelihood at its maximum, so that the posterior is close to a standard normal distribution.
+
+    Args:
+        problem: Of Brownian motion, its likelihood the restricted one: the means are integrated out.
+        priors: In the users' units.
+        fit: Of the problem.
+        chains, samples: Number of chains, and of draws of each.
+        seed: Two numbers.
+
+    Raises:
+        HxError: NumPyro is not installed.
+    """
+    blocks = _blocks(problem, priors, fit)
+    size = sum(coordinates.size for coordinates, _ in blocks)
+    turn = _turn(fit.hessian)
+    tree, none = problem.tree, jnp.zeros((problem.traits, problem.traits))
+
+    def potential(z: Any) -> Any:
+        place, density, start, covariances = turn @ z, 0.0, 0, []
+        for coordinates, prior in blocks:
+            part = place[start : start + coordinates.size]
+            factor = coordinates.factor(part, jnp)
+            density = density + prior.log_density(factor, jnp) + coordinates.log_volume(part)
+            covariances.append(factor @ factor.T)
+            start += coordinates.size
+        return -(density + restricted_likelihood(tree, *covariances, *([none] if len(blocks) == 1 else [])))
+
+    starts = np.random.default_rng([*seed, 2]).uniform(-2, 2, (chains, size))
+    walked = walk(potential, starts, WARM_UP, samples, seed, "--together")
+    found, start = [], 0
+    for coordinates, _ in blocks:
+        places = (walked.places @ turn.T)[..., start : start + coordinates.size]
+        factors = np.array([coordinates.factor(place) for place in places.reshape(-1, coordinates.size)])
+        found.append((factors @ np.swapaxes(factors, 1, 2)).reshape(chains, samples, *factors.shape[1:]))
+        start += coordinates.size
+    rates, withins = found[0], found[1] if len(found) > 1 else None
+    return JointSampled(rates, withins, walked.divergences, _diagnostics(problem.observations.traits, rates, withins))
+
+
+def _blocks(
+    problem: JointProblem, priors: JointPriors, fit: JointFit
+) -> list[tuple[CholeskyCoordinates, CovariancePrior]]:
+    """For every covariance its coordinates around the fit, and its prior in units of computation."""
+    log_scale = np.log(problem.units.scale)
+    number = float(problem.cells.mean())
+
+    def in_units(prior: CovariancePrior, log_units: FloatArray) -> CovariancePrior:
+        moved = (each.in_unit(float(unit)) for each, unit in zip(prior.deviations, log_units, strict=True))
+        return CovariancePrior(prior.concentration, tuple(moved))
+
+    rate = CholeskyCoordinates(fit.parameters.rate, number)
+    blocks = [(rate, in_units(priors.rate, log_scale - np.log(problem.units.length) / 2))]
+    if priors.within is not None and fit.parameters.within is not None:
+        within = CholeskyCoordinates(fit.parameters.within, float(len(problem.observations.nodes)))
+        blocks.append((within, in_units(priors.within, log_scale)))
+    return blocks
+
+
+def _turn(hessian: FloatArray) -> FloatArray:
+    """(P, P) from places of unit information to places, by second derivatives of the log likelihood."""
+    values, vectors = np.linalg.eigh(-hessian)
+    return np.asarray(vectors / np.sqrt(np.maximum(values, _LEAST * values[-1])))
+
+
+def correlations(covariances: FloatArray) -> FloatArray:
+    """(..., D, D) of covariances."""
+    scale = np.sqrt(np.diagonal(covariances, axis1=-2, axis2=-1))
+    return covariances / scale[..., None] / scale[..., None, :]
+
+
+def _diagnostics(traits: Sequence[str], rates: FloatArray, withins: FloatArray | None) -> dict[str, dict[str, float]]:
+    found = {}
+    for draws, (own, pair) in zip((rates, withins), NAMES, strict=True):
+        if draws is not None:
+            between = correlations(draws)
+            for a, trait in enumerate(traits):
+                found[own.format(trait)] = diagnose(draws[..., a, a])
+                for b in range(a + 1, len(traits)):
+                    found[pair.format(trait, traits[b])] = diagnose(between[..., a, b])
+    return found
+
+
+# What variances and correlations are called: of the rate, and within species.
+NAMES = (("sigma2({})", "correlation({},{})"), ("tau2({})", "within_correlation({},{})"))
