@@ -88,7 +88,14 @@ def test_it_maximises_the_penalised_likelihood() -> None:
             assert near[0] + near[1] <= top + 1e-9
     rest = found.tables["residuals table"]
     np.testing.assert_allclose(rest["fitted"][rest["tip"].index("t8")], 1 / (1 + np.exp(-(x @ beta)))[nodes == 8])
-    assert np.isfinite(rest["predict"]).sum() == 1
+    (row,) = np.flatnonzero(np.isfinite(rest["predict"]))
+    missing = np.flatnonzero(np.isnan(rows.values[:, 0]))[0]
+    point = np.array([1, rows.values[missing, 1]])
+    half = 1.959963984540054 * np.sqrt(point @ covariance @ point)
+    for name, linear in (("predict_lower", point @ beta - half), ("predict_upper", point @ beta + half)):
+        np.testing.assert_allclose(rest[name][row], 1 / (1 + np.exp(-linear)), rtol=1e-6)
+    p = rest["predict"][row]
+    np.testing.assert_allclose(rest["predict_se"][row], p * (1 - p) * half / 1.959963984540054, rtol=1e-6)
 
 
 def test_what_is_refused() -> None:

@@ -10,7 +10,9 @@ import pytest
 from scipy.stats import chi2, f, t
 
 from hxcli.analyses.regress.formula import design
+from hxcli.analyses.regress.formulaic_reading import read_formula
 from hxcli.analyses.regress.regress import regress
+from hxcli.analyses.regress.sum_of_columns import sum_of_columns
 from hxcli.engine.topology import from_parents
 from hxcli.errors import HxError, ModelError
 from hxcli.phylogeny import Phylogeny
@@ -304,3 +306,75 @@ def test_published_values(model: str) -> None:
         assert ours == pytest.approx(float(value), abs=5e-6), keys
         checked += 1
     assert checked >= 5
+
+
+def _repeated(phylogeny: Phylogeny) -> Observations:
+    """Rows of `_rows`, two for every third tip, with other responses and predictors."""
+    rows = _rows(phylogeny)
+    again = np.arange(0, len(rows.nodes), 3)
+    order = np.sort(np.concatenate([np.arange(len(rows.nodes)), again]))
+    values = rows.values[order] + np.random.default_rng(4).normal(size=(len(order), 3)) * [0.3, 2, 0.1]
+    return Observations(
+        rows.nodes[order], values, np.zeros(values.shape), rows.traits, {"diet": rows.texts["diet"][order]}
+    )
+
+
+def test_rows_of_one_tip_are_averaged_with_the_error_of_their_mean() -> None:
+    phylogeny = _phylogeny()
+    rows = _repeated(phylogeny)
+    found = regress(phylogeny, rows, formula="y ~ x")
+    tips = np.unique(rows.nodes)
+    groups = [rows.values[rows.nodes == tip, 0] for tip in tips]
+    means = np.array([rows.values[rows.nodes == tip].mean(0) for tip in tips])
+    some = [group[~np.isnan(group)] for group in groups]
+    within = sum(((group - group.mean()) ** 2).sum() for group in some if len(group))
+    within /= sum(len(group) - 1 for group in some if len(group))
+    errors = np.zeros(means.shape)
+    errors[:, 0] = [np.sqrt(within / len(group)) if len(group) else 0 for group in some]
+    plain = regress(phylogeny, Observations(tips, means, errors, rows.traits, {}), formula="y ~ x")
+    for name in ("estimate", "se"):
+        np.testing.assert_allclose(
+            found.tables["coefficients table"][name], plain.tables["coefficients table"][name], rtol=1e-9
+        )
+    assert "several rows: means are used" in found.warnings[0]
+    # Known errors: rows count by their inverse squares.
+    known = np.full(rows.values.shape, 0.5)
+    known[1::2, 0] = 0.2
+    weighed = regress(phylogeny, Observations(rows.nodes, rows.values, known, rows.traits, {}), formula="y ~ x")
+    weight = 1 / known[:, 0] ** 2
+    for i, tip in enumerate(tips):
+        own = (rows.nodes == tip) & ~np.isnan(rows.values[:, 0])
+        means[i, 0] = (weight * rows.values[:, 0])[own].sum() / weight[own].sum() if own.any() else np.nan
+        errors[i, 0] = 1 / np.sqrt(weight[own].sum()) if own.any() else 0
+    plain = regress(phylogeny, Observations(tips, means, errors, rows.traits, {}), formula="y ~ x")
+    np.testing.assert_allclose(
+        weighed.tables["coefficients table"]["estimate"], plain.tables["coefficients table"]["estimate"], rtol=1e-9
+    )
+
+
+def test_rows_of_one_tip_that_differ_in_a_text_are_refused_where_it_counts() -> None:
+    phylogeny = _phylogeny()
+    rows = _repeated(phylogeny)
+    texts = np.array([f"d{i % 2}" for i in range(len(rows.nodes))], object)
+    rows = Observations(rows.nodes, rows.values, rows.standard_errors, rows.traits, {"diet": texts})
+    with pytest.raises(HxError, match="have 'd0' and 'd1' in column 'diet'"):
+        regress(phylogeny, rows, formula="y ~ diet")
+    with pytest.raises(HxError, match="a response of 0 and 1 has one row a tip"):
+        regress(phylogeny, rows, formula="y ~ x", family="binomial")
+
+
+def test_a_sum_of_columns_is_read_as_formulaic_reads_it() -> None:
+    rng = np.random.default_rng(0)
+    columns = {name: rng.normal(size=6) for name in ("y", "x", "a_2")} | {"d": np.array(["u", "v", ""] * 2, object)}
+    for formula in ("y ~ x", " y~x +a_2", "y ~ a_2 + x", "a_2 ~ 1"):
+        plain, whole = sum_of_columns(formula, columns), read_formula(formula, columns)
+        assert plain is not None
+        assert plain[:3] == whole[:3]
+        one, other = plain.evaluate(columns), whole.evaluate(columns)
+        assert one.terms == other.terms
+        np.testing.assert_array_equal(one.matrix, other.matrix)
+        np.testing.assert_array_equal(one.numbers, other.numbers)
+        if plain.right:
+            np.testing.assert_array_equal(one.at(columns), other.at(columns))
+    for formula in ("y ~ x - 1", "y ~ x + x", "y ~ d", "y ~ x:a_2", "log(y) ~ x", "y ~ nothing", "y ~ x + y", "y ~ 0"):
+        assert sum_of_columns(formula, columns) is None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -207,7 +207,7 @@ def posterior(
     sampling: dict[str, Any] = {"chains": more.chains, "samples": more.samples}
     sampling = {name: value for name, value in sampling.items() if value is not None}
     if together.together:
-        options = _joint_options(priors, models, more, run)
+        options = _joint_options(priors, models, more, pair.pairs, run)
         return together.reading(run).request(
             "posterior together",
             tree,
@@ -279,19 +279,15 @@ def _sampler_options(method: Method, given: dict[str, int | None]) -> dict[str, 
     return {"chains": _CHAINS, "samples": _SAMPLES, **given} if method is Method.NUTS else {}
 
 
-def _joint_options(priors: PriorChoices, models: ModelChoices, more: MoreChoices, run: RunChoices) -> dict[str, Any]:
+def _joint_options(
+    priors: PriorChoices, models: ModelChoices, more: MoreChoices, pairs: str | None, run: RunChoices
+) -> dict[str, Any]:
     """The options of traits together that those of single traits have another form of.
 
     Raises:
         typer.BadParameter: One that only single traits have.
     """
-    if (
-        models.model not in (None, [], ["bm"])
-        or models.settings
-        or models.regimes
-        or models.ou_root
-        or models.lambda_max
-    ):
+    if models.model not in (None, [], ["bm"]) or replace(models, model=None) != ModelChoices():
         raise typer.BadParameter("hx posterior --together is of Brownian motion (leave the options of models out)")
     alone = {
         "--sigma2": priors.sigma2 is not None,
@@ -300,6 +296,7 @@ def _joint_options(priors: PriorChoices, models: ModelChoices, more: MoreChoices
         "--root": priors.root != RootPrior(),
         "--method quadrature": more.method is Method.QUADRATURE,
         "--loo": more.loo,
+        "--pairs": pairs is not None,
         "--all-trees": run.sample.all_trees,
     }
     for option, given in alone.items():

@@ -4,24 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from hxcli.cli.analysis import AnalysisRequest
 from hxcli.cli.command import command
-from hxcli.cli.options import Estimator, Level, TraitsArgument, TreeArgument, parse_number
+from hxcli.cli.options import Estimator, Level, TraitsArgument, TreeArgument, parse_settings
 from hxcli.cli.table_analysis import TableRunChoices
-
-
-def parse_setting(text: str | tuple[str, float]) -> tuple[str, float]:
-    """`alpha=0.5` as a name and a number."""
-    if isinstance(text, tuple):
-        return text
-    name, equals, value = text.partition("=")
-    if not equals or not name.strip():
-        raise typer.BadParameter(f"{text!r} is no parameter with a value (write alpha=0.5)")
-    return name.strip(), parse_number(value.strip())
 
 
 class Family(StrEnum):
@@ -88,8 +78,8 @@ def regress(
         typer.Option("--against", metavar="FORMULA", help="Smaller formula to compare with; repeatable."),
     ] = None,
     held: Annotated[
-        list[Any] | None,
-        typer.Option("--set", parser=parse_setting, metavar="NAME=X", help="Hold a shape parameter; repeatable."),
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Hold a shape parameter; repeatable."),
     ] = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Intervals by profile likelihood, not given the shape parameters.")
@@ -111,8 +101,6 @@ def regress(
     Example:
       hx regress data/primates.nwk data/primates.csv 'ln_brain_volume ~ ln_body_mass' --model lambda
     """
-    if run.reading.replicates:
-        raise typer.BadParameter("--replicates: hx regress takes one row a tip (average them, or leave the option out)")
     if run.reading.column:
         raise typer.BadParameter("--column: the formula names the columns (leave it out)")
     if tables.out_comparison is not None and not against:
@@ -132,5 +120,5 @@ def regress(
         estimator=estimator.name,
         level=level,
         profile=profile,
-        held=dict(held or ()),
+        held=parse_settings(held),
     )

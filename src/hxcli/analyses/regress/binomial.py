@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from hxcli.analyses.regress.formula import Columns, Design
+from hxcli.analyses.regress.formula import Design
 from hxcli.analyses.regress.line import line
 from hxcli.analyses.regress.logistic import Logistic, logistic
 from hxcli.analyses.regress.rows import left_out, row_cell
+from hxcli.analyses.regress.sum_of_columns import Columns
 from hxcli.close_names import counted
 from hxcli.findings import TableFindings
 from hxcli.phylogeny import Phylogeny
@@ -70,7 +71,7 @@ def regress_binomial(
         tables={
             "coefficients table": coefficients,
             "regression table": whole,
-            "residuals table": _residuals(found, made, names),
+            "residuals table": _residuals(found, made, names, level),
             "regression picture": line(
                 made,
                 columns,
@@ -113,17 +114,25 @@ def _coefficients(found: Logistic, made: Design, level: float) -> dict[str, Any]
     }
 
 
-def _residuals(found: Logistic, made: Design, names: list[str]) -> dict[str, Any]:
+def _residuals(found: Logistic, made: Design, names: list[str], level: float) -> dict[str, Any]:
+    """By tip; what is predicted is the probability of a 1, with the interval of the coefficients' uncertainty."""
+    from scipy.special import expit, ndtri
+
     rows = np.flatnonzero(made.used | made.predicted)
     nothing = np.full(len(names), math.nan)
+    design = np.where(made.predicted[:, None], made.matrix, math.nan)
+    middle, error = design @ found.beta, np.sqrt(np.einsum("ip,pq,iq->i", design, found.covariance, design))
+    half = -ndtri((1 - level) / 2) * error
+    predicted = np.where(made.predicted, found.probabilities, math.nan)
     columns = {
         "observed": made.values,
         "fitted": found.probabilities,
         "residual": made.values - found.probabilities,
         "leverage": nothing,
-        "predict": np.where(made.predicted, found.probabilities, math.nan),
-        "predict_se": nothing,
-        "predict_lower": nothing,
-        "predict_upper": nothing,
+        "predict": predicted,
+        # To the first order; the interval is that of the linear predictor, so that it stays between 0 and 1.
+        "predict_se": predicted * (1 - predicted) * error,
+        "predict_lower": expit(middle - half),
+        "predict_upper": expit(middle + half),
     }
     return {"tip": [names[row] for row in rows], **{name: values[rows] for name, values in columns.items()}}

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from hxcli.analyses.regress.formula import Columns, Design
+from hxcli.analyses.regress.formula import Design
+from hxcli.analyses.regress.sum_of_columns import Columns
 from hxcli.phylogeny import FloatArray
 
 _POINTS = 101

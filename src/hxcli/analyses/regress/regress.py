@@ -10,10 +10,12 @@ import numpy as np
 
 from hxcli.analyses.regress.binomial import regress_binomial
 from hxcli.analyses.regress.comparison import compared, refuse_unnested
-from hxcli.analyses.regress.formula import Columns, Design, design
+from hxcli.analyses.regress.formula import Design, design
 from hxcli.analyses.regress.generalised import Regression, Setting, width_for
 from hxcli.analyses.regress.line import line
+from hxcli.analyses.regress.replicates import one_row_a_tip
 from hxcli.analyses.regress.rows import left_out, row_cell
+from hxcli.analyses.regress.sum_of_columns import Columns
 from hxcli.close_names import counted
 from hxcli.errors import OptionError
 from hxcli.findings import TableFindings
@@ -47,7 +49,7 @@ def regress(
 
     Args:
         phylogeny: Tree with N nodes and edge lengths that are neither missing nor negative.
-        observations: M rows, at most one a tip, with columns of text.
+        observations: M rows with columns of text; those of one tip are averaged (`one_row_a_tip`).
         formula: Such as `y ~ x + C(diet)`.
         family: Of the response: numbers, or 0 and 1 (`logistic`).
         against: Smaller formulas, nested in it, to compare it with.
@@ -59,16 +61,21 @@ def regress(
         held: Shape parameters that are given.
 
     Raises:
-        InputError: The formula cannot be evaluated on these rows.
+        InputError: The formula cannot be evaluated on these rows, or rows of one tip differ in a text of it.
         ModelError: Error-free observations at no distance from each other.
         OptionError: A formula that cannot be read; options that do not go together.
     """
+    averaged = one_row_a_tip(phylogeny, observations)
+    if family == "binomial" and averaged.notes:
+        raise OptionError("--replicates: a response of 0 and 1 has one row a tip (leave --replicates out)")
+    observations = averaged.rows
     names = [phylogeny.labels[node] for node in observations.nodes]
     columns: Columns = {
         **{name: observations.values[:, i] for i, name in enumerate(observations.traits)},
         **observations.texts,
     }
     made = design(formula, columns, names)
+    averaged.refuse_differing(made)
     if family == "binomial":
         for option, given in (("model", model), ("against", against), ("set", held), ("ou-root", ou_root)):
             if given:
@@ -148,7 +155,7 @@ def regress(
             "certificate": fitted.certificate(),
             "rows_left_out": [names[i] for i in np.flatnonzero(made.incomplete)],
         },
-        warnings=(*notes, *_notes(fitted, names)),
+        warnings=(*averaged.notes, *notes, *_notes(fitted, names)),
     )
 
 

@@ -144,7 +144,7 @@ def draws_table(
         further |= {f"within_covariance({trait})": within[:, b] for b, trait in enumerate(traits)}
     return {
         "draw": np.tile(np.arange(1, count + 1), each),
-        "trait": [traits[a] for a in own],
+        "trait": [traits[a] for a in own.tolist()],
         "sigma2": rate[np.arange(len(own)), own],
         "tau2": noise,
         **further,
