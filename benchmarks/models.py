@@ -1,4 +1,4 @@
-"""Times of `hx fit`, of its profile intervals and of posteriors under a model, whole processes, beside `import jax`."""
+"""Times of `hx fit`, its intervals and its bootstrap, and of posteriors, whole processes, beside `import jax`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ MODELS = ("bm", "white", "ou", "eb", "lambda", "kappa", "delta")
 MOST = {1_000: 2.5, 10_000: 4.0, 100_000: 12.0}
 # Most times the same without.
 MOST_WITH_INTERVALS = 2.0
+# Replicates of the bootstrap, tips, and most times `import jax` that the whole may take.
+REPLICATES, BOOTSTRAPPED, MOST_BOOTSTRAP = 500, 100, 4.0
 # Most times a posterior under Brownian motion.
 MOST_POSTERIOR = 3.0
 
@@ -40,11 +42,16 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        hx = [sys.executable, "-m", "hxcli"]
+        chosen = [word for model in MODELS for word in ("--model", model)]
+        tree, phylogeny = tree_file(folder, "yule", BOOTSTRAPPED)
+        files = [str(tree), str(trait_file(folder, phylogeny)), "-q", "-o", str(folder / "out"), "--no-intervals"]
+        count = 20 if arguments.smoke else REPLICATES
+        took = seconds([*hx, "fit", *files, *chosen, "--bootstrap", str(count)], rounds)
+        report(f"--bootstrap {count} of {len(MODELS)} models, {BOOTSTRAPPED} tips", took, imported, MOST_BOOTSTRAP)
         for tips in sizes:
             tree, phylogeny = tree_file(folder, "yule", tips)
             files = [str(tree), str(trait_file(folder, phylogeny)), "-q", "-o", str(folder / "out")]
-            hx = [sys.executable, "-m", "hxcli"]
-            chosen = [word for model in MODELS for word in ("--model", model)]
             plain = seconds([*hx, "fit", *files, *chosen, "--no-intervals"], rounds)
             report(f"fit of {len(MODELS)} models, {tips} tips", plain, imported, MOST.get(tips, 12.0))
             both = seconds([*hx, "fit", *files, *chosen], rounds)

@@ -250,6 +250,17 @@ def test_few_values_have_an_infinite_criterion_and_no_weight() -> None:
     assert math.isnan(ranked(found)[0][1])
 
 
+def test_equal_values_are_said_in_words() -> None:
+    phylogeny = tree(ULTRAMETRIC)
+    seen = observed(phylogeny, missing=0)
+    values = np.stack([np.full(len(seen.nodes), 3.5), seen.values[:, 0]], 1)
+    both = Observations(seen.nodes, values, np.zeros_like(values), ("same", "x"))
+    found = fit(phylogeny, both, models=("bm", "white"), intervals=False)
+    assert found.warnings[0].startswith("trait 'same': all values are equal")
+    assert not any("'same'" in warning for warning in found.warnings[1:])
+    assert found.tables["fits table"]["weight"][:2] == [0.0, 0.0]
+
+
 def test_averaged_states_are_the_moments_of_the_mixture() -> None:
     states = [(np.array([1.0, 2.0]), np.array([0.5, 0.0])), (np.array([3.0, 2.0]), np.array([1.0, 0.0]))]
     found = average(states, np.array([0.25, 0.75]), 0.95, (0.0, 1.0))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -17,26 +17,10 @@ from hxcli.model import Sde
 from hxcli.models import GRID_MODELS, named_model
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import BoundModel
-from hxcli.phylogeny import FloatArray, Phylogeny, canonical_order
+from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.prebuilt.node_draws import NodeEdges, draw
 from hxcli.regime_tree import Regimes
 from hxcli.traits import Covariance, Observations
-
-
-class HostEdges(NamedTuple):
-    """The edges of N nodes at one set of parameters, on the host.
-
-    Attributes:
-        scale, variance, shift: (N,).
-        root_mean, root_variance: Of the root.
-        noise: (N,) variance of what is observed of a tip around its state; None for none.
-    """
-
-    scale: FloatArray
-    variance: FloatArray
-    shift: FloatArray
-    root_mean: float
-    root_variance: float
-    noise: FloatArray | None = None
 
 
 def simulate(
@@ -110,7 +94,7 @@ def simulate(
     )
 
 
-def edges_at(bound: BoundModel, given: Mapping[str, float]) -> HostEdges:
+def edges_at(bound: BoundModel, given: Mapping[str, float]) -> NodeEdges:
     """The edges with the values of all parameters given.
 
     Raises:
@@ -124,42 +108,11 @@ def edges_at(bound: BoundModel, given: Mapping[str, float]) -> HostEdges:
     scale, variance = (np.asarray(each)[:size, 0] for each in (found.scale, found.variance))
     root = float(np.asarray(found.root_mean)[0] @ unknowns), float(np.asarray(found.root_variance)[0])
     if found.noise is None:
-        return HostEdges(scale, variance, shift, *root)
+        return NodeEdges(scale, variance, shift, *root)
     noise = np.where(bound.fields.phylogeny.topology.is_leaf, np.asarray(found.noise)[:size, 0], 0.0)
     if not (noise >= 0).all():
         raise OptionError(f"model {bound.name}: noise(tip) is negative or no number at these parameters")
-    return HostEdges(scale, variance, shift, *root, noise)
-
-
-def draw(phylogeny: Phylogeny, edges: HostEdges, count: int, seed: int) -> tuple[FloatArray, FloatArray]:
-    """Draws of the deviations of all nodes from their means, (N, count), and the means, (N,).
-
-    Of a tip what is observed of it is drawn, its error too.
-
-    The random numbers of a node depend on the seed and on its place among the tips' names only, not on the order of
-    children.
-    """
-    topology = phylogeny.topology
-    generator = np.random.default_rng(seed)
-    order = canonical_order(phylogeny)
-    noise = np.empty((topology.size, count))
-    noise[order] = generator.standard_normal((topology.size, count))
-    noise *= np.sqrt(edges.variance)[:, None]
-    states, mean = np.empty_like(noise), np.empty(topology.size)
-    states[0], mean[0] = noise[0] * 0, edges.root_mean
-    if edges.root_variance > 0:
-        states[0] = np.sqrt(edges.root_variance) * generator.standard_normal(count)
-    starts = topology.level_starts
-    for level in range(1, len(starts) - 1):
-        nodes = slice(int(starts[level]), int(starts[level + 1]))
-        above = topology.parents[nodes]
-        states[nodes] = edges.scale[nodes, None] * states[above] + noise[nodes]
-        mean[nodes] = edges.scale[nodes] * mean[above] + edges.shift[nodes]
-    if edges.noise is not None:
-        errors = np.empty_like(noise)
-        errors[order] = generator.standard_normal((topology.size, count))
-        states += errors * np.sqrt(edges.noise)[:, None]
-    return states, mean
+    return NodeEdges(scale, variance, shift, *root, noise)
 
 
 def _of_fit(name: str, fitted: Mapping[str, Mapping[str, float]] | None, bound: BoundModel) -> dict[str, float]:

@@ -146,6 +146,7 @@ class RunChoices:
         gives = [what for what in ANALYSES[analysis].gives if what == STATES] + list(OF_SAMPLES)
         asked = [kind for kind, path in named.items() if path is not None]
         optional = {"leave-one-out table": "--loo", "draws": "--draws", "pairs table": "--pairs"}
+        optional |= {"bootstrap table": "--bootstrap", "adequacy table": "--adequacy"}
         if extra := [
             option for kind, option in optional.items() if kind in ANALYSES[analysis].gives and kind not in without
         ]:

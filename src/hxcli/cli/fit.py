@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import typer
 
@@ -10,6 +11,52 @@ from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
 from hxcli.cli.options import Estimator, HowSigma2, Level, ModelChoices, Tau2, TraitsArgument, TreeArgument
 from hxcli.cli.state_options import StateModelChoices, StateReadingChoices
+
+
+@dataclass(frozen=True)
+class SimulationChoices:
+    """What is found by simulation, beside the fits."""
+
+    bootstrap: Annotated[
+        int | None,
+        typer.Option(
+            "--bootstrap", min=1, metavar="B", help="Parametric bootstrap of every model against bm: B replicates."
+        ),
+    ] = None
+    adequacy: Annotated[
+        bool, typer.Option("--adequacy", help="Statistics that say whether each model fits at all, with p.")
+    ] = False
+    seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, metavar="S", help="Of the random numbers.")] = 0
+    out_bootstrap: Annotated[
+        str | None,
+        typer.Option("--out-bootstrap", metavar="FILE", help="Only the bootstrap: .csv .tsv .parquet."),
+    ] = None
+    out_adequacy: Annotated[
+        str | None,
+        typer.Option("--out-adequacy", metavar="FILE", help="Only the adequacy: .csv .tsv .parquet."),
+    ] = None
+
+    def asked(self) -> dict[str, str]:
+        """Kind of product -> option that asks for it."""
+        wanted = {"bootstrap": self.bootstrap, "adequacy": self.adequacy}
+        return {f"{name} table": f"--{name}" for name, value in wanted.items() if value}
+
+    def named(self) -> dict[str, str | None]:
+        """Kind of product -> its path, None where none is named."""
+        return {"bootstrap table": self.out_bootstrap, "adequacy table": self.out_adequacy}
+
+    def without(self) -> tuple[str, ...]:
+        """Kinds of products that nobody asked for.
+
+        Raises:
+            BadParameter: A table is named of which nothing is wanted.
+        """
+        asked = self.asked()
+        for kind, path in self.named().items():
+            if path is not None and kind not in asked:
+                name = kind.removesuffix(" table")
+                raise typer.BadParameter(f"--out-{name} is the table of --{name} (give both)")
+        return tuple(self.named().keys() - asked.keys())
 
 
 @command
@@ -31,6 +78,7 @@ def fit(
     out_params: Annotated[
         str | None, typer.Option("--out-params", metavar="FILE", help="Only the parameters: .csv .tsv .parquet.")
     ] = None,
+    simulations: SimulationChoices,
     which: StateReadingChoices,
     states: StateModelChoices,
     run: RunChoices,
@@ -38,25 +86,41 @@ def fit(
     """Fit models to every trait and compare them by AICc.
 
     Models are compared by maximum likelihood. Writes PREFIX.fits.csv (the comparison), PREFIX.params.csv (parameters
-    with profile likelihood intervals) and PREFIX.json (with a certificate of every optimum). Traits of states (columns
-    of text that --column names, any that --discrete names) have models of their own: er, sym, ard, f81, ordered.
+    with profile likelihood intervals) and PREFIX.json (with a certificate of every optimum); --bootstrap writes
+    PREFIX.bootstrap.csv, --adequacy PREFIX.adequacy.csv. Traits of states (columns of text that --column names, any
+    that --discrete names) have models of their own: er, sym, ard, f81, ordered.
 
     \b
     Example:
       hx fit data/primates.nwk data/primates.csv -o results/primates
     """
     fitting = models.fit_options()
-    of_states = {**states.options(fitting["models"], fitting["held"], level), "intervals": intervals}
+    without, asked = simulations.without(), simulations.asked()
+    of_states = {
+        **states.options(fitting["models"], fitting["held"], level),
+        "intervals": intervals,
+        "numbers_only": next(iter(asked.values()), ""),
+    }
+    random: dict[str, Any] = {"bootstrap": simulations.bootstrap} if simulations.bootstrap else {}
+    random |= {"adequacy": True} if simulations.adequacy else {}
     return run.request(
         "fit",
         tree,
         traits,
-        named={"fits table": out_fits, "parameter table": out_params},
+        named={
+            "fits table": out_fits,
+            "parameter table": out_params,
+            **simulations.named(),
+        },
+        without=without,
+        asked=asked,
         side=models.side_inputs(),
+        seed=simulations.seed if asked else None,
         estimator=estimator.name,
         level=level,
         tau2=tau2,
         intervals=intervals,
         states=(which, of_states),
         **fitting,
+        **random,
     )

@@ -14,7 +14,8 @@ import numpy as np
 from numpy.polynomial import Chebyshev
 
 from hxcli.engine.topology import BoolArray
-from hxcli.inference.likelihood_columns import ColumnFigures, TraitLikelihood
+from hxcli.inference.likelihood_columns import TraitLikelihood
+from hxcli.inference.likelihood_programs import ColumnFigures
 from hxcli.phylogeny import FloatArray
 
 # Points of the first grid over one coordinate, and of every finer one around a maximum.

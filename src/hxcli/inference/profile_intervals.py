@@ -21,7 +21,8 @@ from numpy.polynomial import Chebyshev
 from scipy.optimize import brentq, minimize
 from scipy.special import chdtri, lambertw
 
-from hxcli.inference.likelihood_columns import ColumnFigures, TraitLikelihood
+from hxcli.inference.likelihood_columns import TraitLikelihood
+from hxcli.inference.likelihood_programs import ColumnFigures
 from hxcli.inference.maximum_likelihood import Optimum
 from hxcli.phylogeny import FloatArray
 
@@ -64,10 +65,17 @@ class Quantity(NamedTuple):
             return float(figures.beta[0, self.unknown])
         if self.rate_power and not figures.rate[0] > 0:
             return float(figures.rate[0])
-        log = float(self.weights @ x) + self.shift
+        return float(self.values(x[None], figures.rate[:1], figures.beta[:1])[0])
+
+    def values(self, x: FloatArray, rate: FloatArray, beta: FloatArray) -> FloatArray:
+        """(B,) at points of the search, (B, S), with first rates, (B,), and unknowns, (B, P)."""
+        if self.unknown >= 0:
+            return beta[:, self.unknown]
+        log: FloatArray = x @ self.weights + self.shift
         if self.plain:
             return log
-        return float(np.exp(log + self.rate_power * np.log(figures.rate[0]) if self.rate_power else log))
+        with np.errstate(divide="ignore"):
+            return np.exp(log + self.rate_power * np.log(rate) if self.rate_power else log)
 
 
 def profile_intervals(

@@ -102,6 +102,7 @@ KINDS: dict[str, Kind] = {
         streamed=".nex",
     ),
     "fits table": _plain_table("fits table", "--out-fits", ".fits.csv"),
+    "adequacy table": _plain_table("adequacy table", "--out-adequacy", ".adequacy.csv"),
     "simulation": Kind(
         "--out-simulation",
         {
@@ -114,6 +115,7 @@ KINDS: dict[str, Kind] = {
         of="simulation",
     ),
     "parameter table": _plain_table("parameter table", "--out-params", ".params.csv"),
+    "bootstrap table": _plain_table("bootstrap table", "--out-bootstrap", ".bootstrap.csv"),
     "maps": Kind(
         "--out-maps",
         {".nwk": "hxcli.formats.trees.simmap_writer:write_simmap"},

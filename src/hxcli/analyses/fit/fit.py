@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,16 @@ from hxcli.close_names import listed
 from hxcli.edge_data import edge_columns
 from hxcli.errors import OptionError
 from hxcli.findings import TableFindings
+from hxcli.models import named_model
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import GaussianModel
 from hxcli.painting import Painted, RegimeTable, paint, unpainted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.regime_tree import Regimes, RegimeTree, paint_alike
 from hxcli.traits import Observations
+
+# The model that others are compared with by simulation.
+NULL = "bm"
 
 
 def fit(
@@ -29,6 +34,9 @@ def fit(
     *,
     models: tuple[str, ...] = (),
     regimes: Regimes | None = None,
+    bootstrap: int = 0,
+    adequacy: bool = False,
+    seed: int = 0,
     **options: Any,
 ) -> TableFindings:
     """Fits models to every trait and compares them.
@@ -38,6 +46,9 @@ def fit(
         observations: Of D traits.
         models: Names of the models; none for the usual ones.
         regimes: Regimes of the edges, for models that have parameters for each; `labels` for those of inner nodes.
+        bootstrap: Number of replicates of a parametric bootstrap against bm; 0 for none.
+        adequacy: Whether statistics of the adequacy of every model are wanted.
+        seed: Of the random numbers of both.
         options: The attributes of `FitOptions`.
 
     Raises:
@@ -48,7 +59,15 @@ def fit(
     chosen = FitOptions(**options)
     painted = painted_tree(phylogeny, regimes)
     fitted = fit_models(painted, observations, models, chosen)
-    return _findings(phylogeny, observations.traits, fitted, chosen)
+    found = _findings(phylogeny, observations.traits, fitted, chosen)
+    if not (bootstrap or adequacy):
+        return found
+    from hxcli.analyses.fit.by_simulation import with_adequacy, with_bootstrap
+
+    if bootstrap:
+        nulls = _null_models(painted, observations, fitted, chosen)
+        found = with_bootstrap(found, fitted, nulls, bootstrap, seed, chosen.level)
+    return with_adequacy(found, fitted, seed, chosen.level) if adequacy else found
 
 
 def painted_tree(phylogeny: Phylogeny, regimes: Regimes | None) -> Painted:
@@ -152,6 +171,19 @@ def _findings(
     )
 
 
+def _null_models(
+    painted: Painted, observations: Observations, fitted: list[list[FittedModel]], options: FitOptions
+) -> list[FittedModel]:
+    """Every trait under bm, fitted where it is not yet; of the parameters that are held those of bm."""
+    nulls = [each for one in fitted for each in one if each.name == NULL]
+    if len(nulls) == len(fitted):
+        return nulls
+    held = {name: value for name, value in options.held.items() if name in ("sigma2", "root")}
+    fields = edge_fields(painted, edge_columns(painted, options.edge_data))
+    fitter = Fitter(fields, painted.observations(observations), replace(options, held=held, intervals=False))
+    return [fitter.fit(named_model(NULL), trait) for trait in range(len(fitted))]
+
+
 def _fits_table(ordered: list[list[tuple[FittedModel, float, float]]]) -> dict[str, list[Any]]:
     rows = [row for each in ordered for row in each]
     return {
@@ -208,8 +240,14 @@ def _about(each: FittedModel, delta: float, weight: float) -> Mapping[str, Any]:
 
 
 def _warnings(phylogeny: Phylogeny, ordered: list[list[tuple[FittedModel, float, float]]]) -> tuple[str, ...]:
-    found = list(height_notes(phylogeny))
-    every = [each for rows in ordered for each, _, _ in rows]
+    equal = [rows[0][0].trait for rows in ordered if any(_is_all_equal(each) for each, _, _ in rows)]
+    found = [
+        f"trait {trait!r}: all values are equal: every model explains them the better the smaller its rate is, so "
+        "there is nothing to compare (leave it out)"
+        for trait in equal
+    ]
+    found += height_notes(phylogeny)
+    every = [each for rows in ordered for each, _, _ in rows if each.trait not in equal]
     for flag, words in reversed(WORDS.items()):
         having = [each for each in every if flag in each.flags]
         if having:
@@ -218,9 +256,14 @@ def _warnings(phylogeny: Phylogeny, ordered: list[list[tuple[FittedModel, float,
             warning = ": do not rely on these figures" if flag == "optimum_not_certain" else ""
             found.append(f"{flag} ({names}; {traits}): {words}{warning}")
     for rows in ordered:
-        if all(not math.isfinite(each.aicc) for each, _, _ in rows):
+        if rows[0][0].trait not in equal and all(not math.isfinite(each.aicc) for each, _, _ in rows):
             found.append(f"trait {rows[0][0].trait!r}: too few values to compare models (every AICc is infinite)")
     return tuple(found)
+
+
+def _is_all_equal(fitted: FittedModel) -> bool:
+    """Whether nothing varies, which every model explains the better the smaller its rate is."""
+    return fitted.n > 1 and fitted.optimum.log_likelihood == math.inf
 
 
 def height_notes(phylogeny: Phylogeny) -> tuple[str, ...]:

@@ -304,15 +304,6 @@ def _parameters(
     intervals: Mapping[str, Interval] = {}
     if options.intervals:
         intervals = profile_intervals(likelihood, optimum, quantities, options.level)
-    location, scale = float(units.location[0]), float(units.scale[0])
-
-    def in_units(name: str, value: float) -> float:
-        if name in likelihood.bound.unknowns:
-            return value * scale + (location if with_all(name) else 0.0)
-        if name.split("(", maxsplit=1)[0] in (*likelihood.bound.model.rates, "stationary_variance"):
-            return value * scale * scale
-        return value
-
     # The ends of supports exactly, not as their logarithms round.
     shapes = {each.name for each in likelihood.coordinates if not each.is_rate}
     exact = likelihood.parameters(optimum.x)
@@ -320,11 +311,21 @@ def _parameters(
     for each in quantities:
         value = exact[each.name] if each.name in shapes else each.value(optimum.x, optimum.figures)
         ends = intervals.get(each.name, none)
-        numbers = [in_units(each.name, part) for part in (value, *ends)]
+        numbers = [in_units(likelihood, units, each.name, part) for part in (value, *ends)]
         found[each.name] = Estimate(numbers[0], numbers[1], numbers[2], estimator)
     for name in likelihood.held:
         found[name] = Estimate(options.held[name], math.nan, math.nan, "given")
     return {name: found[name] for name in _in_order(likelihood, found)}
+
+
+def in_units(likelihood: TraitLikelihood, units: Units, name: str, value: Any) -> Any:
+    """What is reported, or an array of it, from the unit of computation in the trait's units."""
+    location, scale = float(units.location[0]), float(units.scale[0])
+    if name in likelihood.bound.unknowns:
+        return value * scale + (location if with_all(name) else 0.0)
+    if name.split("(", maxsplit=1)[0] in (*likelihood.bound.model.rates, "stationary_variance"):
+        return value * scale * scale
+    return value
 
 
 def _in_order(likelihood: TraitLikelihood, found: Mapping[str, Estimate]) -> list[str]:

@@ -84,6 +84,7 @@ def fit_states(
     models: Sequence[str] = (),
     tables: Mapping[str, Any] | None = None,
     intervals: bool = True,
+    numbers_only: str = "",
     **options: Any,
 ) -> TableFindings:
     """Fits models to every trait of states and compares them.
@@ -95,12 +96,15 @@ def fit_states(
         models: Names; none for the usual ones.
         tables: Name -> table of a user's model.
         intervals: Whether to find profile likelihood intervals.
+        numbers_only: An option that was given and has a meaning for traits of numbers only; "" for none.
         options: Further fields of `StateOptions`.
 
     Raises:
         ModelError: What was seen is impossible.
-        OptionError: There is no such model.
+        OptionError: There is no such model; `numbers_only`, and no traits of numbers.
     """
+    if numbers_only and numbers is None:
+        raise OptionError(f"{numbers_only} is of traits of numbers only (leave it out)")
     models = own_models(models, numbers is not None)
     chosen = StateOptions(**own_options(options, numbers is not None))
     said: list[str] = []
@@ -250,17 +254,21 @@ def _about(each: FittedRates, delta: float, weight: float) -> dict[str, Any]:
 
 
 def _together(numbers: TableFindings, states: TableFindings) -> TableFindings:
-    """Both in one: rows of traits of numbers first."""
+    """Both in one: rows of traits of numbers first, whose columns those of states do not have all."""
+    lacking = [""] * (len(numbers.header) - len(states.header))
     return replace(
         numbers,
         traits=numbers.traits + states.traits,
         tips_used=numbers.tips_used + states.tips_used,
         method=f"{numbers.method}; {states.method}",
         tables={
-            kind: {name: [*numbers.tables[kind][name], *states.tables[kind][name]] for name in states.tables[kind]}
-            for kind in states.tables
+            **numbers.tables,
+            **{
+                kind: {name: [*numbers.tables[kind][name], *states.tables[kind][name]] for name in states.tables[kind]}
+                for kind in states.tables
+            },
         },
-        rows=[*numbers.rows, *states.rows],
+        rows=[*numbers.rows, *((trait, (*row[:-1], *lacking, row[-1])) for trait, row in states.rows)],
         about_traits=[*numbers.about_traits, *states.about_traits],
         warnings=(*numbers.warnings, *states.warnings),
     )
