@@ -6,10 +6,12 @@ from itertools import product
 
 import numpy as np
 import pytest
+from scipy.integrate import trapezoid
 from scipy.linalg import expm
 
 from hxcli.analyses.maps.along_edges import edge_shares
 from hxcli.analyses.maps.edge_exponentials import Directions, exponentials, jets
+from hxcli.analyses.maps.first_times import absent, first_times
 from hxcli.analyses.maps.moments import moments, too_many
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.text_columns import Texts
@@ -134,6 +136,68 @@ def test_states_along_edges_are_those_of_nodes_put_there() -> None:
         mine = np.flatnonzero(found.nodes == node)
         assert (found.starts[mine[0]], found.ends[mine[-1]]) == (0, 1)
         assert found.starts[mine[1:]].tolist() == found.ends[mine[:-1]].tolist()
+
+
+def posterior_of_root(partials: FloatArray) -> FloatArray:
+    given: FloatArray = PRIOR * partials[0]
+    return given / given.sum()
+
+
+def without_until(tree: Example, seen: FloatArray, state: int, time: float) -> float:
+    """Likelihood of histories without a state up to a distance from the root, over all states of all nodes."""
+    distances = np.zeros(tree.topology.size)
+    lost = RATES.copy()
+    lost[:, state], lost[state] = 0, 0
+    matrices = {}
+    for node in range(1, tree.topology.size):
+        begin = distances[tree.parents[node]]
+        distances[node] = begin + tree.lengths[node]
+        early = min(max(time - begin, 0), tree.lengths[node])
+        matrix = expm(lost * early)
+        matrix[:, state] = 0 if early > 0 or time >= begin else matrix[:, state]
+        matrices[node] = matrix @ expm(RATES * (tree.lengths[node] - early))
+    total = 0.0
+    for states in product(range(3), repeat=tree.topology.size):
+        if any(states[node] == state and distances[node] <= time for node in range(tree.topology.size)):
+            continue
+        value = PRIOR[states[0]]
+        for node, given in enumerate(states):
+            value *= seen[node, given] * (matrices[node][states[tree.parents[node]], given] if node else 1)
+        total += value
+    return total
+
+
+@pytest.mark.parametrize("name", TREES)
+def test_the_probability_that_a_state_is_not_there_yet_is_that_of_all_histories_without_it(name: str) -> None:
+    tree = small(name)
+    seen, size = seen_on(tree), tree.topology.size
+    partials = partials_of(tree, seen)
+    phylogeny = Phylogeny(tree.topology, tree.lengths, Texts.blank(size), Texts.blank(size))
+    height = phylogeny.root_distances.max()
+    times = np.array([0.0, 0.2, 0.5, 0.8, 1.0]) * height
+    whole = float(PRIOR @ partials[0])
+    for state in range(3):
+        found = absent(phylogeny, RATES, partials, posterior_of_root(partials), state, times)
+        expected = [without_until(tree, seen, state, time) / whole for time in times]
+        assert found == pytest.approx(expected, rel=1e-9, abs=1e-14)
+
+
+def test_moments_of_first_times_are_integrals_of_that_probability() -> None:
+    tree = example("random binary")
+    seen, size = seen_on(tree), tree.topology.size
+    partials = partials_of(tree, seen)
+    phylogeny = Phylogeny(tree.topology, tree.lengths, Texts.blank(size), Texts.blank(size))
+    height = phylogeny.root_distances.max()
+    times = np.linspace(0, height, 4001)
+    found = first_times(phylogeny, RATES, partials, posterior_of_root(partials))
+    for state in range(3):
+        free = absent(phylogeny, RATES, partials, posterior_of_root(partials), state, times)
+        reached = 1 - free[-1]
+        mean = trapezoid(free - free[-1], times) / reached
+        square = trapezoid(2 * times * (free - free[-1]), times) / reached
+        assert found.reached[state] == pytest.approx(reached)
+        assert found.mean[state] == pytest.approx(mean, abs=2e-4 * height)
+        assert found.sd[state] == pytest.approx(np.sqrt(square - mean**2), abs=2e-4 * height)
 
 
 def test_many_states_on_many_nodes_are_too_many() -> None:

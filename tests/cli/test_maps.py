@@ -116,6 +116,11 @@ def test_a_reader_as_that_of_phytools_finds_the_times_and_changes_of_the_tables(
         assert float(row["reached"]) == len(times) / MAPS
         assert float(row["mean"]) == pytest.approx(times.mean())
         assert float(row["upper"]) == pytest.approx(np.quantile(times, 0.975))
+        share = float(row["expected_reached"])
+        assert abs(len(times) / MAPS - share) <= 4 * np.sqrt(share * (1 - share) / MAPS) + 1e-12
+        assert abs(times.mean() - float(row["expected"])) <= 4 * times.std() / np.sqrt(len(times)) + 1e-12
+        error = np.sqrt((((times - times.mean()) ** 4).mean() - times.var() ** 2) / len(times))
+        assert abs(times.var() - float(row["expected_sd"]) ** 2) <= 4 * error + 1e-12
 
 
 def test_means_are_the_exact_expectations_within_their_error(drawn: Path) -> None:

@@ -20,6 +20,7 @@ from hxcli.analyses.ancestral_states import (
     warnings,
 )
 from hxcli.analyses.maps.along_edges import edge_shares
+from hxcli.analyses.maps.first_times import first_times, too_long
 from hxcli.analyses.maps.moments import moments, too_many
 from hxcli.analyses.maps.paths import draw_changes, draw_states
 from hxcli.analyses.maps.tables import expected_table, first_times_table
@@ -114,7 +115,11 @@ def maps(
     else:
         spread = moments(phylogeny.topology, lengths, fit.rates, partials, root)
     expected = expected_table(pattern.states, dwell, counted, fit.rates, slopes, spread)
-    first_times = first_times_table(pattern.states, np.concatenate(firsts), chosen.level)
+    since = None
+    if too_long(phylogeny.topology.size, size):
+        told.append("expected first times are left out: so many states on so many nodes take too long")
+    else:
+        since = first_times(phylogeny, fit.rates, partials, found.probabilities[0])
     figures = rate_rows(fit, profile_intervals(tree, fit, chosen.level))
     rates = [(seen.name, pattern.name, *row) for row in figures]
 
@@ -144,7 +149,7 @@ def maps(
         tables={
             "maps": {"parts": parts},
             "expected table": expected,
-            "first times table": first_times,
+            "first times table": first_times_table(pattern.states, np.concatenate(firsts), chosen.level, since),
             "maps picture": {"nodes": nodes, "along": along},
             "parameter table": {name: [row[place] for row in rates] for place, name in enumerate(titles)},
         },

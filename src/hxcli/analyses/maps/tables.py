@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hxcli.analyses.maps.first_times import FirstTimes
 from hxcli.analyses.maps.moments import Moments
 from hxcli.phylogeny import FloatArray
 
@@ -54,13 +55,16 @@ def expected_table(
     return {name: [row[place] for row in rows] for place, name in enumerate(names)}
 
 
-def first_times_table(states: Sequence[str], times: FloatArray, level: float) -> dict[str, list[Any]]:
-    """`state,reached,mean,sd,lower,upper`: how many maps have a state at all, and since when.
+def first_times_table(
+    states: Sequence[str], times: FloatArray, level: float, exact: FirstTimes | None
+) -> dict[str, list[Any]]:
+    """`state,reached,mean,sd,lower,upper,expected_reached,expected,expected_sd`: who has a state, and since when.
 
     Args:
         states: (S,) their names.
         times: (M, S) distances from the root; inf for never.
         level: Part of the maps that reach the state between `lower` and `upper`.
+        exact: The same without maps; None where there is nothing.
     """
     rows: list[tuple[Any, ...]] = []
     for place, state in enumerate(states):
@@ -69,6 +73,11 @@ def first_times_table(states: Sequence[str], times: FloatArray, level: float) ->
         if len(there):
             ends = np.quantile(there, [(1 - level) / 2, (1 + level) / 2])
             figures = [there.mean(), there.std(ddof=1) if len(there) > 1 else 0.0, *map(float, ends)]
-        rows.append((state, len(there) / len(times), *figures))
-    names = ("state", "reached", "mean", "sd", "lower", "upper")
+        known = [None] * 3 if exact is None else [_known(column[place]) for column in exact]
+        rows.append((state, len(there) / len(times), *figures, *known))
+    names = ("state", "reached", "mean", "sd", "lower", "upper", "expected_reached", "expected", "expected_sd")
     return {name: [row[place] for row in rows] for place, name in enumerate(names)}
+
+
+def _known(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
