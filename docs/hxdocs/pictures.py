@@ -85,6 +85,13 @@ def draw_states(folder: Path) -> None:
         keep(f"activity-{way}", path.read_bytes())
 
 
+def draw_fit(folder: Path) -> None:
+    files = [str(ROOT / "data" / name) for name in ("primates.nwk", "primates.csv")]
+    path = folder / "fit.png"
+    hx("fit", *files, "--column", "ln_body_mass", "--plot", str(path), "--out-fits", str(folder / "f.csv"), "-q")
+    keep("fit", path.read_bytes())
+
+
 def show_report(folder: Path) -> None:
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if not (chromium and driver):
@@ -114,4 +121,5 @@ if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as scratch:
         draw(Path(scratch))
         draw_states(Path(scratch))
+        draw_fit(Path(scratch))
         show_report(Path(scratch))

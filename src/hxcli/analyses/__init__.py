@@ -45,7 +45,7 @@ ANALYSES: dict[str, Analysis] = {
     ),
     "fit": Analysis(
         "hxcli.analyses.fit.fit:fit",
-        ("fits table", "parameter table", "bootstrap table", "adequacy table"),
+        ("fits table", "parameter table", "bootstrap table", "adequacy table", "comparison picture"),
         of_states="hxcli.analyses.fit.states:fit_states",
     ),
     "simulate": Analysis("hxcli.analyses.simulate:simulate", ("simulation",)),

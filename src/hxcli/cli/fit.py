@@ -71,6 +71,12 @@ def fit(
     intervals: Annotated[
         bool, typer.Option("--intervals/--no-intervals", help="Profile likelihood intervals of all parameters.")
     ] = True,
+    plot: Annotated[
+        str | None,
+        typer.Option(
+            "--plot", metavar="FILE", help="Weights of the models and profiles of their likelihoods: .svg .pdf .png."
+        ),
+    ] = None,
     out_fits: Annotated[
         str | None,
         typer.Option("--out-fits", metavar="FILE", help="Only the comparison: .csv .tsv .parquet."),
@@ -103,6 +109,7 @@ def fit(
     }
     random: dict[str, Any] = {"bootstrap": simulations.bootstrap} if simulations.bootstrap else {}
     random |= {"adequacy": True} if simulations.adequacy else {}
+    shown: dict[str, Any] = {"picture": True} if plot is not None else {}
     return run.request(
         "fit",
         tree,
@@ -110,6 +117,7 @@ def fit(
         named={
             "fits table": out_fits,
             "parameter table": out_params,
+            "comparison picture": plot,
             **simulations.named(),
         },
         without=without,
@@ -120,7 +128,8 @@ def fit(
         level=level,
         tau2=tau2,
         intervals=intervals,
-        states=(which, of_states),
+        states=(which, {**of_states, **shown}),
         **fitting,
         **random,
+        **shown,
     )

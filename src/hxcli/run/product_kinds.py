@@ -251,6 +251,18 @@ KINDS: dict[str, Kind] = {
         exclusive=False,
         of="regression picture",
     ),
+    "comparison picture": Kind(
+        "--plot",
+        {
+            ".svg": "hxcli.pictures.comparison:write_svg",
+            ".pdf": "hxcli.pictures.comparison:write_pdf",
+            ".png": "hxcli.pictures.comparison:write_png",
+        },
+        lambda result: (result.found.tables["comparison picture"]["comparisons"],),
+        streamed=".svg",
+        exclusive=False,
+        of="comparison picture",
+    ),
     "report": Kind(
         "--report",
         {".html": "hxcli.report.page:write_report"},

@@ -37,6 +37,7 @@ def fit(
     bootstrap: int = 0,
     adequacy: bool = False,
     seed: int = 0,
+    picture: bool = False,
     **options: Any,
 ) -> TableFindings:
     """Fits models to every trait and compares them.
@@ -49,6 +50,7 @@ def fit(
         bootstrap: Number of replicates of a parametric bootstrap against bm; 0 for none.
         adequacy: Whether statistics of the adequacy of every model are wanted.
         seed: Of the random numbers of both.
+        picture: Whether what a picture shows is wanted.
         options: The attributes of `FitOptions`.
 
     Raises:
@@ -60,6 +62,11 @@ def fit(
     painted = painted_tree(phylogeny, regimes)
     fitted = fit_models(painted, observations, models, chosen)
     found = _findings(phylogeny, observations.traits, fitted, chosen)
+    if picture:
+        from hxcli.analyses.fit.comparison import comparison
+
+        compared = [comparison(ranked(each), chosen.level) for each in fitted]
+        found = replace(found, tables={**found.tables, "comparison picture": {"comparisons": compared}})
     if not (bootstrap or adequacy):
         return found
     from hxcli.analyses.fit.by_simulation import with_adequacy, with_bootstrap

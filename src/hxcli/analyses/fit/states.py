@@ -20,6 +20,7 @@ from hxcli.analyses.ancestral_states import (
     state_flags,
     warnings,
 )
+from hxcli.analyses.fit.comparison import Comparison
 from hxcli.errors import OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.state_objective import RootPrior
@@ -85,6 +86,7 @@ def fit_states(
     tables: Mapping[str, Any] | None = None,
     intervals: bool = True,
     numbers_only: str = "",
+    picture: bool = False,
     **options: Any,
 ) -> TableFindings:
     """Fits models to every trait of states and compares them.
@@ -97,6 +99,7 @@ def fit_states(
         tables: Name -> table of a user's model.
         intervals: Whether to find profile likelihood intervals.
         numbers_only: An option that was given and has a meaning for traits of numbers only; "" for none.
+        picture: Whether what a picture shows is wanted.
         options: Further fields of `StateOptions`.
 
     Raises:
@@ -115,6 +118,9 @@ def fit_states(
         ordered.append(_ranked(fitted))
         said += _root_notes(phylogeny, seen, ordered[-1][0][0], chosen)
     found = _findings(phylogeny, ordered, chosen, tuple(said))
+    if picture:
+        compared = [_comparison(ranked, chosen.level) for ranked in ordered]
+        found = replace(found, tables={**found.tables, "comparison picture": {"comparisons": compared}})
     return found if numbers is None else _together(numbers, found)
 
 
@@ -223,6 +229,12 @@ def _findings(
         about_traits=[{"models": [_about(*row) for row in ranked]} for ranked in ordered],
         warnings=said,
     )
+
+
+def _comparison(ranked: Ranked, level: float) -> Comparison:
+    """What a picture shows of the models: their weights."""
+    names, weights = tuple(each.name for each, _, _ in ranked), tuple(weight for _, _, weight in ranked)
+    return Comparison(ranked[0][0].seen.name, names, weights, (), level)
 
 
 def _summary_row(each: FittedRates, delta: float, weight: float) -> tuple[str, ...]:
