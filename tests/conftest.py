@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import settings
 
@@ -53,6 +55,25 @@ def _whole_programs() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(LRUCache, "put", put)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _memory_that_nobody_wrote() -> Iterator[None]:
+    """Makes numpy's empty arrays hold no number: they are 0 in a young process and anything in an old one."""
+
+    def filled(make: Callable[..., Any]) -> Callable[..., Any]:
+        def empty(*arguments: Any, **options: Any) -> Any:
+            array = make(*arguments, **options)
+            if array.dtype.kind in "fc":
+                array.fill(np.nan)
+            return array
+
+        return empty
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("empty", "empty_like"):
+            patch.setattr(np, name, filled(getattr(np, name)))
         yield
 
 

@@ -246,6 +246,7 @@ def test_priors_that_leave_the_posterior_infinite_are_refused() -> None:
     np.testing.assert_allclose(found.estimates, 1.0, rtol=1e-9)
 
 
+@pytest.mark.slow
 def test_a_noise_that_the_data_hardly_know_beside_a_rate_that_they_know_well() -> None:
     depth = 9
     topology = symmetric_topology(depth=depth, degree=2)

@@ -28,7 +28,7 @@ QUICK: dict[str, bool | int | str] = {"xla_backend_optimization_level": 0}
 # A program has one body for every power of two up to the largest degree.
 SMALL = [
     # Equal degrees of 1, 2 and 3 are those of other trees.
-    pytest.param(name, marks=pytest.mark.slow) if name == "star" else name
+    pytest.param(name, marks=pytest.mark.slow) if name in ("star", "chain", "ungrouped symmetric") else name
     for name in examples.NAMES
     if name != "large polytomy"
 ]
@@ -166,14 +166,7 @@ def close(found: Any, wanted: Any, tolerance: float) -> None:
     np.testing.assert_allclose(found, wanted, rtol=0, atol=tolerance * max(1.0, float(np.abs(wanted).max())))
 
 
-@pytest.mark.parametrize(
-    # The first of a tree compiles: those that two others hold between them are left to the slow tests.
-    "name",
-    [
-        pytest.param(name, marks=[pytest.mark.slow] * (name in ("ladder", "chain", "ungrouped symmetric")))
-        for name in SMALL
-    ],
-)
+@pytest.mark.parametrize("name", SMALL)
 @pytest.mark.parametrize("what", ["value", "grad", "jvp", "jvp again", "vmap", "vmap of grad"])
 def test_first_order(name: str, what: str) -> None:
     close(derivatives(name)[what], expected(name)[what], 1e-12)

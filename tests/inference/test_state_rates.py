@@ -95,6 +95,7 @@ def random_tree(tips: int, seed: int) -> Any:
     return state_tree(SimpleNamespace(topology=topology, lengths=lengths), seen)
 
 
+@pytest.mark.slow
 def test_ends_of_intervals_of_several_rates_are_where_the_profile_has_fallen() -> None:
     tree = random_tree(256, 3)
     fit = fit_rates(tree, rate_pattern("ard", ("a", "b", "c")), RootPrior("flat"))
