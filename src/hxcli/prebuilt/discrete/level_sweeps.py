@@ -147,6 +147,8 @@ def sweep_up(levels: tuple[Level, ...], lengths: FloatArray, seen: FloatArray, b
     grown, turning = _grown(basis, lengths)
     partial, message = np.broadcast_to(seen, shape).copy(), np.ones(shape)
     turned, log_scale = np.empty(shape), np.zeros(shape[0])
+    # No edge leads to the root, which has no part in any sum over edges.
+    turned[..., 0] = 0
     for level in reversed(levels):
         nodes = level.nodes
         here = partial[..., nodes]
