@@ -20,6 +20,12 @@ class HxWarning(UserWarning):
     """What a user should know although the run went through; the command line says it as a note."""
 
 
+class Note(str):
+    """A sentence for the user beside results, in the words of the file's author; `tests/notes` provokes every one."""
+
+    __slots__ = ()
+
+
 class OptionError(HxError):
     """Options that contradict each other or name something that is not there."""
 

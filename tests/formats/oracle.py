@@ -245,7 +245,8 @@ def finish(tree: Tree) -> Tree:
             for node in nodes
         }
         if not any(plain[id(node)] for node in nodes if not node.children):
-            for node in inner:
+            # A root with a name has no support.
+            for node in (node for node in inner if not node.label):
                 node.support = plain[id(node)][-1] if plain[id(node)] else ""
     return tree
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.close_names import counted, listed
-from hxcli.errors import ModelError, OptionError
+from hxcli.errors import ModelError, Note, OptionError
 from hxcli.inference.state_objective import RootKind, RootPrior
 from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import RateFit, fit_rates
@@ -94,12 +94,15 @@ def root_prior(options: StateOptions, pattern: RatePattern, states: tuple[str, .
 
 
 def refuse_ambiguous_stationary(fit_root: RootPrior, rates: FloatArray, name: str) -> None:
-    """Raises where the rates keep more than one distribution."""
-    if fit_root.kind != "stationary":
-        return
-    scale = abs(rates).max()
-    if (np.linalg.svd(rates / (scale or 1.0), compute_uv=False) < 1e-12).sum() > 1:
+    """Raises where the rates keep more than one distribution and the root's is theirs."""
+    if fit_root.kind == "stationary" and keeps_several(rates):
         raise ModelError(f"trait {name!r}: the stationary distribution is not unique (use another --root-prior)")
+
+
+def keeps_several(rates: FloatArray) -> bool:
+    """Whether a rate matrix, (S, S), keeps more than one distribution."""
+    scale = abs(rates).max()
+    return bool((np.linalg.svd(rates / (scale or 1.0), compute_uv=False) < 1e-12).sum() > 1)
 
 
 def ancestral_states(
@@ -250,8 +253,9 @@ def state_flags(seen: SeenStates, pattern: RatePattern, fit: RateFit) -> tuple[s
     return tuple(flags)
 
 
-def warnings(seen: SeenStates, fit: RateFit, flags: Sequence[str]) -> list[str]:
-    """A sentence for every flag."""
+def warnings(seen: SeenStates, fit: RateFit, flags: Sequence[str], *, compared: bool = False) -> list[str]:
+    """A sentence for every flag; of one model, or of one that is compared with others."""
+    fewer = "" if compared or len(fit.free) < 2 else "; hx fit compares models with fewer"
     ends = {
         end: [label for label, place in fit.pattern.transitions if fit.at_end(place) == end]
         for end in ("at_lower_bound", "at_upper_bound")
@@ -259,15 +263,18 @@ def warnings(seen: SeenStates, fit: RateFit, flags: Sequence[str]) -> list[str]:
     alone = [state for state, count in zip(seen.states, seen.counts, strict=True) if count == 1]
     none = [state for state, count in zip(seen.states, seen.counts, strict=True) if count == 0]
     texts = {
-        "at_lower_bound": f"{listed(ends['at_lower_bound'])} fall to 0, the lower end of the support",
-        "at_upper_bound": f"{listed(ends['at_upper_bound'])} run to infinity: the tips look as if their states were "
-        "drawn anew on every edge",
-        "rates_not_identified": "the tips do not determine all rates: other rates have the same likelihood",
-        "many_parameters": f"{counted(len(fit.free), 'rate')} for {counted(seen.tips_used, 'tip')}: hx fit compares "
-        "models with fewer",
-        "states_of_one_tip": f"only one tip has {listed(alone)}: rates from and to it are hardly determined",
-        "states_without_tips": f"no tip has {listed(none)} alone",
-        "optimum_not_certain": f"the search ended on a slope ({fit.gradient:.2g}): the rates may not be the best",
+        "at_lower_bound": Note(f"{listed(ends['at_lower_bound'])} fall to 0, the lower end of the support"),
+        "at_upper_bound": Note(
+            f"{listed(ends['at_upper_bound'])} run to infinity: the tips look as if their states were "
+            "drawn anew on every edge"
+        ),
+        "rates_not_identified": Note("the tips do not determine all rates: other rates have the same likelihood"),
+        "many_parameters": Note(
+            f"{counted(len(fit.free), 'rate')} for {counted(seen.tips_used, 'tip')}, more than one for ten{fewer}"
+        ),
+        "states_of_one_tip": Note(f"only one tip has {listed(alone)}: rates from and to it are hardly determined"),
+        "states_without_tips": Note(f"no tip has {listed(none)} alone"),
+        "optimum_not_certain": Note(f"the search ended on a slope ({fit.gradient:.2g}): the rates may not be the best"),
     }
     return [f"trait {seen.name!r}: {texts[flag]}" for flag in flags]
 

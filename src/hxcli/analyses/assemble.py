@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from hxcli.errors import Note
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.tip_likelihoods import exact_values
 from hxcli.reconstruction import Parameter, Reconstruction
@@ -97,15 +98,19 @@ def _warnings(traits: Sequence[str], used: Sequence[int], sigma2: tuple[Any, Any
     rates = np.ones(len(traits)) if sigma2 is None else sigma2[0]
     for trait, n, rate in zip(traits, used, rates, strict=True):
         if n == 0:
-            said.append(f"trait {trait!r}: no tip has a value, so that estimates are empty")
+            said.append(Note(f"trait {trait!r}: no tip has a value, so that estimates are empty"))
         elif np.isnan(rate):
             said.append(
-                f"trait {trait!r}: sigma2 cannot be estimated (fewer than two values, or no edge length between them), "
-                "so standard errors are empty"
+                Note(
+                    f"trait {trait!r}: sigma2 cannot be estimated (fewer than two values, or no edge length between "
+                    "them), so standard errors are empty"
+                )
             )
         elif rate == 0:
             said.append(
-                f"trait {trait!r}: the estimate of sigma2 is 0 (equal values, or differences that the observation "
-                "errors explain): standard errors do not grow along the edges"
+                Note(
+                    f"trait {trait!r}: the estimate of sigma2 is 0 (equal values, or differences that the observation "
+                    "errors explain): standard errors do not grow along the edges"
+                )
             )
     return tuple(said)

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from hxcli.errors import Note
 from hxcli.findings import TableFindings
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.brownian import brownian_edges
@@ -40,6 +41,7 @@ def contrasts(phylogeny: Phylogeny, observations: Observations) -> TableFindings
     refuse_contradictions(phylogeny, plain, exact)
     refuse_coincident(phylogeny, plain, exact)
     units = units_of(phylogeny, plain)
+    units.refuse_extreme()
     topology, size = phylogeny.topology, phylogeny.topology.size
     tips = tip_likelihoods(size, units.observations(plain))
     tree = gaussian_tree(topology, brownian_edges(phylogeny.lengths / units.length), tips)
@@ -53,17 +55,20 @@ def contrasts(phylogeny: Phylogeny, observations: Observations) -> TableFindings
         "node": np.repeat(parents, traits),
         "trait": np.tile(np.array(observations.traits, object), len(parents)).tolist(),
     }
+    with np.errstate(over="ignore"):
+        rate = rate_scale**2
     scales = {
         "contrast": rate_scale,
         "standard_deviation": np.full(traits, units.length**0.5),
-        "sum_of_squares": rate_scale**2,
+        "sum_of_squares": rate,
         "value": units.scale,
         "variance": np.full(traits, units.length),
     }
     for name in ("children", "contrast", "standard_deviation", "sum_of_squares", "value", "variance"):
         figures = found[name][parents] * scales.get(name, np.ones(traits))
         table[name] = (figures + units.location if name == "value" else figures).ravel()
-    squares, freedom = found["sum_of_squares"].sum(0) * rate_scale**2, np.maximum(found["children"] - 1, 0).sum(0)
+    squares, freedom = found["sum_of_squares"].sum(0) * rate, np.maximum(found["children"] - 1, 0).sum(0)
+    units.refuse_beyond(~np.isfinite(squares))
     used = (~np.isnan(plain.means(0, size))).sum(0)
     table["children"] = table["children"].astype(int)
     return TableFindings(
@@ -80,7 +85,9 @@ def contrasts(phylogeny: Phylogeny, observations: Observations) -> TableFindings
         about_traits=[
             {"contrasts": int(freedom[d]), "sum_of_squares": float(squares[d])} for d in range(len(observations.traits))
         ],
-        warnings=("known standard errors are left aside: contrasts are of the values themselves",) if ignored else (),
+        warnings=(Note("known standard errors are left aside: contrasts are of the values themselves"),)
+        if ignored
+        else (),
     )
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from hxcli.analyses.assemble import reconstruction
 from hxcli.engine.sweep import up
 from hxcli.engine.tree import Tree
-from hxcli.errors import OptionError
+from hxcli.errors import Note, OptionError
 from hxcli.inference.estimated_rate import Estimator, figures, prepare, sweep_up
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.device_placement import on_host, placed
@@ -66,7 +66,7 @@ def mean(
             root_how=("children weighted by 1 / edge length", "none"),
             method="phylogenetic mean of every clade, children weighted by 1 / edge length (local)",
         )
-        ignored = ("local weights take no account of the known standard errors",)
+        ignored = (Note("local weights take no account of the known standard errors"),)
         return replace(found, warnings=found.warnings + ignored * bool(np.any(observations.standard_errors)))
     tree, start, units = prepare(phylogeny, observations, tau2)
     there = (~np.isnan(observations.means(0, phylogeny.topology.size))).astype(float)

@@ -16,7 +16,7 @@ from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.fit.grid_fit import GridFittedModel
 from hxcli.analyses.fit.options import FitOptions
 from hxcli.analyses.pairs import PAIRS, PairFigures, PairStates, pair_details, pair_figures, pair_table
-from hxcli.errors import OptionError
+from hxcli.errors import Note, OptionError
 from hxcli.inference.normal_mixture import Components, Mixture, node_figures
 from hxcli.models import GRID_MODELS
 from hxcli.node_pairs import NodePairs, PairTable
@@ -162,7 +162,7 @@ def _estimator_notes(fitted: Sequence[FittedModel], options: FitOptions) -> tupl
     own = [each for each in fitted if each.bound.model.text or isinstance(each, GridFittedModel)]
     names = dict.fromkeys(each.name for each in fitted if each.estimator != options.estimator and each not in own)
     return tuple(
-        f"model {name}: its restricted likelihood has no maximum, so its parameters are by ML" for name in names
+        Note(f"model {name}: its restricted likelihood has no maximum, so its parameters are by ML") for name in names
     )
 
 
@@ -328,7 +328,7 @@ def _uncertain(weighed: Sequence[Sequence[FittedModel]]) -> tuple[str, ...]:
     for each in weighed:
         names = [one.name for one in each if "optimum_not_certain" in one.flags]
         if names:
-            said.append(f"trait {each[0].trait!r}: {', '.join(names)}: {WORDS['optimum_not_certain']}")
+            said.append(Note(f"trait {each[0].trait!r}: {', '.join(names)}: {WORDS['optimum_not_certain']}"))
         if all(not math.isfinite(one.aicc) for one in each):
-            said.append(f"trait {each[0].trait!r}: too few values to weigh models (every AICc is infinite)")
+            said.append(Note(f"trait {each[0].trait!r}: too few values to weigh models (every AICc is infinite)"))
     return tuple(said)

@@ -45,6 +45,7 @@ _BINARY_MAGIC = (
     (b"\x7fELF", "a program", "give a text file"),
     (b"PAR1", "a Parquet file", "save it as text"),
     (b"RDX", "an R data file", "export it as text from R"),
+    (b"X\n\0\0\0", "an R data file", "export it as text from R"),
 )
 
 

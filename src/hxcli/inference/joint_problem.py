@@ -86,6 +86,7 @@ class JointProblem:
         self.phylogeny, self.observations = phylogeny, observations
         self.model, self.restricted, self.phenotypic = model, restricted, phenotypic
         self.units: Units = units_of(phylogeny, observations)
+        self.units.refuse_extreme()
         seen = self.units.observations(observations)
         noise = self.units.variance(tau2, "tau2")
         self.traits = len(observations.traits)

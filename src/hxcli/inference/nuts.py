@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.errors import Note
 from hxcli.inference.no_u_turn import diagnose, unhealthy, walk
 from hxcli.inference.normal_mixture import Components, Mixture, Weighted
 from hxcli.inference.parameter_plane import Question, SharedScale, log_marginal, plane_of, root_posterior
@@ -44,7 +45,7 @@ class Sampled(NamedTuple):
         wrong = unhealthy(self.divergences, self.diagnostics)
         if not wrong:
             return ()
-        return (f"the sampler has not converged: {wrong} (give more --samples, or use --method quadrature)",)
+        return (Note(f"the sampler has not converged: {wrong} (give more --samples, or use --method quadrature)"),)
 
 
 def sample(question: Question, height: float, chains: int, samples: int, seed: list[int]) -> Sampled:

@@ -50,6 +50,7 @@ class Quantity(NamedTuple):
         rate_power: Of the first rate, where that is solved for.
         shift: A constant.
         plain: Whether it is `weights . x + shift` itself and not its exponential.
+        mix: (P,) for an unknown: the figure is `mix . unknowns + shift` instead.
     """
 
     name: str
@@ -58,9 +59,12 @@ class Quantity(NamedTuple):
     rate_power: float = 0.0
     shift: float = 0.0
     plain: bool = False
+    mix: FloatArray | None = None
 
     def value(self, x: FloatArray, figures: ColumnFigures) -> float:
         """At one point of the search and its column."""
+        if self.mix is not None:
+            return float(figures.beta[0] @ self.mix) + self.shift
         if self.unknown >= 0:
             return float(figures.beta[0, self.unknown])
         if self.rate_power and not figures.rate[0] > 0:
@@ -118,9 +122,12 @@ class _Curve:
         """(M,) the lowest (side -1) or highest (side 1) value that the likelihood allows at each point."""
         figures = self.figures
         if quantity.unknown >= 0:
-            variance = figures.covariance[:, quantity.unknown, quantity.unknown]
+            mix = np.eye(figures.beta.shape[1])[quantity.unknown] if quantity.mix is None else quantity.mix
+            variance = np.einsum("mpq,p,q->m", figures.covariance, mix, mix)
             spread = figures.rss * np.expm1(2 * self.room / figures.size) if self.profiled else 2 * self.room
-            return figures.beta[:, quantity.unknown] + side * np.sqrt(variance * spread)
+            # What is wider than the largest number has no end.
+            with np.errstate(over="ignore"):
+                return figures.beta @ mix + quantity.shift + side * np.sqrt(np.maximum(variance, 0) * spread)
         log = self.x @ quantity.weights + quantity.shift
         if quantity.rate_power:
             log = log + quantity.rate_power * (np.log(figures.rate) + self._rate_reach(side))

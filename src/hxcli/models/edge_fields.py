@@ -11,6 +11,7 @@ import numpy as np
 from hxcli.errors import ModelError
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.prebuilt.units import refuse_extreme_lengths
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +42,7 @@ def edge_fields(painted: Painted | Phylogeny, further: Mapping[str, Any] | None 
         further: Name -> (N, ...) further columns.
 
     Raises:
-        ModelError: No tip has any distance from the root.
+        ModelError: No tip has any distance from the root, or edge lengths are too large or small to compute with.
     """
     phylogeny = painted.phylogeny if isinstance(painted, Painted) else painted
     regimes = painted.regimes if isinstance(painted, Painted) else ()
@@ -52,6 +53,7 @@ def edge_fields(painted: Painted | Phylogeny, further: Mapping[str, Any] | None 
         raise ModelError(
             "no tip has any distance from the root: only Brownian motion is defined there (leave out --model)"
         )
+    refuse_extreme_lengths(phylogeny)
     # Not end - length, which loses digits.
     start = np.where(phylogeny.topology.is_root, 0.0, end[phylogeny.topology.parents])
     columns: dict[str, Any] = {

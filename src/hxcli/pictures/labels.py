@@ -8,6 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from hxcli.errors import Note
 from hxcli.phylogeny import FloatArray
 
 LONGEST = 40
@@ -48,7 +49,7 @@ def tip_spacing(tips: int, *, room: float, largest: float = 16.0) -> TipSpacing:
 
 def label_note(tips: int) -> str:
     """What a picture of that many tips leaves out, as a sentence; "" where it shows every name."""
-    return f"{tips:,} tips: names are left out above {MOST_LABELLED}" if tips > MOST_LABELLED else ""
+    return Note(f"{tips:,} tips: names are left out above {MOST_LABELLED}") if tips > MOST_LABELLED else ""
 
 
 def printable(text: str) -> str:

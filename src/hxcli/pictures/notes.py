@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from hxcli.errors import Note
 from hxcli.pictures.options import PictureChoices
 from hxcli.pictures.picture_data import small_print
 from hxcli.pictures.state_data import state_small_print
@@ -21,5 +22,5 @@ def picture_notes(found: Reconstruction | StateFindings, choices: PictureChoices
     said = [f"picture: {sentence}" for sentence in sentences]
     traits = found.traits
     if len(traits) > 1:
-        said.append(f"picture: {traits[0]!r}, the first of {len(traits)} traits (hx plot --column draws another)")
+        said.append(Note(f"picture: {traits[0]!r}, the first of {len(traits)} traits (hx plot --column draws another)"))
     return tuple(said)

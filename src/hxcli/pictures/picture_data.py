@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hxcli.errors import Note
 from hxcli.phylogeny import FloatArray
 from hxcli.pictures.labels import MOST_LABELLED, label_note, shown
 from hxcli.pictures.layout import Layout, lay_out
@@ -100,9 +101,9 @@ def small_print(reconstruction: Reconstruction, choices: PictureChoices, column:
     tips = len(phylogeny.tips)
     said = [label_note(tips)] if tips > MOST_LABELLED else []
     if choices.support and not phylogeny.support.any() and "frequency" not in reconstruction.columns:
-        said.append("the tree has no support values")
+        said.append(Note("the tree has no support values"))
     elif choices.support and tips > MOST_LABELLED:
-        said.append("support values are left out with the names")
+        said.append(Note("support values are left out with the names"))
     if np.isnan(reconstruction.estimates[:, column]).any():
-        said.append("grey: not estimated")
+        said.append(Note("grey: not estimated"))
     return said

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hxcli.errors import Note
 from hxcli.phylogeny import FloatArray
 from hxcli.pictures.labels import MOST_LABELLED, label_note, shown
 from hxcli.pictures.layout import lay_out
@@ -77,5 +78,5 @@ def state_small_print(found: StateFindings, trait: TraitStates, choices: Picture
     elif choices.support and tips > MOST_LABELLED:
         said.append("support values are left out with the names")
     if shared_colours(len(trait.states)):
-        said.append(f"{len(trait.states)} states share 20 colours")
+        said.append(Note(f"{len(trait.states)} states share 20 colours"))
     return said

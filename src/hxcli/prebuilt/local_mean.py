@@ -11,7 +11,7 @@ from hxcli.engine.sweep import up
 from hxcli.engine.tree import Tree
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.device_placement import on_host
-from hxcli.prebuilt.units import length_unit
+from hxcli.prebuilt.units import length_unit, power_of_two
 
 
 @up(reads=(), reads_children=("length", "there", "value"), writes=("there", "value"))
@@ -47,7 +47,10 @@ def local_means(phylogeny: Phylogeny, observed: FloatArray) -> FloatArray:
     there = ~np.isnan(observed)
     # In a unit of their own, because the reciprocal of the smallest lengths is no double.
     lengths = phylogeny.lengths / length_unit(phylogeny)
-    data = {"length": lengths, "there": there.astype(float), "value": np.where(there, observed, 0.0)}
+    # Processors take numbers near the smallest double for 0.
+    scale = power_of_two(np.abs(np.where(there, observed, 0.0)).max(0, initial=0.0))
+    values = np.where(there, observed, 0.0) / scale
+    data = {"length": lengths, "there": there.astype(float), "value": values}
     swept = local_mean(Tree.from_data(phylogeny.topology, data))
     values, known = on_host([swept["value"], swept["there"]], phylogeny.topology.size)
-    return np.where(known > 0, values, np.nan)
+    return np.where(known > 0, values * scale, np.nan)

@@ -8,6 +8,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.engine.topology import BoolArray
 from hxcli.errors import ModelError
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.traits import Observations
@@ -91,6 +92,16 @@ class Units:
         """(D,) log densities of the traits themselves, given how many one-dimensional densities each is made of."""
         return found - densities * np.log(self.scale)
 
+    def refuse_extreme(self) -> None:
+        """Raises where the square of a trait's unit is no double, so that no rate is.
+
+        Raises:
+            ModelError: Names the trait.
+        """
+        with np.errstate(over="ignore", under="ignore"):
+            squares = self.scale * self.scale
+        self.refuse_beyond(~((squares >= np.finfo(float).tiny) & (squares < np.inf)))
+
     def _fitting(self, values: FloatArray, given: float, name: str) -> FloatArray:
         room = _room()
         wrong = (values != 0) & ~((values > 1 / room) & (values < room)) | ((values == 0) & (given != 0))
@@ -128,19 +139,29 @@ def units_of(phylogeny: Phylogeny, observations: Observations) -> Units:
         ModelError: Edge lengths that no unit fits.
     """
     count = len(observations.traits)
-    there = ~np.isnan(observations.values)
-    values = np.where(there, observations.values, 0.0)
-    lowest = np.where(there, observations.values, np.inf).min(0, initial=np.inf)
-    highest = np.where(there, observations.values, -np.inf).max(0, initial=-np.inf)
+    location, scale = location_and_scale(observations.values)
+    return Units(observations.traits, location.reshape(count), scale, length_unit(phylogeny))
+
+
+def location_and_scale(values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(D,) a number near the mean of every column, of few digits, and a power of two of the size of its range.
+
+    Args:
+        values: (M, D), nan where there is none.
+    """
+    there = ~np.isnan(values)
+    known = np.where(there, values, 0.0)
+    lowest = np.where(there, values, np.inf).min(0, initial=np.inf)
+    highest = np.where(there, values, -np.inf).max(0, initial=-np.inf)
     empty = lowest > highest
     lowest, highest = np.where(empty, 0.0, lowest), np.where(empty, 0.0, highest)
     # Halved before they are subtracted or added, because their sum may be beyond the largest double.
-    scale = _power_of_two(2 * np.maximum(highest / 4 - lowest / 4, 0))
+    scale = power_of_two(2 * np.maximum(highest / 4 - lowest / 4, 0))
     number = np.maximum(there.sum(0), 1)
-    mean = (values / number).sum(0)
+    mean = (known / number).sum(0)
     digit = scale / 1024
     location = np.where(np.abs(mean / digit) < 2**52, np.round(mean / digit) * digit, mean)
-    return Units(observations.traits, location.reshape(count), scale, length_unit(phylogeny))
+    return location, scale
 
 
 def length_unit(phylogeny: Phylogeny) -> float:
@@ -150,9 +171,8 @@ def length_unit(phylogeny: Phylogeny) -> float:
         ModelError: An edge is so short beside the longest that in this unit the computation would take it for 0.
     """
     lengths = phylogeny.lengths
-    unit = float(_power_of_two(np.array([lengths.max(initial=0.0)]))[0])
-    # Processors take numbers near the smallest double for 0, and an edge is multiplied by a rate as well.
-    lost = (lengths > 0) & (lengths / unit < 1 / _room())
+    unit = float(power_of_two(np.array([lengths.max(initial=0.0)]))[0])
+    lost = lost_lengths(lengths, unit)
     if lost.any():
         node = int(np.flatnonzero(lost)[0])
         name = f" above {phylogeny.labels[node]!r}" if phylogeny.labels[node] else ""
@@ -163,7 +183,28 @@ def length_unit(phylogeny: Phylogeny) -> float:
     return unit
 
 
-def _power_of_two(values: FloatArray) -> FloatArray:
+def lost_lengths(lengths: FloatArray, unit: float) -> BoolArray:
+    """(N,) which edge lengths are above 0 and so short in a unit that the computation would take them for 0."""
+    # Processors take numbers near the smallest double for 0, and an edge is multiplied by a rate as well.
+    return np.asarray((lengths > 0) & (lengths / unit < 1 / _room()))
+
+
+def refuse_extreme_lengths(phylogeny: Phylogeny) -> None:
+    """Raises where rates, which are per unit of length, or their squares would be no doubles.
+
+    Raises:
+        ModelError: Edge lengths that no unit fits, or a longest one that is too large or small by itself.
+    """
+    length_unit(phylogeny)
+    longest = float(phylogeny.lengths.max(initial=0.0))
+    if longest and not 1 / _room() < longest < _room():
+        raise ModelError(
+            f"the edge lengths are beyond the range of the computation: the longest is {longest:g} (give them in "
+            "another unit)"
+        )
+
+
+def power_of_two(values: FloatArray) -> FloatArray:
     """For every value a power of two of its size; 1 for 0."""
     positive = np.where(values > 0, values, 1.0)
     return np.ldexp(1.0, np.clip(np.frexp(positive)[1], -1020, 1020))

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hxcli.analyses.tree_samples.clades import CladeKeys, clade_keys, taxon_keys
 from hxcli.analyses.tree_samples.observed_names import star_of
 from hxcli.close_names import counted, listed
-from hxcli.errors import HxError, InputError, ModelError
+from hxcli.errors import HxError, InputError, ModelError, Note
 from hxcli.formats.tables.read import UnreadTable
 from hxcli.formats.trees.tree_stream import Selection, TreeStream
 from hxcli.run.checking import ULTRAMETRIC_TOLERANCE, column_facts
@@ -143,7 +143,7 @@ def check_sample(options: InputOptions, sample: SampleOptions) -> SampleCheckup:
     notes = [*stream.warnings]
     lacking = [name for name, count in zip(names, survey.having, strict=True) if count < facts.trees]
     if lacking:
-        notes.append(f"{counted(len(lacking), 'tip')} not in every tree: {listed(sorted(lacking))}")
+        notes.append(Note(f"{counted(len(lacking), 'tip')} not in every tree: {listed(sorted(lacking))}"))
     table, report = None, None
     obstacle: HxError | None = None
     if options.traits:

@@ -19,7 +19,7 @@ from hxcli.analyses.tree_samples.ledger import Entry, Ledger
 from hxcli.analyses.tree_samples.observed_names import observations_on, star_of
 from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.close_names import counted
-from hxcli.errors import OptionError
+from hxcli.errors import Note, OptionError
 from hxcli.findings import STATES
 from hxcli.formats.atomic_write import write_all
 from hxcli.formats.sample_part import Part, write_part
@@ -327,7 +327,9 @@ def _told_nothing(part: Part, clock: Clock) -> Outcome:
 
 def _told_part(part: Part, path: str, clock: Clock) -> Outcome:
     number, of = part.shard
-    note = f"part {number} of {of}: {counted(len(part.ledger.numbers), 'tree')}; hx merge makes the whole of all parts"
+    note = Note(
+        f"part {number} of {of}: {counted(len(part.ledger.numbers), 'tree')}; hx merge makes the whole of all parts"
+    )
     report = part.report or MatchReport(0, (), (), (), ())
     empty: Any = None
     return Outcome((), (report,), (*part.notes, note), clock.so_far(), (path,), empty)

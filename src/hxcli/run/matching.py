@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.close_names import counted, listed
-from hxcli.errors import InputError
+from hxcli.errors import InputError, Note
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.name_columns import better_column, called, name_key, refuse_row_numbers, shell_word
 from hxcli.run.name_hints import NameHints, beside_another_row, comment_note, inner_node_note, inner_nodes_among
@@ -173,24 +173,24 @@ def _match_notes(report: MatchReport, tips: int, table: TraitTable) -> tuple[str
     ):
         if pairs:
             row, tip = pairs[0]
-            notes.append(f"{counted(len(pairs), 'name')} matched only {how}, such as {row!r} and {tip!r}")
+            notes.append(Note(f"{counted(len(pairs), 'name')} matched only {how}, such as {row!r} and {tip!r}"))
     return tuple(notes)
 
 
 def _unmet_notes(report: MatchReport, phylogeny: Phylogeny, table: TraitTable) -> tuple[str, ...]:
     """A sentence on the tips without a row, one on the rows without a tip, and why that may be."""
-    notes = []
+    notes: list[str] = []
     tips, without_data = len(phylogeny.tips), report.tips_without_data
     if without_data:
         of_all = f"{len(without_data)} of {counted(tips, 'tip')}"
-        notes.append(f"{of_all} without a row in the table: {listed(without_data)}")
+        notes.append(Note(f"{of_all} without a row in the table: {listed(without_data)}"))
     inner = inner_nodes_among(phylogeny, report.rows_without_tip)
     if inner:
         notes.append(inner_node_note(inner))
     gone = set(inner)
     without_tip = [name for name in report.rows_without_tip if name not in gone]
     if without_tip:
-        shown = f"{counted(len(without_tip), 'row')} without a tip in the tree: {listed(without_tip)}"
+        shown = Note(f"{counted(len(without_tip), 'row')} without a tip in the tree: {listed(without_tip)}")
         hints = NameHints(without_data).hints(without_tip)
         hints += [hint for name in without_tip[:5] if (hint := beside_another_row(name, table.names))]
         better = better_column(table.cells, phylogeny.tip_names, tips - len(without_data)) if table.cells else None

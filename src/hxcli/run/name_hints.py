@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from hxcli.close_names import NameIndex, listed
+from hxcli.errors import Note
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.name_columns import name_key
 from hxcli.text_columns import Texts
@@ -77,7 +78,7 @@ def inner_node_note(names: Sequence[str]) -> str:
     if not names:
         return ""
     are = "row is an inner node" if len(names) == 1 else "rows are inner nodes"
-    return f"{len(names)} {are} of the tree, whose values are not used: {listed(names)}"
+    return Note(f"{len(names)} {are} of the tree, whose values are not used: {listed(names)}")
 
 
 def comment_note(phylogeny: Phylogeny, tips: Sequence[str]) -> str:
@@ -95,7 +96,7 @@ def comment_note(phylogeny: Phylogeny, tips: Sequence[str]) -> str:
         return ""
     whole = phylogeny.beside_names[touched[0]]
     names = "1 tip" if len(touched) == 1 else f"{len(touched)} tips"
-    return (
+    return Note(
         f"what is in brackets beside the names of {names} is a comment, no part of them, such as {whole!r} for "
         f"{touched[0]!r}: quote names with brackets in the tree, '{whole}'"
     )

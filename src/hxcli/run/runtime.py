@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from hxcli.errors import OptionError
+from hxcli.errors import Note, OptionError
 from hxcli.run.compile_cache import CompileCache, cache_folder, open_cache
 
 if TYPE_CHECKING:
@@ -302,7 +302,7 @@ def _opened_cache() -> tuple[CompileCache | None, tuple[str, ...]]:
         reason = getattr(error, "strerror", None) or str(error)
         where = getattr(error, "filename", None)
         place = f" in {where}" if where else ""
-        return None, (f"compiled programs are not kept{place}: {reason} (set HX_CACHE_DIR, or use --no-cache)",)
+        return None, (Note(f"compiled programs are not kept{place}: {reason} (set HX_CACHE_DIR, or use --no-cache)"),)
 
 
 def _use_cache(settings: Mapping[str, Any]) -> None:

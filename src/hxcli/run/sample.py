@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from hxcli.analyses.tree_samples.clade_counts import CladeCounts, Counted, Credibility
 from hxcli.analyses.tree_samples.clades import CladeKeys, clade_keys, taxon_keys
 from hxcli.close_names import counted, listed
-from hxcli.errors import InputError
+from hxcli.errors import InputError, Note
 from hxcli.formats.source import read_source
 from hxcli.formats.trees.prune import keep_tips
 from hxcli.formats.trees.read import pick_tree, read_trees
@@ -144,18 +144,22 @@ class Sample:
     def _note_roots(self, total: int, unrooted: int, branching: int) -> None:
         said = []
         if unrooted:
-            said.append(f"{unrooted} of {total} trees are marked as unrooted ([&U]); their written roots are used")
+            said.append(
+                Note(f"{unrooted} of {total} trees are marked as unrooted ([&U]); their written roots are used")
+            )
         if branching:
-            said.append(f"{branching} of {total} trees have roots with more than two branches, as unrooted trees have")
+            said.append(
+                Note(f"{branching} of {total} trees have roots with more than two branches, as unrooted trees have")
+            )
         self.notes += [note for note in said if note not in self.notes]
 
     def _note_lengths(self, changed: NDArray[np.int64]) -> None:
         missing, negative = changed.tolist()
         said = []
         if missing:
-            said.append(f"{counted(missing, 'missing edge length')} read as {self.reading.missing_lengths:.15g}")
+            said.append(Note(f"{counted(missing, 'missing edge length')} read as {self.reading.missing_lengths:.15g}"))
         if negative:
-            said.append(f"{counted(negative, 'negative edge length')} read as 0")
+            said.append(Note(f"{counted(negative, 'negative edge length')} read as 0"))
         self.notes += [note for note in said if note not in self.notes]
 
 
@@ -192,7 +196,7 @@ def open_sample(
     chosen = given if given is not None else first
     left_out = sorted(set(stream.taxa.names) - tips)
     if left_out:
-        notes.append(f"{counted(len(left_out), 'tip')} not in every tree left out: {listed(left_out)}")
+        notes.append(Note(f"{counted(len(left_out), 'tip')} not in every tree left out: {listed(left_out)}"))
 
     def made(summary: Phylogeny) -> Phylogeny:
         pruned = keep_tips(summary, tips) if options.missing_tips == "prune" else summary

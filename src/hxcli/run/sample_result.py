@@ -13,6 +13,7 @@ from hxcli.analyses.tree_samples.ledger import Ledger
 from hxcli.analyses.tree_samples.pooling import pool, sample_ends
 from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.close_names import counted
+from hxcli.errors import Note
 from hxcli.formats.trees.node_identifiers import mrca_tips, node_names
 from hxcli.phylogeny import FloatArray, Phylogeny, relabel
 from hxcli.reconstruction import Parameter, Reconstruction
@@ -122,12 +123,12 @@ def _warnings(setting: SampleSetting, values: FloatArray, observed: FloatArray) 
     said = []
     for d, trait in enumerate(setting.observations.traits):
         if np.isnan(observed[:, d]).all():
-            said.append(f"trait {trait!r}: no tip has a value, so that estimates are empty")
+            said.append(Note(f"trait {trait!r}: no tip has a value, so that estimates are empty"))
             continue
         for name, each in zip(setting.parameters, values[:, d], strict=True):
             missing = int(np.isnan(each).sum())
             if missing and name != "root_se":
-                said.append(f"trait {trait!r}: {name} has no value on {missing} of {counted(len(each), 'tree')}")
+                said.append(Note(f"trait {trait!r}: {name} has no value on {missing} of {counted(len(each), 'tree')}"))
     return tuple(said)
 
 
@@ -195,4 +196,8 @@ def lacking_notes(table: Counted, in_summary: NDArray[np.bool_], trees: int, nam
     ]
     more = ", ..." if len(order) > 3 else ""
     what = "clade of at least half of the trees is" if len(order) == 1 else "clades of at least half of the trees are"
-    return [f"{len(order)} {what} not in the summary tree: {', '.join(shown)}{more} (--summary-tree mcc may have them)"]
+    return [
+        Note(
+            f"{len(order)} {what} not in the summary tree: {', '.join(shown)}{more} (--summary-tree mcc may have them)"
+        )
+    ]

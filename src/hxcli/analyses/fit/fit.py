@@ -14,7 +14,7 @@ from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.fit.options import NEARLY_ULTRAMETRIC, ULTRAMETRIC, FitOptions, height_spread, models_on
 from hxcli.close_names import listed
 from hxcli.edge_data import edge_columns
-from hxcli.errors import OptionError
+from hxcli.errors import Note, OptionError
 from hxcli.findings import TableFindings
 from hxcli.models import named_model
 from hxcli.models.edge_fields import edge_fields
@@ -248,9 +248,11 @@ def _about(each: FittedModel, delta: float, weight: float) -> Mapping[str, Any]:
 
 def _warnings(phylogeny: Phylogeny, ordered: list[list[tuple[FittedModel, float, float]]]) -> tuple[str, ...]:
     equal = [rows[0][0].trait for rows in ordered if any(_is_all_equal(each) for each, _, _ in rows)]
-    found = [
-        f"trait {trait!r}: all values are equal: every model explains them the better the smaller its rate is, so "
-        "there is nothing to compare (leave it out)"
+    found: list[str] = [
+        Note(
+            f"trait {trait!r}: all values are equal: every model explains them the better the smaller its rate is, so "
+            "there is nothing to compare (leave it out)"
+        )
         for trait in equal
     ]
     found += height_notes(phylogeny)
@@ -264,7 +266,7 @@ def _warnings(phylogeny: Phylogeny, ordered: list[list[tuple[FittedModel, float,
             found.append(f"{flag} ({names}; {traits}): {words}{warning}")
     for rows in ordered:
         if rows[0][0].trait not in equal and all(not math.isfinite(each.aicc) for each, _, _ in rows):
-            found.append(f"trait {rows[0][0].trait!r}: too few values to compare models (every AICc is infinite)")
+            found.append(Note(f"trait {rows[0][0].trait!r}: too few values to compare models (every AICc is infinite)"))
     return tuple(found)
 
 
@@ -279,6 +281,8 @@ def height_notes(phylogeny: Phylogeny) -> tuple[str, ...]:
     if not ULTRAMETRIC < spread <= NEARLY_ULTRAMETRIC:
         return ()
     return (
-        f"the heights of the tips differ by {spread:.1g} of the largest, as if rounded: they are taken as they are, so "
-        "a trend, or an ou with a free root, would rest on rounding",
+        Note(
+            f"the heights of the tips differ by {spread:.1g} of the largest, as if rounded: they are taken as they "
+            "are, so a trend, or an ou with a free root, would rest on rounding"
+        ),
     )

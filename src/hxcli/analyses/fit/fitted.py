@@ -174,6 +174,7 @@ class Fitter:
         self.fields, self.observations, self.options = fields, observations, options
         self._framed: Framed = framed(fields.columns, fields.phylogeny)
         self._units = units_of(fields.phylogeny, observations)
+        self._units.refuse_extreme()
         self._bound: dict[tuple[int, int], BoundModel] = {}
 
     def bound(self, model: GaussianModel, trait: int = 0) -> BoundModel:

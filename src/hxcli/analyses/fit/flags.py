@@ -5,21 +5,22 @@ from __future__ import annotations
 import numpy as np
 
 from hxcli.analyses.fit.options import FREE_ROOT, ULTRAMETRIC, height_spread
+from hxcli.errors import Note
 from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.maximum_likelihood import Optimum
 from hxcli.models.edge_fields import EdgeFields
 from hxcli.models.gaussian_model import BoundModel
 
 WORDS = {
-    "near_white": "alpha times the tree's height is above 10: hardly told from white, every tip by itself",
-    "near_bm": "alpha times the tree's height is below 0.1: hardly told from bm",
-    "at_lower_bound": "an estimate is at the lower end of its support",
-    "at_upper_bound": "an estimate is at the upper end of its support",
-    "many_parameters": "more than one parameter for ten tips",
-    "equals_ou": "on this tree the same as ou with alpha = rate_change / 2",
-    "thetas_not_identified": "every regime is one piece of the tree: its optimum rests on one shift",
-    "root_not_identified": "the tips say next to nothing of the root's own state",
-    "optimum_not_certain": "the search found no clear maximum",
+    "near_white": Note("alpha times the tree's height is above 10: hardly told from white, every tip by itself"),
+    "near_bm": Note("alpha times the tree's height is below 0.1: hardly told from bm"),
+    "at_lower_bound": Note("an estimate is at the lower end of its support"),
+    "at_upper_bound": Note("an estimate is at the upper end of its support"),
+    "many_parameters": Note("more than one parameter for ten tips"),
+    "equals_ou": Note("on this tree the same as ou with alpha = rate_change / 2"),
+    "thetas_not_identified": Note("every regime is one piece of the tree: its optimum rests on one shift"),
+    "root_not_identified": Note("the tips say next to nothing of the root's own state"),
+    "optimum_not_certain": Note("the search found no clear maximum"),
 }
 # Strengths of the pull, times the tree's height.
 _STRONG, _WEAK = 10.0, 0.1

@@ -11,6 +11,7 @@ import numpy as np
 from hxcli.analyses.ancestral_states import (
     StateOptions,
     certificate,
+    keeps_several,
     own_models,
     own_options,
     pattern_for,
@@ -21,7 +22,7 @@ from hxcli.analyses.ancestral_states import (
     warnings,
 )
 from hxcli.analyses.fit.comparison import Comparison
-from hxcli.errors import OptionError
+from hxcli.errors import Note, OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.state_objective import RootPrior
 from hxcli.inference.state_rate_intervals import profile_intervals
@@ -35,6 +36,8 @@ from hxcli.traits import Observations
 # Models that are tried where none is named, and with how many rates at most, or one for ten tips.
 USUAL = ("er", "ard", "sym", "f81", "ordered")
 _MOST_RATES = 20
+# A state that is behind the best by no more is as good as that.
+_AS_PROBABLE = 0.01
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,7 +151,7 @@ def _fits(
         refuse_ambiguous_stationary(fit.root, fit.rates, seen.name)
         flags = (*fit.flags, *state_flags(seen, pattern, fit))
         ends = profile_intervals(tree, fit, options.level) if intervals else np.full((pattern.count, 2), np.nan)
-        said += [f"{sentence} ({name})" for sentence in warnings(seen, fit, flags)]
+        said += [f"{sentence} ({name})" for sentence in warnings(seen, fit, flags, compared=True)]
         fitted.append(FittedRates(seen, fit, name, flags, rate_rows(fit, ends)))
     return fitted
 
@@ -183,17 +186,24 @@ def _ranked(fitted: list[FittedRates]) -> Ranked:
 
 def _root_notes(phylogeny: Phylogeny, seen: SeenStates, best: FittedRates, options: StateOptions) -> list[str]:
     """A sentence where the usual priors of the root do not agree on its state, at the rates of the best model."""
-    pattern = best.fit.pattern
+    if options.root_prior == "given":
+        return []
+    pattern, rates = best.fit.pattern, best.fit.rates
     tree: StateTree = state_tree(phylogeny, seen.likelihoods[:, pattern.observed])
     found = {}
-    for kind in ("flat", "fitzjohn"):
-        prior = RootPrior(kind).columns(best.fit.rates[None])
-        shares = marginals(tree, best.fit.rates, None if prior is None else prior[0]).probabilities[0]
-        found[kind] = seen.states[int(np.bincount(pattern.observed, shares, len(seen.states)).argmax())]
-    if found["flat"] == found["fitzjohn"] or options.root_prior == "given":
+    for kind in ("flat", "stationary", "fitzjohn"):
+        if kind == "stationary" and keeps_several(rates):
+            continue
+        prior = RootPrior(kind).columns(rates[None])
+        shares = marginals(tree, rates, None if prior is None else prior[0]).probabilities[0]
+        found[kind] = np.bincount(pattern.observed, shares, len(seen.states))
+    likely = {kind: np.flatnonzero(shares > shares.max() - _AS_PROBABLE).tolist() for kind, shares in found.items()}
+    if set.intersection(*map(set, likely.values())):
         return []
-    said = " and ".join(f"{state!r} under {kind}" for kind, state in found.items())
-    return [f"trait {seen.name!r}: priors of the root do not agree: its state is {said} ({best.name})"]
+    said = ", ".join(
+        f"{' or '.join(repr(seen.states[i]) for i in which)} under {kind}" for kind, which in likely.items()
+    )
+    return [Note(f"trait {seen.name!r}: priors of the root do not agree: its state is {said} ({best.name})")]
 
 
 def _findings(

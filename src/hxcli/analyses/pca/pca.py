@@ -62,6 +62,8 @@ def pca(
         raise OptionError(f"one trait only, {traits[0]!r}, has no components (give several)")
     problem = JointProblem(phylogeny, observations, model=model, restricted=estimator == "REML", tau2=tau2)
     fit = fit_jointly(problem)
+    # Refuses what is beyond the range of numbers.
+    problem.units.rates(np.diag(fit.parameters.rate))
     covariance = in_own_units(problem, fit.parameters.rate) / problem.units.length
     components = principal_components(covariance, correlation)
     # In units of computation nothing is lost where the traits lie far from 0.

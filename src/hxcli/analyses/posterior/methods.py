@@ -12,7 +12,7 @@ from hxcli.analyses.posterior.joint_pairs import mixed_pairs
 from hxcli.analyses.posterior.leave_one_out import leave_one_out
 from hxcli.analyses.posterior.question import Asked, Options
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
-from hxcli.errors import ModelError
+from hxcli.errors import ModelError, Note
 from hxcli.inference.normal_mixture import NodeFigures, Weighted, node_figures, quantiles
 from hxcli.inference.parameter_plane import plane_of
 from hxcli.inference.quadrature import integrate
@@ -49,9 +49,11 @@ def integrated_posterior(
     warnings = []
     error = max(integral.error, float(nodes.error.max()))
     if error > max(_TOLD, tolerance):
-        warnings.append(f"the two finest grids of the quadrature differ by {error:.1g} standard deviations")
+        warnings.append(Note(f"the two finest grids of the quadrature differ by {error:.1g} standard deviations"))
     if not integral.moments:
-        warnings.append("with these priors the variances have no finite variance themselves: standard errors are empty")
+        warnings.append(
+            Note("with these priors the variances have no finite variance themselves: standard errors are empty")
+        )
     root = integral.cells.root
     count, known = float(root["count"][0]), float(root["known"][0])
     return Solved(

@@ -61,6 +61,7 @@ def posterior(
         phylogeny, observations, exact_ones(observations, 1.0 if wanted.tau2 is None else wanted.tau2)
     )
     units = units_of(phylogeny, observations)
+    units.refuse_extreme()
     seen = units.observations(observations)
     count = len(observations.traits)
     if given_models(wanted):

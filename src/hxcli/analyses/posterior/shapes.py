@@ -22,7 +22,7 @@ from hxcli.analyses.posterior.own_priors import own_priors, prior_fits
 from hxcli.analyses.posterior.question import Asked, Options, ask
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
 from hxcli.edge_data import edge_columns
-from hxcli.errors import OptionError
+from hxcli.errors import Note, OptionError
 from hxcli.inference.likelihood_columns import framed
 from hxcli.inference.marginal_density import Marginals
 from hxcli.inference.normal_mixture import Components, Mixture, NodeFigures, Weighted, node_figures, quantiles
@@ -263,7 +263,7 @@ def posterior_under_models(
     figures |= _shape_figures(questions, points, weights)
     warnings = []
     if error > _TOLD:
-        warnings.append(f"the two finest grids of the quadrature differ by {error:.1g} standard deviations")
+        warnings.append(Note(f"the two finest grids of the quadrature differ by {error:.1g} standard deviations"))
     files = [file_of(each.bound.model)["file"] for each in questions if each.bound.model.text]
     first = points[0].found.cells.root
     count, known = float(first["count"][0]), float(first["known"][0])

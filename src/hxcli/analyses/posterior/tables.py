@@ -10,6 +10,7 @@ import numpy as np
 from hxcli.analyses.pairs import PAIRS, PairFigures, pair_details, pair_figures, pair_table
 from hxcli.analyses.posterior.solution import Solved
 from hxcli.close_names import listed
+from hxcli.errors import Note
 from hxcli.node_pairs import NodePairs
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.units import Units
@@ -106,12 +107,12 @@ def _left_out(
             "suspects": [{"tip": tips[i], "z": float(z[i])} for i in suspects],
         }
     }
-    warnings = []
+    warnings: list[str] = []
     if suspects:
         count = f"{len(suspects)} tip{'s' * (len(suspects) > 1)}"
         shown = listed([f"{tips[i]} ({z[i]:+.1f} sd)" for i in suspects])
-        warnings.append(f"trait {name!r}: {count} beyond 3 sd of what all other tips predict: {shown}")
+        warnings.append(Note(f"trait {name!r}: {count} beyond 3 sd of what all other tips predict: {shown}"))
     if not known.all():
         unknown = [tips[i] for i in np.flatnonzero(~known)]
-        warnings.append(f"trait {name!r}: nothing is predicted by the others for {listed(unknown)}")
+        warnings.append(Note(f"trait {name!r}: nothing is predicted by the others for {listed(unknown)}"))
     return columns, record, warnings

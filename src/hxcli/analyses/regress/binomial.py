@@ -13,6 +13,7 @@ from hxcli.analyses.regress.logistic import Logistic, logistic
 from hxcli.analyses.regress.rows import left_out, row_cell
 from hxcli.analyses.regress.sum_of_columns import Columns
 from hxcli.close_names import counted
+from hxcli.errors import Note
 from hxcli.findings import TableFindings
 from hxcli.phylogeny import Phylogeny
 from hxcli.traits import Observations
@@ -57,9 +58,9 @@ def regress_binomial(
     notes = left_out(made, names)
     if found.at_end:
         told = "no phylogenetic signal" if found.at_end == "upper" else "the strongest signal that is looked for"
-        notes += (f"alpha is at the {found.at_end} end of its range: {told}",)
+        notes += (Note(f"alpha is at the {found.at_end} end of its range: {told}"),)
     if not found.converged:
-        notes += ("the search for the coefficients did not end at a certain maximum",)
+        notes += (Note("the search for the coefficients did not end at a certain maximum"),)
     return TableFindings(
         phylogeny=phylogeny,
         traits=(made.response,),

@@ -146,9 +146,13 @@ def _refuse_infinite(values: FloatArray, labels: tuple[str, ...], names: list[st
 def _refuse_dependent(formula: str, matrix: FloatArray, terms: tuple[str, ...]) -> None:
     if not terms:
         return
+    if "Intercept" in terms:
+        # What lies far from 0 is no combination of the constant for that.
+        is_constant = np.array(terms) == "Intercept"
+        matrix = np.where(is_constant, matrix, matrix - (matrix / max(len(matrix), 1)).sum(0))
     scaled = _scaled(matrix)
     own = np.abs(np.diagonal(np.linalg.qr(scaled, mode="r"))) if len(matrix) >= len(terms) else np.zeros(len(terms))
-    own = np.where(np.linalg.norm(matrix, axis=0) > 0, own, 0.0)
+    own = np.where(np.abs(matrix).max(0, initial=0.0) > 0, own, 0.0)
     if own.min() > _OWN_SHARE:
         return
     if len(matrix) < len(terms):
@@ -163,5 +167,8 @@ def _refuse_dependent(formula: str, matrix: FloatArray, terms: tuple[str, ...]) 
 
 
 def _scaled(matrix: FloatArray) -> FloatArray:
-    size = np.linalg.norm(matrix, axis=0)
-    return matrix / np.where(size > 0, size, 1)
+    # First by the largest, whose square may be no number.
+    largest = np.abs(matrix).max(0, initial=0.0)
+    scaled = matrix / np.where(largest > 0, largest, 1)
+    size = np.linalg.norm(scaled, axis=0)
+    return np.asarray(scaled / np.where(size > 0, size, 1))

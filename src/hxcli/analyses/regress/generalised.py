@@ -17,7 +17,7 @@ from hxcli.inference.maximum_likelihood import Optimum, maximise
 from hxcli.inference.profile_intervals import Interval, Quantity, profile_intervals
 from hxcli.models.gaussian_model import BoundModel
 from hxcli.phylogeny import FloatArray
-from hxcli.prebuilt.units import units_of
+from hxcli.prebuilt.units import location_and_scale, units_of
 from hxcli.traits import Observations
 
 # Numbers of coefficients that programs are compiled for.
@@ -54,6 +54,26 @@ def width_for(terms: int) -> int:
     return next((width for width in _WIDTHS if width >= terms), terms)
 
 
+def constant_part(design: Design) -> FloatArray | None:
+    """(P,) the combination of a design's columns that is 1 in every row; None where there is none."""
+    rows = design.matrix[design.used | design.predicted]
+    if "Intercept" in design.terms:
+        return np.eye(len(design.terms))[design.terms.index("Intercept")]
+    if not rows.size:
+        return None
+    found = np.linalg.lstsq(rows, np.ones(len(rows)), rcond=None)[0]
+    return np.asarray(found, float) if np.allclose(rows @ found, 1, rtol=0, atol=1e-12) else None
+
+
+def centres(design: Design) -> FloatArray:
+    """(P,) a number near the mean of every column, of few digits; 0 without an intercept to make up for it."""
+    used = design.matrix[design.used]
+    if "Intercept" not in design.terms or not len(used):
+        return np.zeros(len(design.terms))
+    found, _ = location_and_scale(used)
+    return np.where(np.array(design.terms) == "Intercept", 0.0, found)
+
+
 class Regression:
     """A fitted regression; P coefficients, n rows with a response.
 
@@ -78,21 +98,27 @@ class Regression:
         """
         self.setting, self.design = setting, design
         used = design.used
-        size = np.abs(design.matrix[used]).max(0, initial=0.0)
+        # A constant that lies far from 0 would use up the digits of all else.
+        constant = constant_part(design)
+        self._centre = centres(design)
+        size = np.abs(design.matrix[used] - self._centre).max(0, initial=0.0)
         # Powers of two change no digit.
         self._column_scale = np.ldexp(1.0, np.frexp(np.where(size > 0, size, 1.0))[1])
         terms = len(design.terms)
         width = setting.width
         matrix = np.zeros((setting.bound.fields.phylogeny.topology.size, width))
         rows = used | design.predicted
-        matrix[setting.nodes[rows], :terms] = design.matrix[rows] / self._column_scale
+        matrix[setting.nodes[rows], :terms] = (design.matrix[rows] - self._centre) / self._column_scale
         self._matrix = matrix
         seen = Observations(
             setting.nodes[used], design.values[used, None], setting.errors[used, None], (design.response,)
         )
-        # Without moving the values, because not every design can follow.
-        units = dataclasses.replace(units_of(setting.bound.fields.phylogeny, seen), location=np.zeros(1), length=1.0)
-        self._scale = float(units.scale[0])
+        units = dataclasses.replace(units_of(setting.bound.fields.phylogeny, seen), length=1.0)
+        units.refuse_extreme()
+        if constant is None:
+            # The design cannot follow where the values go.
+            units = dataclasses.replace(units, location=np.zeros(1))
+        self._scale, self._location = float(units.scale[0]), float(units.location[0])
         self.likelihood = TraitLikelihood(
             setting.bound,
             setting.on,
@@ -110,13 +136,18 @@ class Regression:
         back = self._scale / self._column_scale
         self.n = int(used.sum())
         self.freedom = self.n - terms
-        self.beta = figures.beta[0, :terms] * back
+        # y - location = (X - centre) b is y = X (b + constant (location - centre b)), where X constant = 1.
+        self._constant = np.zeros(terms) if constant is None else constant
+        self._centred = figures.beta[0, :terms] * back
+        self.beta = self._centred + self._constant * (self._location - self._centre @ self._centred)
         self.rss = float(figures.rss[0]) * self._scale**2
         spread = self.rss / max(self.freedom, 1) / self._scale**2 if self.likelihood.profiled else 1.0
         if self.likelihood.profiled and self.freedom < 1:
             spread = math.nan
         self._spread = spread
-        self.covariance = figures.covariance[0, :terms, :terms] * back[:, None] * back * spread
+        back_again = np.eye(terms) - np.outer(self._constant, self._centre)
+        covariance = figures.covariance[0, :terms, :terms] * back[:, None] * back * spread
+        self.covariance = back_again @ covariance @ back_again.T
         size_of = float(figures.size[0])
         self.log_likelihood = float(figures.log_likelihood[0]) - size_of * math.log(self._scale)
         if setting.restricted:
@@ -145,7 +176,7 @@ class Regression:
     @property
     def fitted(self) -> FloatArray:
         """(M,) mean of the response by the formula alone; nan where a predictor is missing."""
-        found: FloatArray = self.design.matrix @ self.beta
+        found: FloatArray = (self.design.matrix - self._centre) @ self._centred + self._location
         return found
 
     def leverage(self) -> FloatArray:
@@ -165,7 +196,7 @@ class Regression:
         rate = float(self._figures.rate[0])
         spread = variance[nodes] / rate * self._spread if rate > 0 else 0 * variance[nodes]
         found = np.full((2, len(self.setting.nodes)), np.nan)
-        found[:, rows] = mean[nodes] * self._scale, np.sqrt(spread) * self._scale
+        found[:, rows] = mean[nodes] * self._scale + self._location, np.sqrt(spread) * self._scale
         return found[0], found[1]
 
     def profiles(self) -> dict[str, Interval]:
@@ -174,16 +205,17 @@ class Regression:
         coordinates = [each for each in self.likelihood.coordinates if not each.is_rate]
         order = {each.name: i for i, each in enumerate(self.likelihood.coordinates)}
         none = np.zeros(len(order))
-        quantities = [Quantity(term, number, none) for number, term in enumerate(self.design.terms)]
+        back = self._scale / self._column_scale
+        mixes = np.zeros((len(back), self.setting.width))
+        mixes[:, : len(back)] = (np.eye(len(back)) - np.outer(self._constant, self._centre)) * back
+        quantities = [
+            Quantity(term, number, none, shift=self._constant[number] * self._location, mix=mixes[number])
+            for number, term in enumerate(self.design.terms)
+        ]
         quantities += [
             Quantity(each.name, -1, np.eye(len(order))[order[each.name]], plain=not each.log) for each in coordinates
         ]
-        found = profile_intervals(self.likelihood, self.optimum, quantities, self.setting.level)
-        back = dict(zip(self.design.terms, self._scale / self._column_scale, strict=True))
-        return {
-            name: Interval(ends.lower * back.get(name, 1.0), ends.upper * back.get(name, 1.0))
-            for name, ends in found.items()
-        }
+        return profile_intervals(self.likelihood, self.optimum, quantities, self.setting.level)
 
     def certificate(self) -> dict[str, Any]:
         """How the shape parameters were found, as JSON values."""

@@ -23,13 +23,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.analyses.regress.formula import Design
-from hxcli.analyses.regress.generalised import width_for
+from hxcli.analyses.regress.generalised import centres, constant_part, width_for
 from hxcli.engine.tree import Tree
-from hxcli.errors import InputError
+from hxcli.errors import InputError, ModelError
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.gls import sweep_up
 from hxcli.prebuilt.gls_solution import solve
 from hxcli.prebuilt.two_states import log_likelihood
+from hxcli.prebuilt.units import refuse_extreme_lengths
 from hxcli.traits import Observations
 
 # log(alpha times the height of the tree) is searched within this of 0, as phylolm does.
@@ -37,6 +38,8 @@ _REACH = 4.0
 _STARTS = (0.0, -2.0, 2.0)
 # Predictors are scaled, so that no coefficient of use is larger.
 _LARGEST = 50.0
+# Largest slope at what counts as a maximum.
+_FLAT = 1e-3
 
 
 class Logistic(NamedTuple):
@@ -71,9 +74,11 @@ def logistic(phylogeny: Phylogeny, observations: Observations, made: Design) -> 
 
     Raises:
         InputError: A response that is not 0 or 1, or always the same.
+        ModelError: Edge lengths that are too large or small to compute with; no likelihood.
     """
     from scipy.optimize import minimize
 
+    refuse_extreme_lengths(phylogeny)
     used = made.used
     y = made.values[used]
     wrong = np.flatnonzero((y != 0) & (y != 1))
@@ -86,7 +91,8 @@ def logistic(phylogeny: Phylogeny, observations: Observations, made: Design) -> 
         raise InputError(f"--family binomial: {made.response} is always {y[0]:g}", "there is nothing to tell apart")
     terms = len(made.terms)
     width = width_for(terms)
-    x = made.matrix[used]
+    centre, constant = centres(made), constant_part(made)
+    x = made.matrix[used] - centre
     scale = np.where(np.abs(x).max(0) > 0, np.abs(x).max(0), 1.0)
     nodes, size = observations.nodes[used], phylogeny.topology.size
     fields = {"x": np.zeros((size, width)), "y": np.zeros(size), "there": np.zeros(size)}
@@ -112,14 +118,21 @@ def logistic(phylogeny: Phylogeny, observations: Observations, made: Design) -> 
         )
         best = found if best is None or found.fun < best.fun else best
     (penalised, extra), slope = _HEIGHT(jnp.asarray(best.x), tree)
+    if not np.isfinite(penalised):
+        raise ModelError(
+            f"--family binomial: {made.response} has no likelihood on this tree: are there tips with 0 and 1 at no "
+            "distance from each other? (leave one of them out, or correct the lengths)"
+        )
     inner = np.append(np.arange(terms), width if abs(best.x[-1]) < _REACH else [])
     back = 1 / scale
-    beta = best.x[:terms] * back
+    centred = best.x[:terms] * back
     covariance = np.asarray(extra["covariance"], float)[:terms, :terms] * back[:, None] * back
+    back_again = np.eye(terms) - (0 if constant is None else np.outer(constant, centre))
+    beta, covariance = back_again @ centred, back_again @ covariance @ back_again.T
     # The penalty is of the information in the units of the table.
     shift = float(np.log(scale).sum())
     with np.errstate(over="ignore"):
-        probabilities = 1 / (1 + np.exp(-(made.matrix @ beta)))
+        probabilities = 1 / (1 + np.exp(-((made.matrix - centre) @ centred)))
     return Logistic(
         beta,
         covariance,
@@ -127,7 +140,7 @@ def logistic(phylogeny: Phylogeny, observations: Observations, made: Design) -> 
         float(extra["log_likelihood"]),
         float(penalised) + shift,
         probabilities,
-        bool(np.abs(np.asarray(slope, float)[inner.astype(int)]).max(initial=0.0) < 1e-3),
+        bool(np.abs(np.asarray(slope, float)[inner.astype(int)]).max(initial=0.0) < _FLAT),
         "upper" if best.x[-1] >= _REACH else "lower" if best.x[-1] <= -_REACH else "",
     )
 

@@ -17,7 +17,7 @@ from hxcli.analyses.regress.replicates import one_row_a_tip
 from hxcli.analyses.regress.rows import left_out, row_cell
 from hxcli.analyses.regress.sum_of_columns import Columns
 from hxcli.close_names import counted
-from hxcli.errors import OptionError
+from hxcli.errors import Note, OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
 from hxcli.models import named_model
@@ -173,7 +173,7 @@ def _errors(observations: Observations, made: Design) -> tuple[Any, tuple[str, .
     """(M,) known standard errors of the response, and what is said of others."""
     known = dict(zip(observations.traits, observations.standard_errors.T, strict=True))
     notes = tuple(
-        f"the standard errors of {name!r} are not used: a predictor is taken as known"
+        Note(f"the standard errors of {name!r} are not used: a predictor is taken as known")
         for name in made.predictors
         if name in known and np.any(known[name])
     )
@@ -181,7 +181,7 @@ def _errors(observations: Observations, made: Design) -> tuple[Any, tuple[str, .
         return known[made.source], notes
     for name, errors in known.items():
         if name in made.response and np.any(errors):
-            notes += (f"the standard errors of {name!r} are not used: the response is a function of it",)
+            notes += (Note(f"the standard errors of {name!r} are not used: the response is a function of it"),)
     return np.zeros(len(observations.nodes)), notes
 
 
@@ -272,11 +272,11 @@ def _method(
 def _notes(fitted: Regression, names: list[str]) -> tuple[str, ...]:
     found = list(left_out(fitted.design, names))
     if fitted.freedom < 1:
-        found.append("as many coefficients as rows: nothing is left to estimate errors from, so they are empty")
+        found.append(Note("as many coefficients as rows: nothing is left to estimate errors from, so they are empty"))
     assert fitted.optimum is not None
     certificate = fitted.optimum.certificate
     for side, ends in (("lower", certificate.at_lower), ("upper", certificate.at_upper)):
-        found += [f"{name} is at the {side} end of its range" for name in ends]
+        found += [Note(f"{name} is at the {side} end of its range") for name in ends]
     if not certificate.converged:
-        found.append("the search for the shape parameters did not end at a certain maximum (see the record)")
+        found.append(Note("the search for the shape parameters did not end at a certain maximum (see the record)"))
     return tuple(found)

@@ -8,14 +8,15 @@ import numpy as np
 
 from hxcli.analyses.regress.formula import Design
 from hxcli.close_names import counted, listed
+from hxcli.errors import Note
 
 
 def left_out(made: Design, names: list[str]) -> tuple[str, ...]:
     """A sentence for the rows that are not used and one for those that are not predicted, with their names."""
     found = []
     for rows, said in (
-        (made.incomplete, "left out, because a predictor is missing"),
-        (made.unseen, "not predicted, because their level has no row with a response"),
+        (made.incomplete, Note("left out, because a predictor is missing")),
+        (made.unseen, Note("not predicted, because their level has no row with a response")),
     ):
         if rows.any():
             which = listed([names[i] for i in np.flatnonzero(rows)], 8)

@@ -12,6 +12,7 @@ from hxcli.analyses.signal.k_statistic import tested_k
 from hxcli.analyses.signal.known_errors import tested_k_with_errors
 from hxcli.analyses.signal.pagel_lambda import estimate_lambda
 from hxcli.engine.topology import BoolArray
+from hxcli.errors import Note
 from hxcli.findings import TableFindings
 from hxcli.phylogeny import FloatArray, Phylogeny, relabel
 from hxcli.prebuilt.contrast_matrices import contrast_matrices
@@ -103,7 +104,7 @@ def signal(
         ],
         about_traits=[{key: float(found[key][d]) for key in _COLUMNS} for d in range(len(names))],
         warnings=tuple(
-            f"trait {name!r}: {_reason(int(n))}, so it has no signal to speak of: its figures are empty"
+            Note(f"trait {name!r}: {_reason(int(n))}, so it has no signal to speak of: its figures are empty")
             for name, n, k in zip(names, number, found["k_statistic"], strict=True)
             if np.isnan(k)
         ),

@@ -10,6 +10,7 @@ from hxcli.analyses.assemble import reconstruction
 from hxcli.analyses.together.joint_reconstruction import JointReconstruction
 from hxcli.analyses.together.leave_one_cell_out import leave_one_cell_out
 from hxcli.analyses.together.tables import covariance_table, within_table
+from hxcli.errors import Note
 from hxcli.inference.correlation_intervals import CorrelationFigures, fisher_intervals, profile_intervals
 from hxcli.inference.estimated_rate import Estimator
 from hxcli.inference.joint_fit import JointFit, fit_jointly
@@ -71,13 +72,14 @@ def described(
     units, traits, nodes = problem.units, problem.observations.traits, problem.nodes
     variances = np.maximum(np.diagonal(states.covariances[nodes], axis1=1, axis2=2), 0)
     estimates, standard_errors = units.states(states.means[nodes], np.sqrt(variances))
+    rates = units.rates(np.diag(fit.parameters.rate))
     covariance = in_own_units(problem, fit.parameters.rate) / units.length
     tables: dict[str, Any] = {"covariance table": covariance_table(traits, covariance, figures)}
     if fit.parameters.within is not None:
         tables["within table"] = within_table(traits, in_own_units(problem, fit.parameters.within))
     densities = problem.evaluate(*fit.parameters).densities
     parameters: dict[str, tuple[Any, str]] = {
-        "sigma2": (units.rates(np.diag(fit.parameters.rate)), estimator),
+        "sigma2": (rates, estimator),
         "tau2": (tau2, "given"),
     }
     if problem.model != "bm":
@@ -129,8 +131,10 @@ def _warnings(problem: JointProblem, fit: JointFit, certificate: dict[str, Any])
     said = []
     if not certificate["converged"]:
         said.append(
-            "the covariance is not certain to be the best: see results[].certificate in the record (fewer traits, or "
-            "traits that are seen together in more tips, make it so)"
+            Note(
+                "the covariance is not certain to be the best: see results[].certificate in the record (fewer traits, "
+                "or traits that are seen together in more tips, make it so)"
+            )
         )
     scale = np.sqrt(np.diag(fit.parameters.rate))
     correlation = fit.parameters.rate / scale / scale[:, None]
@@ -138,8 +142,8 @@ def _warnings(problem: JointProblem, fit: JointFit, certificate: dict[str, Any])
         if abs(correlation[a, b]) > 1 - 1e-4:
             end = "1" if correlation[a, b] > 0 else "-1"
             names = " and ".join(repr(problem.observations.traits[i]) for i in (a, b))
-            said.append(f"the correlation of {names} is estimated at {end}, the end of its range")
+            said.append(Note(f"the correlation of {names} is estimated at {end}, the end of its range"))
     if fit.at_bound:
         name = "alpha" if problem.model == "ou" else "lambda"
-        said.append(f"{name} is estimated at an end of its support")
+        said.append(Note(f"{name} is estimated at an end of its support"))
     return tuple(said)

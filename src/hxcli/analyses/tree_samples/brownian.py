@@ -27,7 +27,7 @@ from hxcli.prebuilt.tip_likelihoods import (
     refuse_contradictions,
     tip_likelihoods,
 )
-from hxcli.prebuilt.units import units_of
+from hxcli.prebuilt.units import lost_lengths, units_of
 from hxcli.traits import Observations
 from hxcli.tree_batch import TaxonNames, TreeBatch
 
@@ -82,12 +82,18 @@ class BrownianTrees:
         """The figures of a batch.
 
         Raises:
+            InputError: An edge so short that the computation would take it for 0.
             ModelError: Error-free observations that contradict each other on one of the trees.
         """
         self._refuse_contradictions(batch)
         size, tips, count = batch.topology.size, batch.tips, batch.count
         names = batch.taxa[tips]
         lengths = batch.lengths / self._units.length
+        lost = np.flatnonzero(lost_lengths(batch.lengths, self._units.length))
+        if lost.size:
+            lost_length = f"an edge length, {batch.lengths[lost[0]]:g}, is so small that it would be lost"
+            advice = "write 0 where there is no distance, or give the lengths in another unit"
+            raise batch.refuse(int(lost[0]), lost_length, advice)
         width = self.known.shape[1]
 
         def placed(of_names: FloatArray) -> FloatArray:

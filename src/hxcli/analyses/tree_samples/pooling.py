@@ -95,5 +95,7 @@ def sample_ends(values: FloatArray, level: float) -> tuple[FloatArray, FloatArra
     ends = np.full((2, len(values)), np.nan)
     some = ~np.isnan(values).all(1)
     if some.any():
-        ends[:, some] = np.nanquantile(values[some], tails, axis=1)
+        # Between two infinite values nothing is interpolated.
+        with np.errstate(invalid="ignore"):
+            ends[:, some] = np.nanquantile(values[some], tails, axis=1)
     return ends[0], ends[1]

@@ -16,7 +16,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hxcli.errors import InputError
+from hxcli.errors import InputError, Note
 from hxcli.formats.source import Source
 from hxcli.formats.trees.scanner.byte_positions import Offsets, positions
 from hxcli.text_columns import Texts
@@ -183,7 +183,13 @@ def _checked_text(source: Source) -> bytes:
     if not source.data:
         raise source.error("the file is empty", "expected a table with a header line")
     start = source.data[:2000].lstrip()
-    kinds = {b"#nexus": "a NEXUS tree", b"(": "a tree", b"<": "HTML or XML", b"{": "JSON", b"[": "JSON or a tree"}
+    kinds = {
+        b"#nexus": "a NEXUS tree",
+        b"(": "a tree",
+        b"<": "HTML or XML",
+        b"{": "JSON",
+        b"[": "JSON, a tree or a log",
+    }
     kinds[b">"] = "FASTA"
     for prefix, kind in kinds.items():
         if start[: len(prefix)].lower() == prefix:
@@ -272,12 +278,19 @@ def _cell_ends(array: NDArray[np.uint8], delimiter: bytes, file: str, first_line
     return ends[np.searchsorted(quotes, ends) % 2 == 0]
 
 
+# First lines of the files that annotate a tree in iTOL.
+_OF_ITOL = re.compile(rb"(?:DATASET|TREE|POPUP)_[A-Z_]+|LABELS|COLLAPSE|PRUNE|SPACING|METADATA")
+
+
 def _one_column(header: bytes, second: bytes, file: str, line: int) -> InputError:
     """What to say of a header of one cell, and of the row below it if that has two."""
     shown = _shortened(header)
     if re.search(rb"\s[-+.]?\d\S*$", second):
         found = f"the header has one cell, {shown!r}, where the rows have 2"
         return InputError(found, _NO_FIRST_HEADER, file=file, line=line)
+    if _OF_ITOL.fullmatch(header.strip()):
+        advice = "take the lines below DATA, with a header above them, such as species,value"
+        return InputError(f"this is a dataset of iTOL, {shown!r}, not a table", advice, file=file, line=line)
     odd = next((mark for mark in "|:" if mark in shown), "")
     found = f"only one column: unknown delimiter '{odd}' in {shown!r}" if odd else f"only one column, {shown!r}"
     advice = "expected tip names and at least one trait, between commas, tabs or semicolons; each with a header"
@@ -306,4 +319,4 @@ def _shortened(content: bytes, limit: int = 60) -> str:
 
 
 def _counted(count: int, noun: str, rest: str) -> str:
-    return f"{count} {noun}{'' if count == 1 else 's'} {rest} {'was' if count == 1 else 'were'} skipped"
+    return Note(f"{count} {noun}{'' if count == 1 else 's'} {rest} {'was' if count == 1 else 'were'} skipped")

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from hxcli.errors import InputError
+from hxcli.errors import InputError, Note
 from hxcli.formats.tables.delimited import Grid
 from hxcli.phylogeny import FloatArray
 from hxcli.text_columns import Texts
@@ -21,6 +21,8 @@ from hxcli.text_columns import Texts
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 MISSING = ("", "NA", "Na", "na", "NaN", "nan", "NAN", "N/A", "n/a", "NULL", "Null", "null", "?", "-")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?")
+_SEPARATED = re.compile(r"[+-]?[0-9]{1,3}([ ,'\u00a0\u202f_][0-9]{3})+(\.[0-9]*)?")
+_PERCENT = re.compile(r"[+-]?[0-9.]+\s*%")
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,18 +74,21 @@ class Columns:
         infinite = self.wrong[:, column] & np.isinf(self.values[:, column])
         return np.asarray(infinite)
 
-    def all_decimal_commas(self, column: int) -> bool:
-        """True when every cell that holds something reads like 1,5."""
+    def all_written_otherwise(self, column: int) -> bool:
+        """True when every cell that holds something is a number as spreadsheets show it: 1,5 or 1,234.5 or 5 %."""
         rows = np.flatnonzero(self.wrong[:, column]).tolist()
-        return bool(rows) and all(_DECIMAL_COMMA.fullmatch(self.text(row, column)) for row in rows)
+        return bool(rows) and all(
+            any(form.fullmatch(text) for form in (_DECIMAL_COMMA, _SEPARATED, _PERCENT)) and "_" not in text
+            for text in (self.text(row, column) for row in rows)
+        )
 
     def hint(self, text: str) -> str:
         """What to do about a cell that is no number."""
         if _DECIMAL_COMMA.fullmatch(text):
             return "decimal comma? write 1.5"
-        if re.fullmatch(r"[+-]?[0-9]{1,3}([ ,'\u00a0\u202f_][0-9]{3})+(\.[0-9]*)?", text):
+        if _SEPARATED.fullmatch(text):
             return "write numbers without separators"
-        if re.fullmatch(r"[+-]?[0-9.]+\s*%", text):
+        if _PERCENT.fullmatch(text):
             return "write numbers without %"
         return "write a plain decimal number, or mark missing values NA or with --na"
 
@@ -132,7 +137,7 @@ def columns_of_grid(grid: Grid, na: Sequence[str]) -> Columns:
         lines=grid.lines,
         marked=marked,
         file=grid.file,
-        notes=(*grid.notes, *("white space around cells was stripped",) * stripped),
+        notes=(*grid.notes, *(Note("white space around cells was stripped"),) * stripped),
         header_line=grid.header_line,
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hxcli.close_names import did_you_mean, listed
-from hxcli.errors import InputError
+from hxcli.errors import InputError, Note
 from hxcli.formats.source import Source
 from hxcli.formats.tables.delimited import read_grid
 from hxcli.formats.tables.numeric_columns import Columns, columns_of_grid
@@ -19,7 +19,7 @@ from hxcli.text_columns import Texts
 from hxcli.traits import Cells, TraitTable
 
 # How the note about columns of text begins.
-LEFT_OUT = "left out, because no cell is a number"
+LEFT_OUT = Note("left out, because no cell is a number")
 
 
 def read_table(
@@ -119,12 +119,14 @@ def _table(
     for position, trait in enumerate(traits):
         if trait in errors:
             standard_errors[:, position] = _standard_errors(cells, trait, errors[trait])
-            notes.append(f"known standard errors of {cells.header[trait]!r}: column {cells.header[errors[trait]]!r}")
+            notes.append(
+                Note(f"known standard errors of {cells.header[trait]!r}: column {cells.header[errors[trait]]!r}")
+            )
             continue
         beside = f"{cells.header[trait]}_se"
         if columns and named.get(beside) in traits:
             notes.append(
-                f"column {beside!r} is a trait, as asked, and not the standard errors of {cells.header[trait]!r}"
+                Note(f"column {beside!r} is a trait, as asked, and not the standard errors of {cells.header[trait]!r}")
             )
     notes += _unused_marks(cells, id_index, na)
     used = {id_index, *traits, *errors.values(), *taken}
@@ -161,7 +163,8 @@ def _checked_header(cells: Columns, id_column: str | None, notes: list[str]) -> 
     named: dict[str, int] = {}
     for index, name in enumerate(cells.header):
         if not name and index:
-            raise cells.refusal(f"column {index + 1} has no name", "give every column a header", header=True)
+            advice = "give every column a header" if not cells.missing[:, index].all() else "it is empty: delete it"
+            raise cells.refusal(f"column {index + 1} has no name", advice, header=True)
         if name in named:
             found = f"the header {name!r} stands twice (columns {named[name] + 1} and {index + 1})"
             raise cells.refusal(found, "give every column a name of its own", header=True)
@@ -171,7 +174,7 @@ def _checked_header(cells: Columns, id_column: str | None, notes: list[str]) -> 
     if id_column.strip() not in named:
         raise _unknown(cells, id_column, named)
     if id_column.strip() and "" in named:
-        notes.append("the first column was left out, because it has no name")
+        notes.append(Note("the first column was left out, because it has no name"))
         del named[""]
     return named
 
@@ -186,7 +189,7 @@ def _refuse_row_as_header(cells: Columns, id_index: int) -> None:
 
 def _unused_marks(cells: Columns, id_index: int, na: Sequence[str]) -> list[str]:
     used = np.asarray(np.delete(cells.marked, id_index, axis=1).any(axis=1))
-    return [f"--na {mark!r} matched no cell" for mark, found in zip(na, used.tolist(), strict=True) if not found]
+    return [Note(f"--na {mark!r} matched no cell") for mark, found in zip(na, used.tolist(), strict=True) if not found]
 
 
 def _names(cells: Columns, index: int) -> Texts:
@@ -211,7 +214,7 @@ def _trait_indices(
         if cells.has_wrong[index]:
             wrong = cells.wrong[:, index]
             # Of a column of text only what was plainly meant as a number is refused.
-            doubtful = wrong if numeric or cells.all_decimal_commas(index) else cells.infinite(index)
+            doubtful = wrong if numeric or cells.all_written_otherwise(index) else cells.infinite(index)
             if doubtful.any():
                 raise _no_number(cells, int(doubtful.argmax()), index, "or leave the column out: --column")
         if numeric:

@@ -10,6 +10,7 @@ import polars as pl
 
 from hxcli.close_names import listed
 from hxcli.engine.topology import IntArray
+from hxcli.errors import Note
 from hxcli.findings import Findings
 from hxcli.formats.memo import kept
 from hxcli.formats.trees.newick_text import Notes, Parts, joined, number_texts, unless_null
@@ -160,7 +161,7 @@ def replaced_notes(
         if (trait := owner(key)) is not None:
             replaced.setdefault(trait, set()).add(key)
     return tuple(
-        f"annotations {listed(sorted(replaced[trait]))} of the tree are replaced by those of trait {trait!r}"
+        Note(f"annotations {listed(sorted(replaced[trait]))} of the tree are replaced by those of trait {trait!r}")
         for trait in traits
         if trait in replaced
     )

@@ -7,6 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from hxcli.errors import Note
 from hxcli.formats.source import Source
 from hxcli.formats.trees.biopython_check import BIOPYTHON_LIMIT, parse_again
 from hxcli.formats.trees.newick_text import newick_nesting, write_nested
@@ -42,7 +43,7 @@ def read_newick(source: Source) -> tuple[list[Phylogeny], list[str]]:
         tree = read_tree(blanked, start, end, Header(start, tree=name), terminated=terminated)
         if tree is not None:
             if not terminated:
-                warnings.append("the last ';' is missing: was the file cut short?")
+                warnings.append(Note("the last ';' is missing: was the file cut short?"))
             trees.append(tree)
             starts.append(start)
         start = end + 1

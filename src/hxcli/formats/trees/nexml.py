@@ -6,7 +6,7 @@ from io import BytesIO
 from urllib.parse import quote, unquote
 from xml.etree.ElementTree import Element
 
-from hxcli.errors import HxError
+from hxcli.errors import HxError, Note
 from hxcli.formats.source import Source
 from hxcli.formats.trees.biopython_check import BIOPYTHON_LIMIT
 from hxcli.formats.trees.xml_elements import (
@@ -42,7 +42,7 @@ def read_nexml(source: Source) -> tuple[list[Phylogeny], list[str]]:
     warnings = misspelt_root(root, "nexml")
     for element in root.iter():
         if local_name(element) == "network":
-            warnings.append("networks are ignored")
+            warnings.append(Note("networks are ignored"))
         if local_name(element) != "tree":
             continue
         tree = f"tree {len(trees) + 1}"

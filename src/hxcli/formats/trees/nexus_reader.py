@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from hxcli.errors import InputError
+from hxcli.errors import InputError, Note
 from hxcli.formats.source import Source
 from hxcli.formats.trees.nexus_tip_names import Taxa, Translation, read_taxlabels, read_translate
 from hxcli.formats.trees.scanner.byte_positions import positions
@@ -167,9 +167,9 @@ def _taxa_block(reader: NexusReader, commands: Iterator[_Command], begin: _Comma
     if labels is not None:
         reader.taxa.append(replace(labels, title=title))
         if len(reader.taxa) == 2:
-            reader.warnings.append("there are several blocks with TAXLABELS")
+            reader.warnings.append(Note("there are several blocks with TAXLABELS"))
     elif name == b"TAXA":
-        reader.warnings.append("the TAXA block has no TAXLABELS")
+        reader.warnings.append(Note("the TAXA block has no TAXLABELS"))
 
 
 def _trees_block(reader: NexusReader, commands: Iterator[_Command], begin: _Command) -> Iterator[TreeStatement]:
@@ -191,7 +191,7 @@ def _trees_block(reader: NexusReader, commands: Iterator[_Command], begin: _Comm
             if set(b"(,") & set(reader.text[command.start : command.end]):
                 advice = "commands are TITLE, LINK, TRANSLATE, TREE and UTREE"
                 raise reader.error(f"unknown command {shown} in the TREES block", advice, command.start)
-            reader.warnings.append(f"unknown command {shown} in the TREES block is ignored")
+            reader.warnings.append(Note(f"unknown command {shown} in the TREES block is ignored"))
     reader.warnings += translation.warnings()
 
 

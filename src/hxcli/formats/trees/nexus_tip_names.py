@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from hxcli.errors import InputError
+from hxcli.errors import InputError, Note
 from hxcli.formats.trees.scanner.comments import beside_comments
 from hxcli.formats.trees.scanner.labels import all_distinct, all_support
 from hxcli.formats.trees.scanner.masking import Blanked, shorten
@@ -134,7 +134,7 @@ class Translation:
         names = list(self._strangers)
         listed = ", ".join(map(shorten, names[:5])) + (", ..." if len(names) > 5 else "")
         where = "TAXLABELS" if self.taxa else "TRANSLATE"
-        return [f"{len(names)} tip name{'s are' if len(names) > 1 else ' is'} not in {where}: {listed}"]
+        return [Note(f"{len(names)} tip name{'s are' if len(names) > 1 else ' is'} not in {where}: {listed}")]
 
     def _translate(self, tips: Texts, refuse: Callable[[int, str, str], InputError]) -> Texts:
         place = tips.places_among(self.keys)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from hxcli.close_names import listed
 from hxcli.engine.topology import IntArray, Topology
+from hxcli.errors import Note
 from hxcli.formats.memo import kept
 from hxcli.phylogeny import Phylogeny, fold_below
 
@@ -46,8 +47,10 @@ def made_names_notes(phylogeny: Phylogeny) -> tuple[str, ...]:
     if not made.size:
         return ()
     return (
-        f"{listed(names[made].tolist(), 3)} of the node data are no names of the tree's file: give augur the tree that "
-        "--named-tree F.nwk writes",
+        Note(
+            f"{listed(names[made].tolist(), 3)} of the node data are no names of the tree's file: give augur the tree "
+            "that --named-tree F.nwk writes"
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape
 import numpy as np
 import polars as pl
 
-from hxcli.errors import HxError, OptionError
+from hxcli.errors import HxError, Note, OptionError
 from hxcli.findings import Findings
 from hxcli.formats.source import Source
 from hxcli.formats.trees.annotations import Entry, entries, found_texts, gathered, node_texts, owner_of, words_of
@@ -60,7 +60,7 @@ def read_phyloxml(source: Source) -> tuple[list[Phylogeny], list[str]]:
         if len(clades) != 1:
             raise source.error(f"{tree}: {len(clades)} clades at the top", "a phylogeny has one root clade")
         if any(local_name(child) == "clade_relation" for child in element):
-            warnings.append(f"{tree}: clade relations are ignored")
+            warnings.append(Note(f"{tree}: clade relations are ignored"))
         name = next((squeeze(child.text) for child in element if local_name(child) == "name"), "")
         nodes = _nodes(source, clades[0], tree)
         rooted = {"true": True, "1": True, "false": False, "0": False}.get(element.get("rooted", "").strip())

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from hxcli.errors import InputError, OptionError
+from hxcli.errors import InputError, Note, OptionError
 from hxcli.formats.source import DEFAULT_MAX_SIZE, Source, looks_like, read_source
 from hxcli.formats.trees.reading_notes import tree_warnings
 from hxcli.phylogeny import Phylogeny, relabel
@@ -186,9 +186,9 @@ def length_notes(
     """What `analysable` changes on a tree that it accepts, a sentence each."""
     notes = []
     if (missing := phylogeny.missing_lengths) and missing_lengths is not None:
-        notes.append(f"{_edges(missing, 'missing')} read as {missing_lengths:.15g}")
+        notes.append(Note(f"{_edges(missing, 'missing')} read as {missing_lengths:.15g}"))
     if (negative := phylogeny.negative_lengths) and negative_lengths is not None:
-        notes.append(f"{_edges(negative, 'negative')} read as 0")
+        notes.append(Note(f"{_edges(negative, 'negative')} read as 0"))
     return tuple(notes)
 
 

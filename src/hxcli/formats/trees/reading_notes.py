@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from hxcli.close_names import listed
+from hxcli.errors import Note
 from hxcli.formats.trees.annotations import entries
 from hxcli.formats.trees.scanner.codeml_marks import CODEML_ADVICE, CODEML_MARK
 from hxcli.formats.trees.scanner.labels import all_distinct, looks_like_support
@@ -48,18 +49,18 @@ def _prefixed(message: str, numbers: list[int], total: int) -> str:
 
 def _shape_warnings(phylogeny: Phylogeny) -> Iterator[str]:
     if phylogeny.edge_lengths[0] == phylogeny.edge_lengths[0] and phylogeny.edge_lengths[0] != 0:
-        yield "the length of the root's edge is kept but not used"
+        yield Note("the length of the root's edge is kept but not used")
     for text in phylogeny.header:
         for entry in entries(text.removeprefix("&"), ","):
             key, _, value = entry.partition("=")
             if re.search("clock.?rate", key, re.IGNORECASE):
-                yield f"the tree's clock rate, {_plainly(value)}, is not used: edge lengths are taken as they are"
+                yield Note(f"the tree's clock rate, {_plainly(value)}, is not used: edge lengths are taken as they are")
     yield from _label_warnings(phylogeny)
     degree = int(phylogeny.topology.child_counts[0])
     if phylogeny.rooted is False:
-        yield "the tree is marked as unrooted ([&U]); it is used with the root that it is written with"
+        yield Note("the tree is marked as unrooted ([&U]); it is used with the root that it is written with")
     elif degree > 2 and phylogeny.rooted is None and phylogeny.topology.depth > 1:
-        yield f"the root has {degree} branches, as unrooted trees have; it is used as the root"
+        yield Note(f"the root has {degree} branches, as unrooted trees have; it is used as the root")
 
 
 def _plainly(value: str) -> str:
@@ -77,11 +78,11 @@ def _label_warnings(phylogeny: Phylogeny) -> Iterator[str]:
     if len(doubtful):
         of_all = f"{len(doubtful)} of {sum(map(bool, labels))} names of inner nodes"
         like = "look like support values" if len(doubtful) > 1 else "looks like a support value"
-        yield f"{of_all} {like}, such as {doubtful[0]!r}: kept as names, because others are none"
+        yield Note(f"{of_all} {like}, such as {doubtful[0]!r}: kept as names, because others are none")
     marked = np.concatenate([labels.containing(sign) for sign in "#$"])
     marks = [label for label in labels[marked] if CODEML_MARK.fullmatch(label)]
     if marks:
-        yield f"inner nodes are called {listed(list(dict.fromkeys(marks)), 3)}: {CODEML_ADVICE}"
+        yield Note(f"inner nodes are called {listed(list(dict.fromkeys(marks)), 3)}: {CODEML_ADVICE}")
 
 
 def _has_odd_space(joined: str) -> bool:
@@ -108,9 +109,9 @@ def _name_warnings(names: Texts, joined: str) -> Iterator[str]:
         start, end = joined.rfind("\n", 0, max(odd.start(), 0)) + 1, joined.find("\n", odd.end())
         name = joined[start : end if end >= 0 else None]
         what = "begins or ends with white space, or holds a tab, an unusual space or an invisible character"
-        yield f"a tip name {what}: {name!r}"
+        yield Note(f"a tip name {what}: {name!r}")
     if '"' in joined:
-        yield "double quotes in tip names are kept as part of the names; only single quotes quote"
+        yield Note("double quotes in tip names are kept as part of the names; only single quotes quote")
     keys = _folded(names, joined)
     if all_distinct(keys):
         return
@@ -120,7 +121,9 @@ def _name_warnings(names: Texts, joined: str) -> Iterator[str]:
         if other != name:
             count = len(keys) - len(set(keys))
             yield (
-                f"{count} tip name{'s differ' if count > 1 else ' differs'} from another only by underscore and space, "
-                f"case or Unicode form: '{other}' and '{name}'"
+                Note(
+                    f"{count} tip name{'s differ' if count > 1 else ' differs'} from another only by underscore and "
+                    f"space, case or Unicode form: '{other}' and '{name}'"
+                )
             )
             return

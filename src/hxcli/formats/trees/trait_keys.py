@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Iterable, Sequence
 
+from hxcli.errors import Note
 from hxcli.phylogeny import Phylogeny
 
 # What keys cannot hold.
@@ -119,7 +120,7 @@ def renamed_notes(traits: Sequence[str], reserved: Collection[str]) -> tuple[str
     """A sentence for every trait whose key is not its name because that has another meaning."""
     pairs = zip(traits, safe_keys(traits, FORBIDDEN, reserved), safe_keys(traits, FORBIDDEN), strict=True)
     return tuple(
-        f"trait {trait!r} is called {key!r} in the tree: {usual!r} means something else there"
+        Note(f"trait {trait!r} is called {key!r} in the tree: {usual!r} means something else there")
         for trait, key, usual in pairs
         if key != usual
     )

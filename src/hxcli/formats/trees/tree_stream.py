@@ -10,7 +10,7 @@ from itertools import chain, groupby
 import numpy as np
 
 from hxcli.engine.topology import merge_topologies
-from hxcli.errors import InputError
+from hxcli.errors import InputError, Note
 from hxcli.formats.source import DEFAULT_MAX_SIZE, Source, looks_like
 from hxcli.formats.text_stream import PART, TextStream
 from hxcli.formats.trees.nexus_reader import NEXUS_LABEL_BREAKS, NexusReader
@@ -320,7 +320,7 @@ def _newick(text: TextStream, beginning: Source, size: int, warnings: dict[str, 
                     continue
                 number += 1
                 if not terminated:
-                    warnings["the last ';' is missing: was the file cut short?"] = None
+                    warnings[Note("the last ';' is missing: was the file cut short?")] = None
                 header = Header(start, tree=f"tree {number}")
                 yield TreeStatement(blanked, start, end, header, terminated=terminated)
             start = end + 1

@@ -9,7 +9,7 @@ from xml.etree.ElementTree import Element
 
 import numpy as np
 
-from hxcli.errors import InputError
+from hxcli.errors import InputError, Note
 from hxcli.formats.source import Source
 from hxcli.formats.trees.scanner.breadth_first import from_preorder
 from hxcli.formats.trees.scanner.labels import refuse_bad_names, support_among
@@ -68,7 +68,7 @@ def local_name(element: Element) -> str:
 def misspelt_root(root: Element, name: str) -> list[str]:
     """A sentence where the root element's name differs by the case of its letters; else none."""
     found = local_name(root)
-    return [f"the root element is called '{found}' where it should be '{name}'"] if found != name else []
+    return [Note(f"the root element is called '{found}' where it should be '{name}'")] if found != name else []
 
 
 def squeeze(text: str | None) -> str:

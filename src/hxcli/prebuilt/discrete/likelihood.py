@@ -36,6 +36,7 @@ from hxcli.prebuilt.discrete.transitions import (
     spectral_of,
     transitions_of,
 )
+from hxcli.prebuilt.units import refuse_extreme_lengths
 
 # Numbers in one field of the widest sweep: nodes times columns times states.
 _MOST_NUMBERS = 2**23
@@ -128,7 +129,11 @@ def state_tree(phylogeny: Phylogeny, seen: FloatArray, lengths: FloatArray | Non
         phylogeny: N nodes.
         seen: (N, S) probability of what was seen at a node, given its state; 1 where nothing was.
         lengths: (N,) edge lengths; None for the phylogeny's own.
+
+    Raises:
+        ModelError: Edge lengths that are too large or small to compute with.
     """
+    refuse_extreme_lengths(phylogeny)
     return StateTree(phylogeny.topology, phylogeny.lengths if lengths is None else lengths, seen)
 
 

@@ -84,6 +84,9 @@ def phylogeny_of(blanked: Blanked, scanned: ScannedTree, header: Header, rename:
     ends_at_root = bool(len(inner)) and int(inner[-1]) == 0
     is_value = support_among(inner_names, ends_at_root)
     unnamed = not (inner_names[: len(inner) - 1] if ends_at_root else inner_names).any()
+    if inner_names.any():
+        # The root has a name, or a value in brackets, not both.
+        bracketed = {node: text for node, text in bracketed.items() if node}
     if bracketed and unnamed and (is_value is None or not inner_names.any()):
         nodes = np.array(list(bracketed))
         of_inner = not topology.is_leaf[nodes].any()

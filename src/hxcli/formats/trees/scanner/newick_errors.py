@@ -164,6 +164,8 @@ class Complaints:
         advice = "remove it, or quote it if it is a name"
         if re.fullmatch(r"\d+ \d+.*", text):
             advice = "a PAML or PHYLIP header? Remove the first line"
+        elif text.startswith("IQ-TREE"):
+            advice = "a report of IQ-TREE? Give its .treefile"
         elif re.match(r"(begin|tree|utree|translate)\b", text, re.IGNORECASE):
             advice = "NEXUS begins with #NEXUS"
         before = self.blanked.blank[max(0, start - 1000) : start].tobytes().rstrip()
