@@ -125,6 +125,7 @@ def test_how_the_trees_come_changes_nothing(here, hx, sample):
     assert [file["trees"] for file in record["sample"]["files"]] == [5, TREES - 5]
 
 
+@pytest.mark.slow
 def test_standard_input_and_parts_of_the_text_change_nothing(here, hx_process, sample):
     outputs = [
         hx_process("ancestral", *trees, "sample.csv", "--all-trees", "--out-table", "-", stdin=sample[0])

@@ -17,7 +17,13 @@ PAGES = [path for path in console.pages() if not path.name.startswith("refusals"
 OPTIONS = {name for command in [program(), *commands()] for option in command.options for name in option.names}
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, id=path.name, marks=[pytest.mark.slow] * (path.name not in ("README.md", "tutorial.md")))
+        for path in PAGES
+    ],
+)
 def test_every_command_of_a_page_prints_what_is_shown(path: Path, tmp_path: Path) -> None:
     console.prepare(tmp_path)
     # The README's commands are processes of their own, as a reader runs them.
