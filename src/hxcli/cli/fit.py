@@ -109,7 +109,7 @@ def fit(
     }
     random: dict[str, Any] = {"bootstrap": simulations.bootstrap} if simulations.bootstrap else {}
     random |= {"adequacy": True} if simulations.adequacy else {}
-    shown: dict[str, Any] = {"picture": True} if plot is not None else {}
+    shown: dict[str, Any] = {"picture": True} if (plot, run.outputs.report) != (None, None) else {}
     return run.request(
         "fit",
         tree,

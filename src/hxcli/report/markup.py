@@ -31,6 +31,11 @@ def rows(header: Sequence[str], body: Iterable[Sequence[str]], css: str = "") ->
     return f'<div class="wide"><table{classes}><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></div>'
 
 
+def section(title: str, body: str, name: str) -> str:
+    """A section with its heading; the body is markup."""
+    return f'<section id="{name}"><h2>{text(title)}</h2>{body}</section>'
+
+
 def definitions(pairs: Iterable[tuple[str, str]]) -> str:
     """Terms, which are text, with what they are, which is markup."""
     return "<dl>" + "".join(f"<dt>{text(term)}</dt><dd>{what}</dd>" for term, what in pairs) + "</dl>"

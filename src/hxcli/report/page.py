@@ -15,8 +15,9 @@ import numpy as np
 from hxcli.findings import Findings
 from hxcli.formats.json_record import escaped
 from hxcli.pictures.layout import lay_out
+from hxcli.report.comparison import comparison_sections
 from hxcli.report.data import interval_name, page_data, report_names, traits_shown
-from hxcli.report.markup import any_value, definitions, embedded_json, number, rows, text, words
+from hxcli.report.markup import any_value, definitions, embedded_json, number, rows, section, text, words
 from hxcli.report.state_parameters import STATE_FACTS, state_parameters
 from hxcli.report.tree_svg import sheet_for, tree_svg
 from hxcli.state_findings import numbers_of, states_of
@@ -42,8 +43,8 @@ def write_report(stream: BinaryIO, found: Findings, record: Mapping[str, Any]) -
 
 def report_page(found: Findings, record: Mapping[str, Any]) -> str:
     """The page as text."""
-    files = resources.files("hxcli.report")
-    style, script = (files.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    if "fits table" in found.tables:
+        return comparison_page(found, record)
     shown, numbers = traits_shown(found), numbers_of(found)
     estimates = []
     if numbers is not None:
@@ -52,19 +53,46 @@ def report_page(found: Findings, record: Mapping[str, Any]) -> str:
     sheet, names = sheet_for(lay_out(found.phylogeny), of_states), report_names(found)
     data = embedded_json(page_data(found, names, sheet.points()))
     result = record["results"][0]
-    title = f"{os.path.basename(record['inputs']['tree']['file'])}: hx {record['command']}"
+    title = page_title(record)
     sections = [
-        _summary(found, record, result),
-        _warnings(found, record, result, shown),
+        summary_section(found, record, result),
+        warnings_section(found, record, result, shown),
         _parameters([trait for trait in result["traits"] if "states" not in trait]),
         state_parameters(result["traits"]),
         _picture(found, tree_svg(sheet, names, estimates, of_states), shown),
         _TABLE,
         _diagnostics(found, record, result),
-        _repeat(record),
+        repeat_section(record),
     ]
+    return whole_page(
+        title, found.method, sections, record, f'<script type="application/json" id="data">{data}</script>'
+    )
+
+
+def page_title(record: Mapping[str, Any]) -> str:
+    """The tree and the command."""
+    return f"{os.path.basename(record['inputs']['tree']['file'])}: hx {record['command']}"
+
+
+def comparison_page(found: Findings, record: Mapping[str, Any]) -> str:
+    """The page of a comparison of models as text."""
+    result = record["results"][0]
+    sections = [
+        summary_section(found, record, result),
+        warnings_section(found, record, result, len(found.traits)),
+        *comparison_sections(found),
+        repeat_section(record),
+    ]
+    return whole_page(page_title(record), found.method, sections, record)
+
+
+def whole_page(title: str, about: str, sections: Sequence[str], record: Mapping[str, Any], data: str = "") -> str:
+    """The page around its sections, which are markup; with the script, where there is data for it."""
+    files = resources.files("hxcli.report")
+    style, script = (files.joinpath(name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
+    scripts = f"'{_hash(script)}'" if data else "'none'"
     policy = (
-        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; "
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src {scripts}; "
         "img-src data:; base-uri 'none'; form-action 'none'"
     )
     return (
@@ -72,9 +100,9 @@ def report_page(found: Findings, record: Mapping[str, Any]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{text(policy)}">'
         '<meta name="viewport" content="width=device-width, initial-scale=1"><meta name="color-scheme" content="light">'
         f'<link rel="icon" href="data:,"><title>{text(title)}</title><style>{style}</style></head><body>'
-        f"<header><h1>{text(title)}</h1><p>{text(found.method)}</p></header><main>{''.join(sections)}</main>"
+        f"<header><h1>{text(title)}</h1><p>{text(about)}</p></header><main>{''.join(sections)}</main>"
         f"<footer>Written by hx {text(record['version'])}.</footer>"
-        f'<script type="application/json" id="data">{data}</script><script>{script}</script></body></html>\n'
+        f"{data}{f'<script>{script}</script>' if data else ''}</body></html>\n"
     )
 
 
@@ -82,11 +110,8 @@ def _hash(content: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
 
 
-def _section(title: str, body: str, name: str) -> str:
-    return f'<section id="{name}"><h2>{text(title)}</h2>{body}</section>'
-
-
-def _summary(found: Findings, record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+def summary_section(found: Findings, record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
+    """What was read."""
     tree, table = record["inputs"]["tree"], record["inputs"]["traits"]
     tips, numbers = result["tips"], numbers_of(found)
     pairs = [
@@ -98,17 +123,18 @@ def _summary(found: Findings, record: Mapping[str, Any], result: Mapping[str, An
         *([] if numbers is None else [("interval", text(interval_name(numbers)))]),
         ("seed", text(record["seed"])) if record["seed"] is not None else ("precision", f"{record['precision']} bits"),
     ]  # fmt: skip
-    return _section("Summary", definitions(pairs), "summary")
+    return section("Summary", definitions(pairs), "summary")
 
 
-def _warnings(found: Findings, record: Mapping[str, Any], result: Mapping[str, Any], shown: int) -> str:
+def warnings_section(found: Findings, record: Mapping[str, Any], result: Mapping[str, Any], shown: int) -> str:
+    """What to know, the first `shown` traits being on the page."""
     said = [*result["warnings"], *record["notes"]]
     if shown < len(found.traits):
         said.append(f"this page shows the first {shown} of {len(found.traits):,} traits in picture and table")
     if not said:
         return ""
     items = "".join(f"<li>{text(sentence)}</li>" for sentence in dict.fromkeys(said))
-    return _section("Warnings and notes", f"<ul>{items}</ul>", "warnings")
+    return section("Warnings and notes", f"<ul>{items}</ul>", "warnings")
 
 
 def _parameters(traits: Sequence[Mapping[str, Any]]) -> str:
@@ -130,7 +156,7 @@ def _parameters(traits: Sequence[Mapping[str, Any]]) -> str:
     table = rows(["trait", "root", *map(words, keys), "tips", "missing"], body)
     left_out = len(traits) - len(listed)
     more = f"<p>{left_out:,} more traits are in the run record.</p>" if left_out > 0 else ""
-    return _section("Parameters", table + more, "parameters")
+    return section("Parameters", table + more, "parameters")
 
 
 def _parameter(key: str, figure: Mapping[str, Any] | None) -> str:
@@ -146,7 +172,7 @@ def _picture(found: Findings, svg: str, shown: int) -> str:
     tall = " tall" if len(found.phylogeny.tips) > _MOST_AT_ONCE else ""
     choice = f'<p class="controls"{hidden}><label>Trait <select id="trait">{options}</select></label></p>'
     body = f'{choice}<div class="picture{tall}" tabindex="0">{svg}</div><div id="tip" role="status" hidden></div>'
-    return _section("Picture", body, "picture")
+    return section("Picture", body, "picture")
 
 
 def _diagnostics(found: Findings, record: Mapping[str, Any], result: Mapping[str, Any]) -> str:
@@ -169,10 +195,11 @@ def _diagnostics(found: Findings, record: Mapping[str, Any], result: Mapping[str
         if 0 < len(body) <= _MOST_TRAITS:
             cells = [[any_value(float(cell) if isinstance(cell, float) else cell) for cell in line] for line in body]
             said += f"<h3>{text(kind)}</h3>{rows([words(name) for name in table], cells)}"
-    return _section("Diagnostics", said, "diagnostics") if said else ""
+    return section("Diagnostics", said, "diagnostics") if said else ""
 
 
-def _repeat(record: Mapping[str, Any]) -> str:
+def repeat_section(record: Mapping[str, Any]) -> str:
+    """How to do it again."""
     tree, table = record["inputs"]["tree"], record["inputs"]["traits"]
     pairs = [
         ("command", f"<pre>{text(shlex.join(record['command_line']))}</pre>"),
@@ -182,10 +209,10 @@ def _repeat(record: Mapping[str, Any]) -> str:
                                     {"hx": record["version"], **record["libraries"]}.items()))),
         ("device", text(record["device"])),
     ]  # fmt: skip
-    return _section("Do it again", definitions(pairs), "repeat")
+    return section("Do it again", definitions(pairs), "repeat")
 
 
-_TABLE = _section(
+_TABLE = section(
     "Table",
     '<noscript><p>The table needs scripts; the file of results has the same rows.</p></noscript><div class="controls">'
     '<label>Filter <input id="filter" type="search" placeholder="name of a node or tip" autocomplete="off"></label>'
