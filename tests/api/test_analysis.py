@@ -103,3 +103,18 @@ def test_further_products_and_refusals(done, here):
         done.write("a.doc")
     with pytest.raises(hx.HxError, match=r"--out-table traits\.csv would replace the input traits\.csv"):
         done.write("traits.csv")
+
+
+def test_states_and_maps_have_pictures_too(here):
+    (here / "s.csv").write_text("name,s,mass\nA_a,x,1\nB b,x,2\nC,y,3\nD's,,4\n")
+    found = hx.ancestral("tree.nwk", "s.csv", column=["s", "mass"])
+    words = [text.get_text() for text in found.plot(trait="s").axes[0].texts]
+    assert {"A_a", "D's", "s", "x", "y"} <= set(words)
+    assert found.plot().axes
+    maps = hx.maps("tree.nwk", "s.csv", column="s", maps=2)
+    figure = maps.plot(state="y", layout="circular")
+    assert "P(s = y)" in {axes.get_xlabel() for axes in figure.axes}
+    maps.write("m.svg")
+    assert (here / "m.svg").read_bytes().startswith(b"<?xml")
+    with pytest.raises(hx.HxError, match="there is no state 'z'"):
+        maps.plot(state="z")

@@ -17,6 +17,7 @@ from hxcli.api.summary_html import summary_html
 from hxcli.errors import OptionError
 from hxcli.findings import STATES, Findings
 from hxcli.formats.atomic_write import write_all
+from hxcli.pictures.options import MapPicture
 from hxcli.reconstruction import Reconstruction
 from hxcli.run.perform import Job, Outcome
 from hxcli.run.product_kinds import KINDS
@@ -101,7 +102,8 @@ class Analysis:
         Args:
             kind: As `hx plot --kind`: `contmap`, `traitgram`, `tree`.
             trait: Which trait; None for the first.
-            options: Those of `hx plot` that say how it looks: `layout`, `colormap`, `support`.
+            options: Those of `hx plot` that say how it looks: `layout`, `colormap`, `support`; of maps also `state`, as
+                `hx maps --plot-state`.
 
         Raises:
             OptionError: No such trait, kind or look, or matplotlib is not installed.
@@ -109,8 +111,12 @@ class Analysis:
         from hxcli.pictures.figure import drawing_style
         from hxcli.pictures.writers import draw
 
+        found, state = self.found, options.pop("state", None) if "maps picture" in self.found.tables else None
         choices = request_of(words("plot", {"tree": "", "traits": "", "out": "picture.svg", "kind": kind, **options}))
-        found = self.found
+        if "maps picture" in found.tables:
+            from hxcli.pictures.state_density import drawn
+
+            return drawn(found, MapPicture(choices.job.choices["picture"], state))
         if not isinstance(found, (Reconstruction, StateFindings)):
             raise OptionError(f"hx {self.command} finds no states of nodes to draw")
         traits = found.traits
@@ -168,7 +174,8 @@ class Analysis:
         """The kind of product that the end of a path names: the longest default name, else the extension."""
         bare = path.lower().removesuffix(".gz")
         states = isinstance(self.found, (Reconstruction, StateFindings))
-        there = [kind for kind, about in KINDS.items() if kind in self.products or (states and about.of == STATES)]
+        given = {*self.found.tables, *([STATES] if states else [])}
+        there = [kind for kind, about in KINDS.items() if kind in self.products or about.of in given]
         named = [kind for kind in there if bare.endswith(KINDS[kind].default or "\0")]
         if named:
             return max(named, key=lambda kind: len(KINDS[kind].default or ""))

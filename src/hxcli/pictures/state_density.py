@@ -43,9 +43,15 @@ def write_png(stream: BinaryIO, found: Findings, choices: MapPicture | None = No
 
 
 def _write(stream: BinaryIO, extension: str, found: Findings, choices: MapPicture | None) -> None:
+    with drawing_style():
+        save(drawn(found, choices or MapPicture()), stream, extension)
+
+
+def drawn(found: Findings, choices: MapPicture) -> Figure:
+    """The picture of what `hx maps` found."""
     table: Mapping[str, Any] = found.tables["maps picture"]
     with drawing_style():
-        save(draw(found, table["nodes"], table["along"](), choices or MapPicture()), stream, extension)
+        return draw(found, table["nodes"], table["along"](), choices)
 
 
 def draw(found: Findings, trait: TraitStates, along: EdgeShares, choices: MapPicture) -> Figure:
