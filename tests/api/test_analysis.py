@@ -105,6 +105,8 @@ def test_further_products_and_refusals(done, here):
         done.write("traits.csv")
 
 
+# Few tips determine few rates, which is said.
+@pytest.mark.filterwarnings("ignore::hxcli.HxWarning")
 def test_states_and_maps_have_pictures_too(here):
     (here / "s.csv").write_text("name,s,mass\nA_a,x,1\nB b,x,2\nC,y,3\nD's,,4\n")
     found = hx.ancestral("tree.nwk", "s.csv", column=["s", "mass"])

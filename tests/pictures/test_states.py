@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from itertools import combinations
 from xml.etree import ElementTree
 
@@ -172,6 +173,19 @@ def test_hostile_names_are_text(choices: PictureChoices) -> None:
     assert svg(found, choices) == data
     tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(data).iter()}
     assert not tags & {"img", "script", "foreignObject", "a"}
+
+
+@pytest.mark.parametrize("choices", WAYS, ids=str)
+def test_what_is_not_known_is_grey_and_has_no_pie(choices: PictureChoices) -> None:
+    found = states_on(example("random binary"))
+    trait = found.of_states[0]
+    shares = trait.probabilities.copy()
+    shares[1] = np.nan
+    unknown = replace(found, of_states=(replace(trait, probabilities=shares),))
+    said = texts(svg(unknown, choices))
+    assert "grey: not estimated" in said
+    assert not [text for text in said if "nan" in text]
+    assert len(areas(drawn(unknown, choices))) <= len(areas(drawn(found, choices)))
 
 
 def test_a_traitgram_of_states_is_refused() -> None:

@@ -77,6 +77,8 @@ def state_small_print(found: StateFindings, trait: TraitStates, choices: Picture
         said.append("the tree has no support values")
     elif choices.support and tips > MOST_LABELLED:
         said.append("support values are left out with the names")
+    if np.isnan(trait.probabilities).any():
+        said.append("grey: not estimated")
     if shared_colours(len(trait.states)):
         said.append(Note(f"{len(trait.states)} states share 20 colours"))
     return said

@@ -93,7 +93,8 @@ def _pies(sheet: Sheet, subject: StateSubject) -> None:
     """At the nodes, and at tips that the table is silent on; where there are no names, where there is room."""
     layout, spacing = subject.layout, sheet.spacing
     topology = layout.topology
-    wanted = np.flatnonzero(~topology.is_leaf | ((subject.seen.sum(1) == 0) & spacing.labelled))
+    known = np.isfinite(subject.probabilities).all(1)
+    wanted = np.flatnonzero(known & (~topology.is_leaf | ((subject.seen.sum(1) == 0) & spacing.labelled)))
     # Those with few tips lie below others.
     wanted = wanted[np.argsort(subject.tip_counts[wanted], kind="stable")]
     points = sheet.frame.points(layout.depths[wanted], layout.rows[wanted])

@@ -85,7 +85,7 @@ def _state_trait(trait: TraitStates) -> dict[str, Any]:
     """The most probable state and its probability, then the probability of every state where these are not many."""
     columns: dict[str, Any] = {
         "observed": [printable(text) or None for text in trait.observed.tolist()],
-        "state": [printable(state) for state in best_states(trait)],
+        "state": [printable(state) or None for state in best_states(trait)],
         "probability": _numbers(trait.probabilities.max(1)),
     }
     if len(trait.states) <= _MOST_STATES:

@@ -37,7 +37,8 @@
       .map((key) => [key.slice(2, -1), column(key)[node]]).filter((pair) => pair[1] >= 0.001);
     shares.sort((a, b) => b[1] - a[1]);
     if (!shares.length) shares.push([column("state")[node], column("probability")[node]]);
-    const said = shares.slice(0, 5).map((pair) => `${pair[0]}: ${figure(pair[1])}`), own = column("observed")[node];
+    const known = shares.filter((pair) => pair[0] !== null), own = column("observed")[node];
+    const said = known.length ? known.slice(0, 5).map((pair) => `${pair[0]}: ${figure(pair[1])}`) : ["not estimated"];
     said[0] = `${trait().name}: ${said[0]}`;
     if (own !== null) said.push(`observed: ${own}`);
     return said;

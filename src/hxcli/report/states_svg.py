@@ -42,10 +42,12 @@ def states_group(
     if labelled:
         leaf, seen = frame.layout.topology.is_leaf, trait.seen
         silent = seen.sum(1) == 0
+        known = np.isfinite(trait.probabilities).all(1)
         radius = float(np.clip(0.3 * frame.spacing, 2.0, 5.0))
         parts.append(f'<g stroke="{_INK}" stroke-width="0.5">')
         parts += [
-            _pie(points[node], trait.probabilities[node], radius, colours) for node in np.flatnonzero(~leaf | silent)
+            _pie(points[node], trait.probabilities[node], radius, colours)
+            for node in np.flatnonzero(known & (~leaf | silent))
         ]
         side = min(10.0, 0.7 * frame.spacing)
         parts += [_square(points[tip], seen[tip], side, colours) for tip in np.flatnonzero(leaf & ~silent)]

@@ -6,10 +6,12 @@ import io
 import json
 import math
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import jsonschema
+import numpy as np
 import pytest
 
 from hxcli.formats.exchange.itol import write_itol
@@ -100,6 +102,20 @@ def test_auspice_has_states_with_probabilities_and_colours() -> None:
         assert figures["habitat_entropy"] == pytest.approx(-sum(p * math.log(p) for p in shares.values() if p))
         if node:
             assert figures["habitat"] == kept[0][1]
+
+
+def test_nodes_of_which_nothing_is_known_are_left_out() -> None:
+    trait = PLAIN.of_states[0]
+    shares = trait.probabilities.copy()
+    shares[1] = np.nan
+    found = replace(PLAIN, of_states=(replace(trait, probabilities=shares),))
+    assert "n1" not in data(unpacked(found)["1_habitat_pies.txt"])
+    nodes = json.loads(rendered(write_node_data, found))["nodes"]
+    assert nodes["n1"] == {}
+    assert nodes["n2"] == json.loads(rendered(write_node_data, PLAIN))["nodes"]["n2"]
+    read = json.loads(rendered(write_auspice, found))
+    jsonschema.Draft7Validator(SCHEMA).validate(read)
+    assert list(read["tree"]["children"][0]["node_attrs"]) == ["div"]
 
 
 def test_a_state_that_is_sure_has_an_entropy_of_zero() -> None:

@@ -22,7 +22,7 @@ _PIE, _STRIP = 16, 25
 
 
 def best_states(trait: TraitStates) -> list[str]:
-    """(N,) the most probable state of every node; `a+b` where two are equally probable."""
+    """(N,) the most probable state of every node; `a+b` where two are equally probable, "" where none is known."""
     top = trait.probabilities.max(1, keepdims=True)
     ties = trait.probabilities >= top - 1e-12
     return [
@@ -32,21 +32,26 @@ def best_states(trait: TraitStates) -> list[str]:
 
 
 def json_texts(trait: TraitStates) -> tuple[pl.Series, pl.Series, pl.Series]:
-    """All (N,), as JSON: the state, probabilities `{"land":0.9,"sea":0.1}` from the largest on, and their entropy."""
+    """All (N,), as JSON: the state, probabilities `{"land":0.9,"sea":0.1}` from the largest on, and their entropy.
+
+    Null where nothing is known.
+    """
     shares = trait.probabilities
     order = np.argsort(-shares, axis=1, kind="stable")
     ranked = np.take_along_axis(shares, order, 1)
     names = [json.dumps(state, ensure_ascii=False) for state in trait.states]
+    known = np.isfinite(shares).all(1)
     confidences = []
-    for places, values, kept in zip(order.tolist(), ranked.tolist(), (ranked > _LEAST).sum(1).tolist(), strict=True):
-        pairs = zip(places[:kept], values[:kept], strict=True)
+    for places, each, kept in zip(order.tolist(), ranked.tolist(), (ranked > _LEAST).sum(1).tolist(), strict=True):
+        pairs = zip(places[:kept], each[:kept], strict=True)
         confidences.append("{" + ",".join(f"{names[place]}:{value!r}" for place, value in pairs) + "}")
     logs = np.log(np.where(shares > 0, shares, 1.0))
     entropy = np.maximum(-(shares * logs).sum(1), 0.0) + 0.0
-    values_ = [json.dumps(state, ensure_ascii=False) for state in best_states(trait)]
-    columns = (values_, confidences, [repr(value) for value in entropy.tolist()])
-    value, confidence, spread = (pl.Series(column, dtype=pl.String) for column in columns)
-    return value, confidence, spread
+    values = [json.dumps(state, ensure_ascii=False) for state in best_states(trait)]
+    columns = (values, confidences, [repr(value) for value in entropy.tolist()])
+    there = pl.DataFrame({"known": known, **dict(zip(("value", "confidence", "entropy"), columns, strict=True))})
+    texts = there.select(pl.when(pl.col("known")).then(pl.col("value", "confidence", "entropy")))
+    return texts["value"], texts["confidence"], texts["entropy"]
 
 
 def colouring_scale(states: Sequence[str]) -> list[tuple[str, str]]:
@@ -86,7 +91,7 @@ def itol_datasets(trait: TraitStates, identifiers: Sequence[str], tips: Sequence
     rows = [
         # Over the node itself, and all of one size.
         "\t".join([identifiers[node], "0", "1", *map(repr, trait.probabilities[node].tolist())])
-        for node in np.flatnonzero(~sure).tolist()
+        for node in np.flatnonzero(~sure & np.isfinite(trait.probabilities).all(1)).tolist()
     ]
     fields = ["\t".join(["FIELD_COLORS", *colours]), "\t".join(["FIELD_LABELS", *names])]
     head = ["DATASET_PIECHART", "SEPARATOR TAB", f"DATASET_LABEL\t{title}, probabilities", f"COLOR\t{colours[0]}"]
