@@ -62,9 +62,9 @@ def enumerated(tree: Example, seen: FloatArray, cell: tuple[int, int], size: flo
 
 
 def small(name: str) -> Example:
-    """A tree of the zoo with at most seven nodes."""
+    """A tree of the zoo with at most six nodes."""
     tree = example(name)
-    keep = min(tree.topology.size, 7)
+    keep = min(tree.topology.size, 6)
     made = make(name, tree.parents[:keep])
     return Example(name, made.topology, tree.lengths[:keep], made.values)
 

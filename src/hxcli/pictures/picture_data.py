@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.errors import Note
-from hxcli.phylogeny import FloatArray
+from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.pictures.labels import MOST_LABELLED, label_note, shown
 from hxcli.pictures.layout import Layout, lay_out
 from hxcli.pictures.line_segments import IntArray, Scale, scale_of
@@ -63,14 +63,19 @@ class Subject(TreeSubject):
         return scale_of(np.concatenate([self.estimates, self.lower, self.upper]))
 
 
-def _at_nodes(reconstruction: Reconstruction) -> TextArray:
-    """(N,) support values; of a sample of trees in how many percent of them the clades are."""
-    phylogeny, frequency = reconstruction.phylogeny, reconstruction.columns.get("frequency")
+def support_texts(phylogeny: Phylogeny, frequency: FloatArray | None) -> TextArray:
+    """(N,) support values; of a sample of trees in how many percent of them the clades are.
+
+    Args:
+        phylogeny: N nodes.
+        frequency: (N, any) share of the trees that have the clade; None for a single tree.
+    """
     if frequency is None:
         return phylogeny.support.array
     texts = np.full(phylogeny.topology.size, "", object)
+    shares = frequency.reshape(len(texts), -1)[:, 0]
     for node in np.flatnonzero(phylogeny.topology.is_inner).tolist():
-        texts[node] = f"{100 * frequency[node, 0]:.3g}"
+        texts[node] = f"{100 * shares[node]:.3g}"
     return texts
 
 
@@ -91,7 +96,7 @@ def subject_of(reconstruction: Reconstruction, column: int = 0) -> Subject:
         upper=upper,
         measured=~np.isnan(reconstruction.observed[:, column]),
         interval=named if np.isfinite(lower).any() and np.isfinite(upper).any() else "",
-        support=_at_nodes(reconstruction),
+        support=support_texts(phylogeny, reconstruction.columns.get("frequency")),
     )
 
 

@@ -12,7 +12,7 @@ from hxcli.pictures.labels import MOST_LABELLED, label_note, shown
 from hxcli.pictures.layout import lay_out
 from hxcli.pictures.line_segments import IntArray
 from hxcli.pictures.options import PictureChoices
-from hxcli.pictures.picture_data import TreeSubject
+from hxcli.pictures.picture_data import TreeSubject, support_texts
 from hxcli.pictures.shades import shade_classes, shades
 from hxcli.state_colours import shared_colours, state_colours
 from hxcli.state_findings import StateFindings, TraitStates
@@ -59,7 +59,7 @@ def state_subject(found: StateFindings, trait: TraitStates) -> StateSubject:
         trait=trait.name,
         tips=tips,
         names=[shown(name) for name in phylogeny.labels[tips]],
-        support=phylogeny.support.array,
+        support=support_texts(phylogeny, _frequency(trait)),
         states=trait.states,
         colours=tuple(state_colours(trait.states)),
         probabilities=trait.probabilities,
@@ -73,7 +73,7 @@ def state_small_print(found: StateFindings, trait: TraitStates, choices: Picture
     """What the picture of a trait of states leaves out, a sentence each: it stands in the picture."""
     tips = len(found.phylogeny.tips)
     said = [label_note(tips)] if tips > MOST_LABELLED else []
-    if choices.support and not found.phylogeny.support.any():
+    if choices.support and not found.phylogeny.support.any() and _frequency(trait) is None:
         said.append("the tree has no support values")
     elif choices.support and tips > MOST_LABELLED:
         said.append("support values are left out with the names")
@@ -82,3 +82,9 @@ def state_small_print(found: StateFindings, trait: TraitStates, choices: Picture
     if shared_colours(len(trait.states)):
         said.append(Note(f"{len(trait.states)} states share 20 colours"))
     return said
+
+
+def _frequency(trait: TraitStates) -> FloatArray | None:
+    """How often the clades are in a sample of trees; None of a single tree."""
+    frequency: FloatArray | None = getattr(trait, "columns", {}).get("frequency")
+    return frequency
