@@ -15,7 +15,6 @@ import pytest
 
 from hxcli import errors
 from tests.docs.commands import here
-from tests.quick_programs import quick_programs
 
 HERE = Path(__file__).parent
 DATA = HERE.parents[1] / "data"
@@ -37,21 +36,20 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     (folder / "many.nwk").write_text(f"({pairs});")
     (folder / "many.csv").write_text("species,mass\n" + "".join(f"a{i},{i % 7}\nb{i},{i % 5}\n" for i in range(201)))
     found = {}
-    with quick_programs():
-        for case in CASES["case"]:
-            with pytest.MonkeyPatch.context() as patch:
-                for name, value in case.get("environment", {}).items():
-                    patch.setenv(name, value)
-                for name, value in case.get("bounds", {}).items():
-                    patch.setattr(name, value)
-                outcome = here(shlex.split(case["command"]), folder)
-            assert "internal error" not in outcome.printed, (case["command"], outcome.printed)
-            found[case["command"]] = [
-                line.removeprefix(beginning)
-                for line in outcome.printed.splitlines()
-                for beginning in BEGINNINGS
-                if line.startswith(beginning)
-            ]
+    for case in CASES["case"]:
+        with pytest.MonkeyPatch.context() as patch:
+            for name, value in case.get("environment", {}).items():
+                patch.setenv(name, value)
+            for name, value in case.get("bounds", {}).items():
+                patch.setattr(name, value)
+            outcome = here(shlex.split(case["command"]), folder)
+        assert "internal error" not in outcome.printed, (case["command"], outcome.printed)
+        found[case["command"]] = [
+            line.removeprefix(beginning)
+            for line in outcome.printed.splitlines()
+            for beginning in BEGINNINGS
+            if line.startswith(beginning)
+        ]
     return found
 
 

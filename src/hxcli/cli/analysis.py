@@ -129,7 +129,7 @@ class RunChoices:
         from hxcli.analyses import ANALYSES
         from hxcli.findings import STATES
         from hxcli.run.product_kinds import KINDS, OF_SAMPLES
-        from hxcli.run.products import choose_products, prefix_of, stem
+        from hxcli.run.products import choose_products, prefix_of, refuse_no_prefix, stem
 
         out = self.outputs.out
         if not self.sample.all_trees:
@@ -159,6 +159,8 @@ class RunChoices:
             raise OptionError(
                 f"{KINDS[asked[0]].option} does not go with --shard, which writes PREFIX.part (name it for hx merge)"
             )
+        if out is not None:
+            refuse_no_prefix(out, ())
         return {"part": prefix_of(out, f"{stem(inputs[0])}.{analysis}") + ".part"}
 
 

@@ -12,6 +12,8 @@ from hxcli.errors import OptionError
 
 # Of arguments and options that are paths.
 _METAVARS = {"FILE", "PREFIX", "TREE", "TRAITS", "[TRAITS]", "PARTS...", "[...]"}
+# Parameters that are paths or names.
+_NAMES_OR_PATHS = {"model", "root_prior"}
 
 
 def with_homes(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -20,7 +22,8 @@ def with_homes(command: Callable[..., Any]) -> Callable[..., Any]:
     Raises:
         OptionError: From the command, for a path that begins with `~` where nobody has a home.
     """
-    paths = [name for name, each in inspect.signature(command).parameters.items() if _metavar(each) in _METAVARS]
+    parameters = inspect.signature(command).parameters.items()
+    paths = [name for name, each in parameters if name in _NAMES_OR_PATHS or _metavar(each) in _METAVARS]
 
     @wraps(command)
     def expanding(**values: Any) -> Any:

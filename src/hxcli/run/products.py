@@ -5,14 +5,14 @@ from __future__ import annotations
 import gzip
 import importlib
 import os
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, BinaryIO, cast
 
 from hxcli.analyses import ANALYSES
 from hxcli.errors import OptionError
 from hxcli.phylogeny import Phylogeny
-from hxcli.run.product_kinds import KINDS, Result
+from hxcli.run.product_kinds import KINDS, Kind, Result
 
 Writer = Callable[[Result, BinaryIO], None]
 
@@ -53,19 +53,25 @@ def choose_products(
     """
     if "" in (out, *named.values()):
         raise OptionError("an output path is empty (name a file)")
+    entry = ANALYSES.get(analysis or command)
+    if gives is None:
+        gives = (*entry.gives, *entry.states_give) if entry is not None else ()
+    usual = {
+        kind: about
+        for kind, about in KINDS.items()
+        if about.default is not None and (not about.of or about.of in gives) and kind not in without
+    }
     if out is not None:
-        _refuse_no_prefix(out)
+        refuse_no_prefix(out, tuple(usual.values()))
     chosen = {kind: path for kind, path in named.items() if path is not None}
     if not only_named and (out is not None or not any(KINDS[kind].exclusive for kind in chosen)):
         prefix = prefix_of(out, f"{stem(inputs[0])}.{command}")
-        entry = ANALYSES[analysis or command]
-        gives = (*entry.gives, *entry.states_give) if gives is None else gives
         # Not `tree.signal.signal.csv`.
         bare = stem(inputs[0]) if prefix == f"{stem(inputs[0])}.{command}" else prefix
         defaults = {
-            kind: (bare if about.default.startswith(f".{command}.") else prefix) + about.default
-            for kind, about in KINDS.items()
-            if about.default is not None and (not about.of or about.of in gives) and kind not in without
+            kind: (bare if default.startswith(f".{command}.") else prefix) + default
+            for kind, about in usual.items()
+            if (default := about.default)
         }
         chosen = defaults | chosen
     for kind, option in asked.items():
@@ -159,20 +165,30 @@ def prefix_of(out: str | None, default: str) -> str:
     return out
 
 
-def _refuse_no_prefix(out: str) -> None:
-    """Raises for what names no files when extensions are put behind it."""
+def refuse_no_prefix(out: str, kinds: Sequence[Kind]) -> None:
+    """Raises for what names no files when extensions are put behind it.
+
+    Args:
+        out: What is given as a prefix.
+        kinds: What would be written.
+
+    Raises:
+        OptionError: A device, standard output, or a file's name.
+    """
+    first = kinds[0].option if kinds else ""
     if out == "-":
-        raise OptionError("-o -: a prefix names files (use --out-table - to stream the table)")
+        stream = f"use {first} - to stream the table" if first else "give a name"
+        raise OptionError(f"-o -: a prefix names files ({stream})")
     if os.path.exists(out) and not os.path.isdir(out) and not os.path.isfile(out):
-        raise OptionError(f"-o {out}: this is a device, and a prefix names files (give another, or --out-table FILE)")
+        other = f", or {first} FILE" if first else ""
+        raise OptionError(f"-o {out}: this is a device, and a prefix names files (give another{other})")
     bare = out[:-3] if out.lower().endswith(".gz") else out
     stem, extension = os.path.splitext(bare)
     known = {each for about in KINDS.values() for each in about.writers}
     if extension.lower() in known and not os.path.isdir(out):
-        option = next(about.option for about in KINDS.values() if extension.lower() in about.writers)
-        raise OptionError(
-            f"-o {out}: extensions are put behind a prefix, and this has one (give -o {stem}, or {option} {out})"
-        )
+        option = next((about.option for about in kinds if extension.lower() in about.writers), "")
+        other = f", or {option} {out}" if option else ""
+        raise OptionError(f"-o {out}: extensions are put behind a prefix, and this has one (give -o {stem}{other})")
 
 
 def _refuse_clashes(chosen: Mapping[str, str], inputs: tuple[str, ...]) -> None:
