@@ -38,6 +38,7 @@ class TraitStates:
         sets: (N, S) which states are in the set of the best approximation; None where nobody asked.
         facts: What else the record says, as JSON values.
         flags: Codes.
+        columns: Further columns, (N,) or (N, S); nan where there is no number.
     """
 
     name: str
@@ -54,6 +55,7 @@ class TraitStates:
     sets: NDArray[np.bool_] | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
+    columns: Mapping[str, FloatArray] = field(default_factory=dict)
 
     @cached_property
     def best(self) -> NDArray[np.intp]:

@@ -26,6 +26,7 @@ class Analysis:
         of_states: `module:function` for traits of states, called with the phylogeny, the observations, what was found
             about traits of numbers (None without any) and options; "" where the analysis has none.
         states_give: Names of the tables that only runs with traits of states have.
+        of_samples: What of many trees becomes products; empty where the analysis is about one tree.
     """
 
     place: str
@@ -33,7 +34,11 @@ class Analysis:
     by_trait: bool = False
     of_states: str = ""
     states_give: tuple[str, ...] = ()
+    of_samples: tuple[str, ...] = ()
 
+
+# What analyses that find states of nodes give of many trees.
+_POOLED = (STATES, "trees table", "node ages")
 
 ANALYSES: dict[str, Analysis] = {
     "ancestral": Analysis(
@@ -42,11 +47,13 @@ ANALYSES: dict[str, Analysis] = {
         by_trait=True,
         of_states="hxcli.analyses.ancestral_states:ancestral_states",
         states_give=("parameter table",),
+        of_samples=_POOLED,
     ),
     "fit": Analysis(
         "hxcli.analyses.fit.fit:fit",
         ("fits table", "parameter table", "bootstrap table", "adequacy table", "comparison picture"),
         of_states="hxcli.analyses.fit.states:fit_states",
+        of_samples=("fits table", "parameter table", "trees table"),
     ),
     "simulate": Analysis("hxcli.analyses.simulate:simulate", ("simulation",)),
     "together": Analysis(
@@ -61,10 +68,11 @@ ANALYSES: dict[str, Analysis] = {
         "hxcli.analyses.pca.pca:pca",
         ("scores table", "ancestors table", "loadings table", "explained table", "ordination"),
     ),
-    "mean": Analysis("hxcli.analyses.mean:mean", by_trait=True),
+    "mean": Analysis("hxcli.analyses.mean:mean", by_trait=True, of_samples=_POOLED),
     "posterior": Analysis(
         "hxcli.analyses.posterior.posterior:posterior",
         (STATES, "parameter table", "leave-one-out table", "draws", "pairs table"),
+        of_samples=_POOLED,
     ),
     "posterior together": Analysis(
         "hxcli.analyses.together.posterior:posterior_together",

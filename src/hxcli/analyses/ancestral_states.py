@@ -173,7 +173,13 @@ def parameter_table(of_states: Sequence[TraitStates]) -> dict[str, Any]:
 
 
 def states_of_trait(
-    phylogeny: Phylogeny, seen: SeenStates, options: StateOptions, tell: Callable[[str], None] = lambda text: None
+    phylogeny: Phylogeny,
+    seen: SeenStates,
+    options: StateOptions,
+    tell: Callable[[str], None] = lambda text: None,
+    *,
+    start: FloatArray | None = None,
+    intervals: bool = True,
 ) -> TraitStates:
     """States of all nodes given all tips, at the rates of highest likelihood.
 
@@ -182,11 +188,13 @@ def states_of_trait(
         seen: What was seen.
         options: How it is modelled.
         tell: Told what the user should know, a sentence each.
+        start: Rates near which the best ones are known to be.
+        intervals: Whether to find profile likelihood intervals of the rates.
     """
     pattern = pattern_for(options, seen.states)
     root = root_prior(options, pattern, seen.states)
     tree = state_tree(phylogeny, seen.likelihoods[:, pattern.observed])
-    fit = fit_rates(tree, pattern, root, options.held)
+    fit = fit_rates(tree, pattern, root, options.held, start)
     refuse_ambiguous_stationary(root, fit.rates, seen.name)
     prior = root.columns(fit.rates[None])
     found = marginals(tree, fit.rates, None if prior is None else prior[0])
@@ -195,6 +203,7 @@ def states_of_trait(
     if options.joint:
         best, _ = joint_states(tree, fit.rates, found.root)
         joint = pattern.observed[best.astype(np.intp)]
+    ends = profile_intervals(tree, fit, options.level) if intervals else np.full((pattern.count, 2), np.nan)
     flags = (*fit.flags, *state_flags(seen, pattern, fit))
     for sentence in warnings(seen, fit, flags):
         tell(sentence)
@@ -205,7 +214,7 @@ def states_of_trait(
         probabilities=probabilities,
         model=pattern.name if options.hidden == 1 else f"{pattern.name}, {options.hidden} hidden classes",
         log_likelihood=fit.log_likelihood,
-        rates=rate_rows(fit, profile_intervals(tree, fit, options.level)),
+        rates=rate_rows(fit, ends),
         count=len(fit.free),
         root_prior=(root.kind, found.root),
         tips_used=seen.tips_used,

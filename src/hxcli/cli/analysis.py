@@ -96,10 +96,8 @@ class RunChoices:
         trees, table = self.sample.files(tree, traits)
         named = {**self.outputs.named(), **self.sample.named(), **named}
         inputs = self.reading.input_options(trees[0], table)
-        if states is not None and not self.sample.all_trees:
+        if states is not None:
             inputs = states[0].on(inputs)
-        elif states is not None and states[0].given:
-            raise OptionError("--all-trees: traits of states are computed on one tree (leave --all-trees out)")
         job = Job(
             analysis=analysis,
             inputs=inputs,
@@ -128,7 +126,7 @@ class RunChoices:
     ) -> dict[str, str]:
         from hxcli.analyses import ANALYSES
         from hxcli.findings import STATES
-        from hxcli.run.product_kinds import KINDS, OF_SAMPLES
+        from hxcli.run.product_kinds import KINDS
         from hxcli.run.products import choose_products, prefix_of, refuse_no_prefix, stem
 
         out = self.outputs.out
@@ -143,7 +141,7 @@ class RunChoices:
                 without=without,
                 asked={**asked_for, **wide},
             )
-        gives = [what for what in ANALYSES[analysis].gives if what == STATES] + list(OF_SAMPLES)
+        gives = ANALYSES[analysis].of_samples
         asked = [kind for kind, path in named.items() if path is not None]
         optional = {"leave-one-out table": "--loo", "draws": "--draws", "pairs table": "--pairs"}
         optional |= {"bootstrap table": "--bootstrap", "adequacy table": "--adequacy"}
@@ -153,6 +151,8 @@ class RunChoices:
             raise OptionError(f"{extra[0]} does not go with --all-trees (leave one of them out)")
         if other := [kind for kind in asked if KINDS[kind].of and KINDS[kind].of not in gives]:
             raise OptionError(f"{KINDS[other[0]].option} does not go with --all-trees (leave one of them out)")
+        if STATES not in gives and self.outputs.report is not None:
+            raise OptionError("--report does not go with --all-trees (leave one of them out)")
         if self.sample.shard is None:
             return choose_products(analysis, inputs, out=out, named=named, gives=gives)
         if asked:

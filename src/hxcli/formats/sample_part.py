@@ -15,6 +15,7 @@ import numpy as np
 
 from hxcli.analyses.tree_samples.clade_counts import Counted
 from hxcli.analyses.tree_samples.clades import CladeKeys
+from hxcli.analyses.tree_samples.figures import SampledStates
 from hxcli.analyses.tree_samples.ledger import Entry, Ledger
 from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.engine.topology import Topology
@@ -26,6 +27,7 @@ from hxcli.traits import MatchReport, Observations
 
 _FORMAT = "hx part of a sample, 1"
 _STEP = 64
+_OF_STATES = ("name", "states", "observed", "model", "root_prior", "rates", "count")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +76,8 @@ def _identity(part: Part) -> dict[str, Any]:
         "options": {**record.get("options", {}), **{k: v for k, v in sample.items() if k != "files"}},
         "seed": record.get("seed"),
         "precision": record.get("precision"),
-        "traits": setting.observations.traits,
+        "traits": (*setting.observations.traits, *(trait.name for trait in setting.states)),
+        "figures": setting.rows,
         "summary tree": _bytes_of(setting.summary),
     }
 
@@ -95,6 +98,7 @@ def write_part(stream: BinaryIO, part: Part) -> None:
         "observed_values": [seen.values],
         "observed_errors": [np.ascontiguousarray(seen.standard_errors)],
         "known": [setting.known],
+        **{f"known_states_{number}": [trait.known] for number, trait in enumerate(setting.states)},
         "numbers": [ledger.numbers],
         "parameters": [ledger.parameters],
         "present": [ledger.present],
@@ -121,6 +125,9 @@ def write_part(stream: BinaryIO, part: Part) -> None:
         "interval": setting.interval,
         "method": setting.method,
         "columns": setting.columns,
+        "of_nodes": setting.of_nodes,
+        "rows": setting.rows,
+        "states": [{name: getattr(trait, name) for name in _OF_STATES} for trait in setting.states],
         "parameters": setting.parameters,
         "summary": {
             "labels": summary.labels.tolist(),
@@ -194,6 +201,12 @@ def _part(header: dict[str, Any], arrays: dict[str, Any], blocks: list[Any]) -> 
         method=header["method"],
         columns=tuple(header["columns"]),
         parameters=tuple(header["parameters"]),
+        states=tuple(
+            SampledStates(known=arrays[f"known_states_{number}"], **_tupled(about))
+            for number, about in enumerate(header["states"])
+        ),
+        rows=tuple((trait, model, name) for trait, model, name in header["rows"]),
+        of_nodes=header["of_nodes"],
     )
     ledger = Ledger(len(setting.open_nodes), setting.figures)
     first = 0
@@ -221,6 +234,10 @@ def _part(header: dict[str, Any], arrays: dict[str, Any], blocks: list[Any]) -> 
         report=None if report is None else MatchReport(report[0], *(_tuples(each) for each in report[1:])),
         error_columns=tuple(header["error_columns"]),
     )
+
+
+def _tupled(values: dict[str, Any]) -> dict[str, Any]:
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
 
 
 def _tuples(values: list[Any]) -> tuple[Any, ...]:

@@ -22,6 +22,8 @@ from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.discrete.likelihood import StateTree
 from hxcli.prebuilt.discrete.thinning import thinned
 
+# What may be wrong with the best rates.
+FLAGS = ("at_lower_bound", "at_upper_bound", "rates_not_identified", "optimum_not_certain")
 # Starts beside the best equal rates, and how far (in natural logarithms) they are spread.
 _STARTS, _SPREAD = 7, 1.5
 # Nodes from which searches begin on fewer tips, and how many these are.
@@ -121,7 +123,11 @@ def fit_rates(
             pattern, root, objective.held, height, free, *ends, 0.0, np.zeros(0), np.zeros((0, 0)), 0, 0, (), ()
         )
     if start is not None:
-        places, count = [np.clip(np.log(start[free]), *np.log(ends))], 1
+        # A rate that is next to nothing there may be more here, and has no slope from which to rise.
+        usual, starts = _starts(objective, ends)
+        nearby = np.clip(np.log(start[free]), usual - _REACH, usual + _REACH)
+        places = [starts[0], np.clip(nearby, *np.log(ends))][: len(free)]
+        count = len(places)
     elif tree.size > _LARGE and len(free) > 1:
         fewer = Objective(thinned(tree, _FEWER), pattern, root, objective.held)
         usual, starts = _starts(fewer, ends)

@@ -86,5 +86,4 @@ def state_small_print(found: StateFindings, trait: TraitStates, choices: Picture
 
 def _frequency(trait: TraitStates) -> FloatArray | None:
     """How often the clades are in a sample of trees; None of a single tree."""
-    frequency: FloatArray | None = getattr(trait, "columns", {}).get("frequency")
-    return frequency
+    return trait.columns.get("frequency")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sized
+from collections.abc import Callable, Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
@@ -20,7 +20,6 @@ from hxcli.analyses.tree_samples.observed_names import observations_on, star_of
 from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.close_names import counted
 from hxcli.errors import Note, OptionError
-from hxcli.findings import STATES
 from hxcli.formats.atomic_write import write_all
 from hxcli.formats.sample_part import Part, write_part
 from hxcli.formats.tables.read import UnreadTable
@@ -168,9 +167,11 @@ def finish(job: Job, parts: list[Part], clock: Clock, writers: Any = None) -> Ou
 
 
 def _refuse_options(job: Job, options: SampleOptions) -> None:
-    if STATES not in analyses.ANALYSES[job.analysis].gives:
+    if not analyses.ANALYSES[job.analysis].of_samples:
         what = f"--all-trees: hx {job.analysis} is about one tree"
-        raise OptionError(f"{what} (take them one by one with --tree-index; ancestral, mean and posterior take all)")
+        raise OptionError(
+            f"{what} (take them one by one with --tree-index; ancestral, fit, mean and posterior take all)"
+        )
     for given, option in (
         (job.inputs.tree_index is not None, "--tree-index"),
         (job.chunk_traits is not None, "--chunk-traits"),
@@ -183,12 +184,32 @@ def _refuse_options(job: Job, options: SampleOptions) -> None:
 
 
 def _batch_analysis(job: Job, star: Any, on_star: Observations, sample: Sample) -> BatchAnalysis:
-    """The analysis of a batch: swept together where it is Brownian motion, else tree by tree."""
+    """The analysis of a batch."""
+    if job.analysis == "fit":
+        from hxcli.analyses.tree_samples.fits_one_by_one import FitsOneByOne
+
+        return FitsOneByOne(on_star, sample.stream.taxa, sample.summary, job.analysis_options, job.state_options)
+    if not on_star.states:
+        return _of_numbers(job, star, on_star, sample, job.analysis_options)
+    from hxcli.analyses.tree_samples.states_one_by_one import Both, StatesOneByOne, options_of
+
+    chosen = options_of(job.state_options, bool(on_star.traits))
+    of_states = StatesOneByOne(star, on_star, sample.stream.taxa, sample.summary, chosen)
+    if not on_star.traits:
+        return of_states
+    numbers = replace(on_star, states=())
+    return Both(_of_numbers(job, star, numbers, sample, analyses.options_for_numbers(job.analysis_options)), of_states)
+
+
+def _of_numbers(
+    job: Job, star: Any, on_star: Observations, sample: Sample, analysis_options: Mapping[str, Any]
+) -> BatchAnalysis:
+    """For traits of numbers: swept together where it is Brownian motion, else tree by tree."""
     # What is not asked for, and Brownian motion by its name, is what is done anyway.
     usual: tuple[Any, ...] = (("bm",), None, False)
     options = {
         name: value
-        for name, value in job.analysis_options.items()
+        for name, value in analysis_options.items()
         if name != "level" and value not in usual and (not isinstance(value, Sized) or len(value))
     }
     taxa = sample.stream.taxa
@@ -201,7 +222,7 @@ def _batch_analysis(job: Job, star: Any, on_star: Observations, sample: Sample) 
     from hxcli.analyses.tree_samples.one_by_one import OneByOne
 
     known = np.full((len(taxa), len(on_star.traits)), np.nan)
-    return OneByOne(analyses.load(job.analysis), on_star, taxa, dict(job.analysis_options), known)
+    return OneByOne(analyses.load(job.analysis), on_star, taxa, dict(analysis_options), known)
 
 
 def _go_through(
@@ -237,6 +258,9 @@ def _go_through(
                 method=analysis.method,
                 columns=tuple(name for name in analysis.columns if not name.startswith("hpd_")),
                 parameters=tuple(figures.parameters),
+                states=tuple(trait.on(taxa) for trait in analysis.states),
+                rows=analysis.rows,
+                of_nodes=analysis.of_nodes,
             )
             ledger = Ledger(len(setting.open_nodes), setting.figures)
         ledger.add(_entry(batch, nodes, figures, setting))
@@ -275,15 +299,18 @@ def _entry(batch: TreeBatch, nodes: Any, figures: BatchFigures, setting: SampleS
     # Rounding must not put the youngest tip below itself.
     ages = np.maximum(highest[batch.trees] - distances, 0.0)
     columns: list[FloatArray] = []
-    for name in ("estimate", "se", *setting.columns):
+    for name in ("estimate", "se", *setting.columns) if figures.matrices else ():
         columns += list(figures.matrices[name].T)
+    for probabilities in figures.probabilities:
+        columns += list(probabilities.T)
     columns.append(ages)
     block = np.stack([np.where(there, column[chosen], np.nan) for column in columns], axis=1)
-    parameters = np.stack([figures.parameters[name].T for name in setting.parameters])
+    parameters = [figures.parameters[name].T for name in setting.parameters]
+    parameters += [] if figures.rows is None else [figures.rows]
     return Entry(
         numbers=np.asarray(batch.numbers, np.int64),
         figures=block,
-        parameters=parameters.reshape(-1, batch.count),
+        parameters=np.concatenate(parameters).reshape(-1, batch.count),
         present=(nodes >= 0).sum(1).astype(np.int64),
     )
 

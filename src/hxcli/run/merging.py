@@ -11,13 +11,11 @@ import numpy as np
 from hxcli.analyses import ANALYSES
 from hxcli.close_names import counted, listed
 from hxcli.errors import InputError, OptionError
-from hxcli.findings import STATES
 from hxcli.formats.sample_part import Part, read_part
 from hxcli.run.clock import Clock, Progress
 from hxcli.run.inputs import InputOptions
 from hxcli.run.many_trees import finish
 from hxcli.run.perform import Job, Outcome
-from hxcli.run.product_kinds import OF_SAMPLES
 from hxcli.run.products import choose_products
 from hxcli.run.runtime import RuntimeOptions, started
 
@@ -56,7 +54,7 @@ def merge(job: MergeJob, progress: Progress = lambda stage: None) -> Outcome:
     parts.sort(key=lambda part: part.shard)
     record = parts[0].record
     analysis, precision = str(record["command"]), int(record["precision"])
-    gives = [what for what in ANALYSES[analysis].gives if what == STATES] + list(OF_SAMPLES)
+    gives = ANALYSES[analysis].of_samples
     whole = Job(
         analysis=analysis,
         inputs=InputOptions(tree=paths[0]),

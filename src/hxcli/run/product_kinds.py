@@ -51,10 +51,6 @@ class Kind:
     of: str = STATES
 
 
-# What every analysis gives of a sample of trees, beside the states of nodes.
-OF_SAMPLES = ("trees table", "node ages")
-
-
 def _plain_table(name: str, option: str, default: str) -> Kind:
     """The kind of a table that an analysis gives under that name and that needs nothing of the tree."""
     writers = {end: f"hxcli.formats.tables.plain_table:write_{end[1:]}" for end in (".csv", ".tsv", ".parquet")}

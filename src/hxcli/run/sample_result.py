@@ -14,9 +14,13 @@ from hxcli.analyses.tree_samples.pooling import pool, sample_ends
 from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.close_names import counted
 from hxcli.errors import Note
+from hxcli.findings import Findings
 from hxcli.formats.trees.node_identifiers import mrca_tips, node_names
 from hxcli.phylogeny import FloatArray, Phylogeny, relabel
 from hxcli.reconstruction import Parameter, Reconstruction
+from hxcli.run.sample_fits import fits_of
+from hxcli.run.sample_tables import PooledStates, flag_warnings, trees_table
+from hxcli.state_findings import StateFindings
 
 # Figures that are pooled together.
 _NUMBERS = 1 << 23
@@ -24,8 +28,10 @@ _NUMBERS = 1 << 23
 _MANY = 0.5
 
 
-def result_of(setting: SampleSetting, ledger: Ledger) -> Reconstruction:
+def result_of(setting: SampleSetting, ledger: Ledger) -> Findings:
     """Pools what a ledger has, whatever the order in which the trees came."""
+    if not setting.of_nodes:
+        return fits_of(setting, ledger)
     summary, traits = setting.summary, setting.observations.traits
     order = np.argsort(ledger.numbers, kind="stable")
     numbers = ledger.numbers[order]
@@ -34,21 +40,25 @@ def result_of(setting: SampleSetting, ledger: Ledger) -> Reconstruction:
     frequency: FloatArray = np.asarray(ledger.present, np.float64) / trees
     known = setting.known.copy()
     known[frequency == 0] = np.nan
+    states = PooledStates(setting, frequency)
     point = np.where(np.isnan(known), np.nan, 0.0)
     pooled = {name: point.copy() for name in ("se", "se_within", "se_between")}
     pooled |= {name: known.copy() for name in ("estimate", "lower", "upper")}
     pooled |= {name: np.full(shape, np.nan) for name in setting.columns}
     ages = np.full((3, shape[0]), np.nan)
     open_nodes = setting.open_nodes
+    point_names = ("estimate", "se", "se_within", "se_between", "lower", "upper")
     for piece in ledger.pieces(_NUMBERS):
         rows = ledger.rows(piece.start, piece.stop, order)
         nodes = open_nodes[piece]
         there = ~np.isnan(rows[:, -1])
+        states.add(nodes, rows[:, width * len(names) : -1])
         for d in range(width):
+            # Of a node that is open for another trait, what is known stays.
+            kept = {name: pooled[name][nodes, d] for name in point_names}
             found = pool(rows[:, d], rows[:, width + d], there, setting.level)
-            keys = ("estimate", "se", "se_within", "se_between", "lower", "upper")
-            for name, values in zip(keys, found, strict=True):
-                pooled[name][nodes, d] = values
+            for name, values in zip(point_names, found, strict=True):
+                pooled[name][nodes, d] = np.where(np.isnan(kept[name]), values, kept[name])
             for number, name in enumerate(names[2:], 2):
                 pooled[name][nodes, d] = _mean(rows[:, number * width + d])
         ages[:, nodes] = _mean(rows[:, -1]), *sample_ends(rows[:, -1], setting.level)
@@ -56,7 +66,19 @@ def result_of(setting: SampleSetting, ledger: Ledger) -> Reconstruction:
         # A tip that is known is one tip.
         closed = ~np.isnan(known).any(1)
         pooled["n_effective"][closed] = 1.0
-    values = ledger.parameters[:, order].reshape(len(setting.parameters), width, trees)
+    of_trees = ledger.parameters[:, order]
+    own = len(setting.parameters) * width
+    values = of_trees[:own].reshape(len(setting.parameters), width, trees)
+    shown = _annotated(summary, frequency, ages, setting)
+    tables = {
+        "trees table": trees_table(setting, values, of_trees[own:], numbers),
+        "node ages": _age_table(summary, frequency, ages),
+    }
+    method = f"{setting.method}; {counted(trees, 'tree')}, told on the summary tree"
+    of_states = states.found(of_trees[own:])
+    warnings = flag_warnings(setting.rows, of_trees[own:])
+    if not traits:
+        return StateFindings(shown, of_states, None, method, tables, warnings)
     columns = {name: pooled[name] for name in setting.columns}
     columns |= {
         "frequency": np.broadcast_to(frequency[:, None], shape).copy(),
@@ -64,8 +86,8 @@ def result_of(setting: SampleSetting, ledger: Ledger) -> Reconstruction:
         "se_between": pooled["se_between"],
     }
     observed = setting.observations.means(0, shape[0])
-    return Reconstruction(
-        phylogeny=_annotated(summary, frequency, ages, setting),
+    whole = Reconstruction(
+        phylogeny=shown,
         traits=traits,
         observations=setting.observations,
         estimates=pooled["estimate"],
@@ -74,16 +96,16 @@ def result_of(setting: SampleSetting, ledger: Ledger) -> Reconstruction:
         interval=setting.interval,
         parameters=_parameters(setting, values, pooled["estimate"][0], pooled["se"][0], trees),
         tips_used=tuple(int(n) for n in (~np.isnan(observed)).sum(0)),
-        method=f"{setting.method}; {counted(trees, 'tree')}, told on the summary tree",
+        method=method,
         columns=columns,
         warnings=_warnings(setting, values, observed),
-        tables={
-            "trees table": _trees_table(setting, values, numbers),
-            "node ages": _age_table(summary, frequency, ages),
-        },
+        tables=tables,
         details=_details(setting, values),
         given_ends=(pooled["lower"], pooled["upper"]),
     )
+    if not of_states:
+        return whole
+    return StateFindings(shown, of_states, whole, method, tables, (*whole.warnings, *warnings))
 
 
 def _mean(values: FloatArray) -> FloatArray:
@@ -130,18 +152,6 @@ def _warnings(setting: SampleSetting, values: FloatArray, observed: FloatArray) 
             if missing and name != "root_se":
                 said.append(Note(f"trait {trait!r}: {name} has no value on {missing} of {counted(len(each), 'tree')}"))
     return tuple(said)
-
-
-def _trees_table(setting: SampleSetting, values: FloatArray, numbers: NDArray[np.int64]) -> dict[str, Any]:
-    """One row for every tree, trait and parameter."""
-    parameters, width, trees = values.shape
-    traits = setting.observations.traits
-    return {
-        "tree": np.repeat(numbers, width * parameters),
-        "trait": [trait for trait in traits for _ in range(parameters)] * trees,
-        "parameter": list(setting.parameters) * (width * trees),
-        "value": np.ascontiguousarray(values.transpose(2, 1, 0)).ravel(),
-    }
 
 
 def _age_table(summary: Phylogeny, frequency: FloatArray, ages: FloatArray) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.analyses.mean import clade_means
-from hxcli.analyses.tree_samples.figures import BatchFigures
+from hxcli.analyses.tree_samples.figures import BatchFigures, Row, SampledStates
 from hxcli.analyses.tree_samples.observed_names import observations_on
 from hxcli.engine.tree import Tree
 from hxcli.errors import ModelError
@@ -46,6 +46,10 @@ class BrownianTrees:
         estimator: Of sigma2.
         tau2: Observation variance, trait^2.
     """
+
+    states: tuple[SampledStates, ...] = ()
+    rows: tuple[Row, ...] = ()
+    of_nodes = True
 
     def __init__(
         self,

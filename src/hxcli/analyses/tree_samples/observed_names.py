@@ -34,4 +34,5 @@ def observations_on(phylogeny: Phylogeny, star: Observations, taxa: TaxonNames) 
     nodes = place[star.nodes]
     rows = np.flatnonzero(nodes >= 0)
     rows = rows[np.argsort(nodes[rows], kind="stable")]
-    return Observations(nodes[rows], star.values[rows], star.standard_errors[rows], star.traits)
+    states = tuple(column.rows(rows) for column in star.states)
+    return Observations(nodes[rows], star.values[rows], star.standard_errors[rows], star.traits, states=states)

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from hxcli.analyses.tree_samples.figures import BatchFigures
+from hxcli.analyses.tree_samples.figures import BatchFigures, Row, SampledStates
 from hxcli.analyses.tree_samples.observed_names import observations_on
-from hxcli.errors import ModelError, OptionError
+from hxcli.errors import ModelError
 from hxcli.phylogeny import FloatArray
 from hxcli.reconstruction import Reconstruction
 from hxcli.traits import Observations
@@ -38,6 +38,9 @@ class OneByOne:
     known: FloatArray
     method: str = ""
     columns: tuple[str, ...] = ()
+    states: tuple[SampledStates, ...] = ()
+    rows: tuple[Row, ...] = ()
+    of_nodes: bool = True
 
     def __call__(self, batch: TreeBatch) -> BatchFigures:
         """The figures of a batch.
@@ -68,6 +71,5 @@ class OneByOne:
             found = self.analysis(phylogeny, seen, **self.options)
         except ModelError as error:
             raise ModelError(f"tree {batch.numbers[tree]}: {error}") from None
-        if not isinstance(found, Reconstruction):
-            raise OptionError("--all-trees pools numeric traits (name numeric columns, or take one tree)")
+        assert isinstance(found, Reconstruction)
         return found

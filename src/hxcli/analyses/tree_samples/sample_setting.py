@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from hxcli.analyses.tree_samples.figures import Row, SampledStates
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.traits import Observations
 
@@ -23,7 +24,10 @@ class SampleSetting:
         interval: What they are called, `CI` or `HPD`.
         method: What was computed, in words.
         columns: Names of further columns of the analysis.
-        parameters: Names of the parameters of every tree.
+        parameters: Names of the parameters of every tree, of every trait of numbers.
+        states: Traits of states, at the summary's nodes.
+        rows: Further figures of every tree.
+        of_nodes: Whether there are states of nodes.
     """
 
     summary: Phylogeny
@@ -34,13 +38,25 @@ class SampleSetting:
     method: str
     columns: tuple[str, ...]
     parameters: tuple[str, ...]
+    states: tuple[SampledStates, ...] = ()
+    rows: tuple[Row, ...] = ()
+    of_nodes: bool = True
 
     @property
     def open_nodes(self) -> NDArray[np.intp]:
         """(C,) the nodes whose states differ between trees, or may."""
-        return np.flatnonzero(np.isnan(self.known).any(1))
+        if not self.of_nodes:
+            return np.zeros(0, np.intp)
+        return np.flatnonzero(np.any([np.isnan(known).any(1) for known in (self.known, *self._known_states)], axis=0))
+
+    @property
+    def _known_states(self) -> list[FloatArray]:
+        return [trait.known for trait in self.states]
 
     @property
     def figures(self) -> int:
-        """Number of figures of a clade in the ledger: state, error and further columns of D traits, and an age."""
-        return len(self.observations.traits) * (2 + len(self.columns)) + 1
+        """Number of figures of a clade in the ledger.
+
+        State, error and further columns of D traits of numbers, probabilities of all states, and an age.
+        """
+        return len(self.observations.traits) * (2 + len(self.columns)) + sum(len(t.states) for t in self.states) + 1

@@ -19,7 +19,8 @@ def state_frames(
     """The rows, about so many at a time: trait by trait, nodes in breadth-first order, all states of a node together.
 
     Columns: what `about` says of the nodes, trait, observed, state, probability, best (1 at the most probable state,
-    at none where two are equally probable) and, where the run was asked for them, joint and mppa.
+    at none where two are equally probable) and, where the run was asked for them, joint and mppa; of a sample of trees
+    frequency and se_between too.
 
     Args:
         found: What was found.
@@ -39,12 +40,17 @@ def state_frames(
                 "trait": pl.Series([trait.name], dtype=pl.String).new_from_index(0, len(nodes)),
                 "observed": observed.gather(nodes),
                 "state": names.gather(which),
-                "probability": pl.Series(np.ascontiguousarray(trait.probabilities[piece]).ravel()),
+                "probability": pl.Series(np.ascontiguousarray(trait.probabilities[piece]).ravel()).fill_nan(None),
                 "best": pl.Series((trait.best[nodes] == which).astype(np.int8)),
             }
             if joint and trait.joint is not None:
                 columns["joint"] = pl.Series((trait.joint[nodes] == which).astype(np.int8))
             if sets and trait.sets is not None:
                 columns["mppa"] = pl.Series(trait.sets[piece].ravel().astype(np.int8))
+            for name, values in trait.columns.items():
+                wide = values[:, None] if values.ndim == 1 else values
+                columns[name] = pl.Series(np.broadcast_to(wide, trait.probabilities.shape)[piece].ravel()).fill_nan(
+                    None
+                )
             frame = pl.DataFrame(columns)
             yield frame.with_columns(pl.when(pl.col("observed") != "").then(pl.col("observed")).alias("observed"))
