@@ -16,8 +16,10 @@ from hxcli.phylogeny import FloatArray, Phylogeny
 
 # Intervals between distances at which the integrand is smooth, at most, and points in each.
 _MOST_INTERVALS, _POINTS = 48, 3
-# Numbers held at a time that are worth it.
-_MOST_NUMBERS = 20_000_000
+# Changes that the first interval has on average, and intervals that are added to make it so short.
+_LEAST_CHANGES, _MOST_HALVINGS = 0.25, 40
+# Numbers held at a time, and operations, that are worth waiting for.
+_MOST_NUMBERS, _MOST_OPERATIONS = 20_000_000, 500_000_000
 
 
 class FirstTimes(NamedTuple):
@@ -35,7 +37,8 @@ class FirstTimes(NamedTuple):
 
 def too_long(nodes: int, states: int) -> bool:
     """Whether so many nodes and states take too long."""
-    return nodes * states * _MOST_INTERVALS * _POINTS > _MOST_NUMBERS
+    numbers = nodes * states * _MOST_INTERVALS * _POINTS
+    return numbers > _MOST_NUMBERS or numbers * states**3 > _MOST_OPERATIONS
 
 
 def first_times(phylogeny: Phylogeny, rates: FloatArray, partials: FloatArray, posterior: FloatArray) -> FirstTimes:
@@ -53,6 +56,10 @@ def first_times(phylogeny: Phylogeny, rates: FloatArray, partials: FloatArray, p
     edges = np.unique(np.round(distances / (height or 1.0), 9)) * height
     if len(edges) > _MOST_INTERVALS:
         edges = np.quantile(edges, np.linspace(0, 1, _MOST_INTERVALS + 1))
+    # Fast rates reach every state near the root, on a scale of their own.
+    fastest = float(-np.diagonal(rates).min())
+    halvings = int(np.clip(np.ceil(np.log2(max(fastest * height, 1e-9) / _LEAST_CHANGES)), 0, _MOST_HALVINGS))
+    edges = np.union1d(edges, height / 2.0 ** np.arange(1, halvings + 1))
     points, weights = np.polynomial.legendre.leggauss(_POINTS)
     half = np.diff(edges)[:, None] / 2
     times = (edges[:-1, None] + half * (points + 1)).ravel()

@@ -18,7 +18,7 @@ from hxcli.engine.topology import Topology
 from hxcli.phylogeny import FloatArray
 
 # Numbers held at a time, and operations that are worth waiting for.
-_MOST_NUMBERS, _MOST_OPERATIONS = 4_000_000, 1_000_000_000
+_MOST_NUMBERS, _MOST_OPERATIONS = 4_000_000, 200_000_000
 
 
 class Moments(NamedTuple):
