@@ -30,6 +30,7 @@ def draw_pies(axes: Axes, centres: FloatArray, shares: FloatArray, radius: float
     """
     shapes: list[FloatArray] = []
     faces: list[str] = []
+    widths: list[float] = []
     pieces = max(_LEAST_PIECES, round(10 * radius))
     for centre, parts in zip(centres, shares, strict=True):
         shown = np.flatnonzero(parts > _UNSEEN)
@@ -41,7 +42,9 @@ def draw_pies(axes: Axes, centres: FloatArray, shares: FloatArray, radius: float
             corners = arc[:-1] if len(shown) == 1 else np.concatenate([arc, centre[None]])
             shapes.append(corners)
             faces.append(colours[state])
-    _fill(axes, shapes, faces, min(0.4, radius / 6))
+            # Of many sectors the outlines would be all that is seen.
+            widths.append(min(0.4, radius / 6, radius / len(shown) / 4))
+    _fill(axes, shapes, faces, widths)
 
 
 def draw_squares(
@@ -95,7 +98,7 @@ def with_room(centres: FloatArray, order: IntArray, apart: float, most: int) -> 
     return np.array(taken, np.int64)
 
 
-def _fill(axes: Axes, shapes: list[FloatArray], faces: list[str], line: float) -> None:
+def _fill(axes: Axes, shapes: list[FloatArray], faces: list[str], line: float | list[float]) -> None:
     """Fills shapes of (P, 2) corners: outlined ones each by itself, the last on top, others a path for every colour."""
     closed = [np.concatenate([corners, corners[:1]]) for corners in shapes]
     paths = [Path(corners, closed=True) for corners in closed]
