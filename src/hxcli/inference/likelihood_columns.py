@@ -35,6 +35,8 @@ from hxcli.traits import Observations
 _RATE_BELOW, _RATE_ABOVE = 1e-12, 1e6
 # Columns of a sweep: one number, so that one program serves every search, but for trees on which a column is dear.
 _WIDTHS, _WIDTHS_LARGE, _LARGE = (16,), (1, 16), 1 << 15
+# Nodes, with the padding, up to which a pass over the design costs less than another program.
+_SMALL = 4096
 # Points at which a model is looked at to see whether its mean moves along edges.
 _LOOKS = 3
 
@@ -63,9 +65,10 @@ def framed(columns: Mapping[str, Any], phylogeny: Phylogeny) -> Framed:
     size = phylogeny.topology.size
     arrays = {name: np.asarray(value, float) for name, value in columns.items() if name not in OF_THE_TREE}
     tree = Tree.on_frame(phylogeny.topology, arrays, 16)
-    fields = {name: tree[name] for name in arrays} | {"is_tip": tree["is_tip"] > 0}
+    # On the host: each of these operations would be a program of its own on the device.
+    fields = {name: tree[name] for name in arrays} | {"is_tip": jnp.asarray(np.asarray(tree["is_tip"]) > 0)}
     whole = [name for name in arrays if np.issubdtype(np.asarray(columns[name]).dtype, np.integer)]
-    fields |= {name: fields[name].astype(int) for name in whole}
+    fields |= {name: jnp.asarray(np.asarray(fields[name]).astype(int)) for name in whole}
     return Framed(tree, {**fields, **{name: columns[name] for name in OF_THE_TREE & columns.keys()}}, size)
 
 
@@ -259,12 +262,15 @@ class TraitLikelihood:
 
     def noise(self, x: Any) -> tuple[Any, Any]:
         """For the points of one part their observation variances, and the unknowns that are given."""
-        return jnp.full(len(x), self.tau2), jnp.asarray(self.given_beta)
+        return jnp.asarray(np.full(len(x), self.tau2)), jnp.asarray(self.given_beta)
 
     def _is_drifting(self) -> bool:
         """Whether the mean moves along edges, at some points of the support."""
         if not self.bound.layout or "design" in self.tree.schema:
             return False
+        if self.tree.size <= _SMALL:
+            # One program for all models takes less than it takes to find out whether another would do.
+            return True
         shares = np.linspace(0.2, 0.8, _LOOKS)[:, None]
         # Around the start where a support has no end.
         low, high = (
@@ -272,9 +278,9 @@ class TraitLikelihood:
         )
         points = low + shares * (high - low) if len(low) else np.zeros((1, 0))
         found = self.edges_at(self.parts(points)[0])
-        return bool(
-            jnp.any(found.shift != 0) | jnp.any(jnp.where(self.tree["length"][:, None] >= 0, found.scale, 1) != 1)
-        )
+        # On the host, as above.
+        scale = np.asarray(found.scale)[np.asarray(self.tree["length"]) >= 0]
+        return bool((np.asarray(found.shift) != 0).any() or (scale != 1).any())
 
     def _rates(self, values: FloatArray) -> list[Coordinate]:
         """The rates as coordinates of their own, around the one at which the tips would differ as they do."""

@@ -18,8 +18,6 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import Chebyshev
-from scipy.optimize import brentq, minimize
-from scipy.special import chdtri, lambertw
 
 from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.likelihood_programs import ColumnFigures
@@ -96,6 +94,9 @@ def profile_intervals(
     none = Interval(np.nan, np.nan)
     if not np.isfinite(optimum.log_likelihood):
         return {each.name: none for each in quantities}
+    # Here, because it takes a while to import and not every fit has intervals.
+    from scipy.special import chdtri
+
     floor = optimum.log_likelihood - float(chdtri(1, 1 - level)) / 2
     count = len(likelihood.coordinates)
     if count == 0:
@@ -135,6 +136,8 @@ class _Curve:
 
     def _rate_reach(self, side: int) -> FloatArray:
         """(M,) log of the extreme rate over the best one."""
+        from scipy.special import lambertw
+
         branch = 0 if side > 0 else -1
         ratio = -np.real(lambertw(-np.exp(-1 - 2 * self.room / self.figures.size), branch))
         return -np.log(np.where(self.room > 0, ratio, 1.0))
@@ -257,14 +260,27 @@ def _crossing(likelihood: TraitLikelihood, top: float, end: float, floor: float)
         if round_number and np.isfinite(values).all():
             curve = Chebyshev.fit(points, values - floor, _POINTS - 1)
             if curve(near) * curve(far) < 0:
-                found = float(brentq(curve, near, far, xtol=1e-14))
+                found = _root(curve, float(near), float(far))
                 if abs(far - near) < 1e-3 * abs(end - top) or round_number == _MOST_ROUNDS - 1:
                     return found
         points = np.linspace(near, far, _POINTS)
     return float((near + far) / 2)
 
 
+def _root(curve: Chebyshev, near: float, far: float) -> float:
+    """The zero of a polynomial that has signs that differ at two points, next to the nearer one."""
+    low, high = sorted((near, far))
+    roots = [root.real for root in curve.roots() if abs(root.imag) <= 1e-6 * (high - low) and low <= root.real <= high]
+    found = min(roots, key=lambda root: abs(root - near), default=near)
+    slope = float(curve.deriv()(found))
+    # The eigenvalues that roots are have a digit or two less than one step of Newton's method gives.
+    return float(np.clip(found - float(curve(found)) / slope if slope else found, low, high))
+
+
 def _among_several(likelihood: TraitLikelihood, optimum: Optimum, quantity: Quantity, side: int, floor: float) -> float:
+    # Here, because it takes a while to import and most models have one shape parameter.
+    from scipy.optimize import minimize
+
     ends = likelihood.ends
 
     def reach(x: FloatArray) -> tuple[float, FloatArray, float, FloatArray]:
@@ -339,6 +355,8 @@ def _reach_and_slope(
         return float(figures.beta[0, p]) + side * half, slopes.beta[0, p] + side * half_slope
     value, slope = float(quantity.weights @ x) + quantity.shift, quantity.weights.astype(float)
     if quantity.rate_power:
+        from scipy.special import lambertw
+
         branch = 0 if side > 0 else -1
         ratio = float(-np.real(lambertw(-np.exp(-1 - 2 * room / size), branch)))
         # From ratio - 1 - log(ratio) = 2 room / size.

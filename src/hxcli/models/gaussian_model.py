@@ -29,8 +29,9 @@ _DECADES = 100.0
 # Of the unknowns of the mean, what does not depend on any: known to be 1. In the models of users only.
 OFFSET = "(offset)"
 
-# Name and shape of every parameter of the mean, in order.
+# Name and shape of every parameter of the mean, in order; and those of a model whose mean is the root's state.
 Layout = tuple[tuple[str, tuple[int, ...]], ...]
+_ROOT_ALONE: Layout = (("root", ()),)
 
 
 class Edges(NamedTuple):
@@ -151,8 +152,15 @@ class GaussianModel:
             return Edges(scale, variance, shift, mean, root_variance, noise)
 
         def column(values: Mapping[str, Any]) -> Edges:
-            units = jax.vmap(lambda unit: at(values, unit))(jnp.eye(count))
-            found = at(values, jnp.zeros(count))
+            if not self.text and self.root is None and layout == _ROOT_ALONE:
+                # All means are the root's state: nothing of the edges depends on it, and one call less is traced.
+                found = at(values, jnp.ones(1))
+                return found._replace(shift=found.shift[:, None], root_mean=jnp.ones(1))
+            # Every unknown alone and none of them, in one call: a model's function is traced once.
+            every = jax.vmap(lambda unit: at(values, unit))(jnp.eye(count + 1, count))
+            units, found = (
+                jax.tree.map(lambda part, which=which: part[which], every) for which in (slice(count), count)
+            )
             if layout and layout[-1][0] == OFFSET:
                 # What all of them have in common is the offset's own.
                 once = (jnp.arange(count) < count - 1)[:, None]
