@@ -96,8 +96,9 @@ def _along_one(likelihood: TraitLikelihood) -> Optimum:
     found = [_refined(likelihood, grid, heights, top) for top in _local_maxima(heights)]
     best = max(found, key=lambda each: each[1])
     agreeing = sum(each[1] > best[1] - AGREE for each in found)
-    x, _, slope, curvature = best
-    return _certified(likelihood, np.array([x]), np.array([slope]), np.array([[curvature]]), len(found), agreeing)
+    x, _, slope, curvature, figures = best
+    gradient, hessian = np.array([slope]), np.array([[curvature]])
+    return _certified(likelihood, np.array([x]), gradient, hessian, len(found), agreeing, figures)
 
 
 def _local_maxima(heights: FloatArray) -> list[int]:
@@ -111,8 +112,8 @@ def _local_maxima(heights: FloatArray) -> list[int]:
 
 def _refined(
     likelihood: TraitLikelihood, grid: FloatArray, heights: FloatArray, top: int
-) -> tuple[float, float, float, float]:
-    """Place, height, slope and curvature of the maximum around a point of the grid."""
+) -> tuple[float, float, float, float, ColumnFigures | None]:
+    """Place, height, slope and curvature of the maximum around a point of the grid; the figures, if they are known."""
     low, high = likelihood.ends[0]
     left, right = grid[max(top - 1, 0)], grid[min(top + 1, len(grid) - 1)]
     x, height = float(grid[top]), float(heights[top])
@@ -141,11 +142,12 @@ def _refined(
         reach = np.sqrt(0.02 / -curvature) if curvature < 0 else (right - left) / _FINER
         reach = float(np.clip(reach, 1e-6 * (right - left), (right - left) / 4))
         left, right = max(low, x - reach), min(high, x + reach)
-    height = float(likelihood.at(np.array([[x]])).log_likelihood[0])
+    figures = likelihood.at(np.array([[x]]))
+    height = float(figures.log_likelihood[0])
     if not height >= seen_height - AGREE:
         # The polynomial promised more than there is: what was seen, without a slope that could be trusted.
-        return seen, seen_height, np.nan, np.nan
-    return x, height, slope, curvature
+        return seen, seen_height, np.nan, np.nan, None
+    return x, height, slope, curvature, figures
 
 
 def _among_several(likelihood: TraitLikelihood) -> Optimum:
@@ -244,13 +246,21 @@ def _room(ends: FloatArray) -> FloatArray:
 
 
 def _certified(
-    likelihood: TraitLikelihood, x: FloatArray, gradient: FloatArray, hessian: FloatArray, starts: int, agreeing: int
+    likelihood: TraitLikelihood,
+    x: FloatArray,
+    gradient: FloatArray,
+    hessian: FloatArray,
+    starts: int,
+    agreeing: int,
+    figures: ColumnFigures | None = None,
 ) -> Optimum:
     ends, names = likelihood.ends, [each.name for each in likelihood.coordinates]
     room = _room(ends)
     lower, upper = x <= ends[:, 0] + room, x >= ends[:, 1] - room
-    x = np.where(lower, ends[:, 0], np.where(upper, ends[:, 1], x))
-    figures = likelihood.at(x[None])
+    there = np.where(lower, ends[:, 0], np.where(upper, ends[:, 1], x))
+    if figures is None or not np.array_equal(x, there):
+        figures = likelihood.at(there[None])
+    x = there
     free = ~(lower | upper)
     inner = hessian[np.ix_(free, free)]
     sound = bool(np.isfinite(inner).all())

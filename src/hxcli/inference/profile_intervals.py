@@ -270,8 +270,9 @@ def _crossing(likelihood: TraitLikelihood, top: float, end: float, floor: float)
 def _root(curve: Chebyshev, near: float, far: float) -> float:
     """The zero of a polynomial that has signs that differ at two points, next to the nearer one."""
     low, high = sorted((near, far))
-    roots = [root.real for root in curve.roots() if abs(root.imag) <= 1e-6 * (high - low) and low <= root.real <= high]
-    found = min(roots, key=lambda root: abs(root - near), default=near)
+    every = np.asarray(curve.roots(), complex)
+    roots = every.real[(abs(every.imag) <= 1e-6 * (high - low)) & (every.real >= low) & (every.real <= high)]
+    found = min(roots.tolist(), key=lambda root: abs(root - near), default=near)
     slope = float(curve.deriv()(found))
     # The eigenvalues that roots are have a digit or two less than one step of Newton's method gives.
     return float(np.clip(found - float(curve(found)) / slope if slope else found, low, high))

@@ -33,6 +33,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
+from jax import lax
 
 from hxcli.engine.device_topology import DeviceTopology
 from hxcli.engine.sweep import down, up
@@ -161,12 +162,22 @@ def sweep_up(
         tree,
         edge_weight(tree["known"], precision, variance),
         root_variance,
-        (count + spread).sum(0),
-        (log_det + wide).sum(0),
-        misfit.sum(0),
+        over_nodes(count + spread),
+        over_nodes(log_det + wide),
+        over_nodes(misfit),
         known[0] & (root_variance == 0),
-        jnp.full(root_variance.shape, True) if positive is None else ~lost.any(0),
+        jnp.full(root_variance.shape, True) if positive is None else over_nodes(lost.astype(variance.dtype)) == 0,
     )
+
+
+def over_nodes(values: Any) -> Any:
+    """Sums of (N, ...) over the nodes.
+
+    As a product with ones: a reduction over the first axis walks through all memory once for every column.
+    """
+    flat = values.reshape(values.shape[0], -1)
+    found = jnp.matmul(jnp.ones(values.shape[0], flat.dtype), flat, precision=lax.Precision.HIGHEST)
+    return found.reshape(values.shape[1:])
 
 
 @down(reads=("scale", "shift"), reads_parent=("design",), writes=("design",))

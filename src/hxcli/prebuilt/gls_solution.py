@@ -22,11 +22,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
-from hxcli.prebuilt.gls import Swept, sweep_down
+from hxcli.prebuilt.gls import Swept, over_nodes, sweep_down
 
 # Share of an unknown's information that must be its own, not shared with the unknowns before it.
 _OWN_SHARE = 1e-13
 _REFINEMENTS = 2
+# Sums of products that are taken one by one.
+_FEW = 9
 
 
 class Solution(NamedTuple):
@@ -81,10 +83,10 @@ def solve(swept: Swept) -> Solution:
     """Solves for the unknowns of every column; to be called while tracing, and differentiable."""
     contrast, root = swept.contrast, swept.tree["mean"][0]
     # Any weight of the contrast that the constraint makes 0 gives the same answer: one of the size of the others.
-    usual = lax.stop_gradient(swept.weight.max(0))
+    usual = lax.stop_gradient(over_nodes(swept.weight) / len(swept.weight))
     at_root = jnp.where(swept.fixed, jnp.where(usual > 0, usual, 1), swept.weight[0])
     weighted = swept.weight.at[0].set(at_root)[:, :, None] * contrast
-    products = jnp.einsum("nkr,nks->krs", weighted, contrast)
+    products = _sums(weighted, contrast)
     solved, log_information, rank = _sweep(products)
     beta, covariance = solved[:, 1:, 0], -solved[:, 1:, 1:]
     # The constraint, by its Lagrange multiplier.
@@ -99,7 +101,7 @@ def solve(swept: Swept) -> Solution:
     log_information = log_information + jnp.where(held, jnp.log(safe), 0)
     for _ in range(_REFINEMENTS):
         residual = _residual(contrast, beta)
-        beta = beta + _times(covariance, jnp.einsum("nkp,nk->kp", weighted[:, :, 1:], residual))
+        beta = beta + _times(covariance, _sums(weighted[:, :, 1:], residual[:, :, None])[:, :, 0])
     residual = _residual(contrast, beta)
     squares = swept.weight * residual**2
     squares = squares.at[0].set(jnp.where(swept.fixed, 0, squares[0]))
@@ -107,7 +109,7 @@ def solve(swept: Swept) -> Solution:
     return Solution(
         beta=beta,
         covariance=covariance,
-        rss=swept.misfit + squares.sum(0),
+        rss=swept.misfit + over_nodes(squares),
         log_information=log_information,
         rank=rank,
         count=count,
@@ -162,6 +164,15 @@ def _sweep(products: Any) -> tuple[Any, Any, Any]:
         rank = rank + own
     back = jnp.concatenate([scale[:, :1], 1 / scale[:, 1:]], 1)
     return matrix * back[:, :, None] * back[:, None], log_det, rank
+
+
+def _sums(first: Any, second: Any) -> Any:
+    """(K, R, S) sums over N of the products of (N, K, R) and (N, K, S)."""
+    rows, columns = first.shape[2], second.shape[2]
+    if rows * columns > _FEW:
+        return jnp.einsum("nkr,nks->krs", first, second)
+    # Products of matrices, one for each column, would copy both.
+    return over_nodes(first[:, :, :, None] * second[:, :, None])
 
 
 def _times(matrix: Any, vector: Any) -> Any:
