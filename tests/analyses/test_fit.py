@@ -200,14 +200,11 @@ def test_order_of_rows_and_children_changes_nothing() -> None:
     by_tip = dict(zip(first.labels[seen.nodes].tolist(), seen.values[:, 0], strict=True))
     values = np.array([[by_tip[label]] for label in second.labels[second.tips].tolist()])
     other = Observations(second.tips.copy(), values, np.zeros_like(values), ("x",))
-    for one, two in zip(
-        fit_models(unpainted(first), seen, (), FitOptions(intervals=False))[0],
-        fit_models(unpainted(second), other, (), FitOptions(intervals=False))[0],
-        strict=True,
-    ):
-        assert one.log_likelihood == pytest.approx(two.log_likelihood, abs=1e-9)
-        for parameter, value in at(one).items():
-            assert value == pytest.approx(at(two)[parameter], rel=1e-5, abs=1e-9)
+    names = ("bm", "ou", "kappa")
+    one, two = (fit(*each, models=names, bootstrap=9) for each in ((first, seen), (second, other)))
+    # To the last bit, because figures are found in an order that does not depend on that of the files.
+    assert str(one.tables) == str(two.tables)
+    assert one.rows == two.rows
 
 
 def test_what_cannot_be_told_is_refused() -> None:

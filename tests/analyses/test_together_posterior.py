@@ -10,7 +10,7 @@ import jax
 import numpy as np
 import pytest
 
-from hxcli.analyses.together.canonical import in_canonical_order
+from hxcli.analyses.canonical import in_canonical_order
 from hxcli.analyses.together.posterior import posterior_together
 from hxcli.errors import HxError, OptionError
 from hxcli.inference.joint_parameters import CholeskyCoordinates

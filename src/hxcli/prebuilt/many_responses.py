@@ -74,7 +74,11 @@ def sums_of_squares(topology: Topology, columns: Columns, responses: FloatArray)
 
 
 def _add_children(mean: FloatArray, above: NDArray[Any], parts: FloatArray) -> None:
-    """Adds the parts of the children of a level to the means of their parents, neighbours at neighbours."""
+    """Adds the parts of the children of a level to the means of their parents, `above`."""
+    if (np.diff(above) < 0).any():
+        # Siblings are not always neighbours.
+        order = np.argsort(above, kind="stable")
+        above, parts = above[order], parts[order]
     firsts = np.flatnonzero(np.diff(above, prepend=-1))
     counts = np.diff(firsts, append=len(above))
     if counts.max() > _FEW:

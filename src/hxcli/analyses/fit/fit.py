@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hxcli.analyses.canonical import in_canonical_order
 from hxcli.analyses.fit.fitted import FittedModel, Fitter, file_of, refuse_unknown_parameters
 from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.fit.options import NEARLY_ULTRAMETRIC, ULTRAMETRIC, FitOptions, height_spread, models_on
@@ -59,7 +60,9 @@ def fit(
         OptionError: Models or options that this tree does not allow.
     """
     chosen = FitOptions(**options)
-    painted = painted_tree(phylogeny, regimes)
+    # The last digits of a sum hang on its order, and figures are the same however the files are sorted.
+    tree, observations, _ = in_canonical_order(phylogeny, observations)
+    painted = painted_tree(tree, regimes)
     fitted = fit_models(painted, observations, models, chosen)
     found = _findings(phylogeny, observations.traits, fitted, chosen)
     if picture:

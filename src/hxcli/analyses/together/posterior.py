@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
+from hxcli.analyses.canonical import in_canonical_order
 from hxcli.analyses.together.ancestral import in_own_units
-from hxcli.analyses.together.canonical import in_canonical_order
 from hxcli.analyses.together.joint_reconstruction import JointReconstruction
 from hxcli.analyses.together.leave_one_cell_out import leave_one_cell_out
 from hxcli.analyses.together.posterior_tables import (
