@@ -188,6 +188,22 @@ def test_what_is_not_known_is_grey_and_has_no_pie(choices: PictureChoices) -> No
     assert len(areas(drawn(unknown, choices))) <= len(areas(drawn(found, choices)))
 
 
+def test_frequencies_of_clades_stand_beside_the_pies() -> None:
+    found = states_on(example("random binary"))
+    size = found.phylogeny.topology.size
+    often = replace(found.of_states[0], columns={"frequency": np.linspace(0.5, 1, size)})
+    figure = drawn(replace(found, of_states=(often,)), PictureChoices(support=True))
+    inner = np.flatnonzero(found.phylogeny.topology.is_inner)
+    written = {text.get_text(): text for text in figure.axes[0].texts}
+    pies = [path.vertices for each in figure.axes[0].collections for path in each.get_paths() if len(path) > 5]
+    corners = figure.axes[0].transData.transform(np.concatenate(pies))
+    with drawing_style():
+        figure.canvas.draw()
+        for node in inner:
+            box = written[f"{50 + 50 * node / (size - 1):.3g}"].get_window_extent()
+            assert not ((corners > box.min) & (corners < box.max)).all(1).any()
+
+
 def test_a_traitgram_of_states_is_refused() -> None:
     with pytest.raises(OptionError, match="--kind traitgram: 'habitat' has states, not numbers"):
         svg(states_on(example("cherry")), PictureChoices(PictureKind.TRAITGRAM))

@@ -48,11 +48,10 @@ def state_tree(subject: StateSubject, choices: PictureChoices, small_print: list
     else:
         draw_plain(sheet.axes, sheet.frame, min(max(0.12 * sheet.spacing.spacing, 0.5), 1.0))
     tip_squares(sheet, subject)
-    if choices.kind != PictureKind.CONTMAP:
-        _pies(sheet, subject)
+    radius = 0.0 if choices.kind == PictureKind.CONTMAP else _pies(sheet, subject)
     name_tips(sheet, subject)
     if choices.support:
-        write_support(sheet, subject)
+        write_support(sheet, subject, radius)
     foot_of_states(sheet, legend, small_print)
     return sheet.figure
 
@@ -89,8 +88,8 @@ def tip_squares(sheet: Sheet, subject: StateSubject) -> None:
     draw_squares(sheet.axes, frame, (starts, rows), subject.seen[subject.tips], (side, across), subject.colours, line)
 
 
-def _pies(sheet: Sheet, subject: StateSubject) -> None:
-    """At the nodes, and at tips that the table is silent on; where there are no names, where there is room."""
+def _pies(sheet: Sheet, subject: StateSubject) -> float:
+    """At the nodes and tips without a state; where tips have no names, where there is room. Returns their radius."""
     layout, spacing = subject.layout, sheet.spacing
     topology = layout.topology
     known = np.isfinite(subject.probabilities).all(1)
@@ -103,3 +102,4 @@ def _pies(sheet: Sheet, subject: StateSubject) -> None:
         some = with_room(points, np.arange(len(wanted))[::-1], 2 * radius + 1, _MOST_PIES)[::-1]
         wanted, points = wanted[some], points[some]
     draw_pies(sheet.axes, points, subject.probabilities[wanted], radius, subject.colours)
+    return radius

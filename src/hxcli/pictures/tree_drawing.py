@@ -113,23 +113,37 @@ def lead_to_names(sheet: Sheet, subject: TreeSubject) -> None:
     draw_lines(sheet.axes, [segments(np.stack([near, far], axis=1)[short], FAINT)], 0.4)
 
 
-def write_support(sheet: Sheet, subject: TreeSubject) -> None:
-    """Writes support values before their nodes, above their edges; nothing where there is no room for names."""
+def write_support(sheet: Sheet, subject: TreeSubject, radius: float = 0.0) -> None:
+    """Writes support values before their nodes, above their edges; nothing where there is no room for names.
+
+    Nodes are covered up to a radius, in points.
+    """
     if not sheet.spacing.labelled:
         return
     nodes = np.flatnonzero(subject.support != "")
     texts = [shown(support, 12) for support in subject.support[nodes]]
-    write_at_nodes(sheet, subject, nodes, texts, away=sheet.line_width / 2 + 0.6, behind=False)
+    write_at_nodes(
+        sheet, subject, nodes, texts, away=max(sheet.line_width / 2, radius) + 0.6, behind=False, radius=radius
+    )
 
 
 def write_at_nodes(
-    sheet: Sheet, subject: TreeSubject, nodes: IntArray, texts: Sequence[str], *, away: float, behind: bool
+    sheet: Sheet,
+    subject: TreeSubject,
+    nodes: IntArray,
+    texts: Sequence[str],
+    *,
+    away: float,
+    behind: bool,
+    radius: float = 0.0,
 ) -> None:
     """Writes small texts beside (K,) nodes where they cross nothing; see `room.beside`."""
     straight = isinstance(sheet.frame, Straight)
     size = min(6.0 if straight else 5.0, sheet.spacing.font * 0.8)
-    room = Room(_drawn_lines(sheet, subject), _drawn_boxes(sheet, subject))
     points = sheet.frame.points(subject.layout.depths[nodes], subject.layout.rows[nodes])
+    # Most of a circle of that radius around every node.
+    circles = np.concatenate([points - 0.9 * radius, points + 0.9 * radius], axis=1)[: len(nodes) * bool(radius)]
+    room = Room(_drawn_lines(sheet, subject), np.concatenate([_drawn_boxes(sheet, subject), circles]))
     # Near the tips there is least room.
     for which in np.argsort(-subject.layout.depths[nodes], kind="stable"):
         x, y = (float(part) for part in points[which])
