@@ -152,18 +152,21 @@ def _along_one(
         found = _crossing(likelihood, top, float(end), floor)
         ends.append(float(end) if found is None else found)
         reached.append(found is not None)
+    straight = [each.unknown < 0 and not each.rate_power for each in quantities]
     # Squared, so that points are dense around the top, where most of the likelihood is, even if an end is far away.
     node = (1 - np.cos(np.pi * np.arange(_POINTS) / (_POINTS - 1))) / 2
     halves = [(end, node) for end in ends if end != top]
-    x = np.concatenate([top + node**2 * (end - top) for end, _ in halves] or [np.array([top])])
-    figures = likelihood.at(x[:, None])
-    pieces = [
-        _interpolated(likelihood, top, end, number, node, figures, floor) for number, (end, _) in enumerate(halves)
-    ]
+    pieces: list[_Curve] = []
+    if halves and not all(straight):
+        x = np.concatenate([top + node**2 * (end - top) for end, _ in halves])
+        figures = likelihood.at(x[:, None])
+        pieces = [
+            _interpolated(likelihood, top, end, number, node, figures, floor) for number, (end, _) in enumerate(halves)
+        ]
     pieces = pieces or [_Curve(likelihood, np.array([[top]]), optimum.figures, floor)]
     intervals = {}
-    for each in quantities:
-        if each.unknown < 0 and not each.rate_power:
+    for each, is_straight in zip(quantities, straight, strict=True):
+        if is_straight:
             values = [float(each.value(np.array([end]), optimum.figures)) for end in ends]
             both = [value if there else np.nan for value, there in zip(values, reached, strict=True)]
             intervals[each.name] = Interval(*(both if each.weights[0] > 0 else both[::-1]))

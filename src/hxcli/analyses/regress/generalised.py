@@ -199,8 +199,8 @@ class Regression:
         found[:, rows] = mean[nodes] * self._scale + self._location, np.sqrt(spread) * self._scale
         return found[0], found[1]
 
-    def profiles(self) -> dict[str, Interval]:
-        """Profile intervals of the coefficients and the shape parameters, by name."""
+    def profiles(self, coefficients: bool) -> dict[str, Interval]:
+        """Profile intervals of the shape parameters, and of the coefficients if they are wanted, by name."""
         assert self.optimum is not None
         coordinates = [each for each in self.likelihood.coordinates if not each.is_rate]
         order = {each.name: i for i, each in enumerate(self.likelihood.coordinates)}
@@ -210,7 +210,7 @@ class Regression:
         mixes[:, : len(back)] = (np.eye(len(back)) - np.outer(self._constant, self._centre)) * back
         quantities = [
             Quantity(term, number, none, shift=self._constant[number] * self._location, mix=mixes[number])
-            for number, term in enumerate(self.design.terms)
+            for number, term in enumerate(self.design.terms if coefficients else ())
         ]
         quantities += [
             Quantity(each.name, -1, np.eye(len(order))[order[each.name]], plain=not each.log) for each in coordinates

@@ -8,7 +8,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hxcli.analyses.regress.binomial import regress_binomial
 from hxcli.analyses.regress.comparison import compared, refuse_unnested
 from hxcli.analyses.regress.formula import Design, design
 from hxcli.analyses.regress.generalised import Regression, Setting, width_for
@@ -20,6 +19,7 @@ from hxcli.close_names import counted
 from hxcli.errors import Note, OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
+from hxcli.inference.profile_intervals import Interval
 from hxcli.models import named_model
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import BoundModel
@@ -80,6 +80,9 @@ def regress(
         for option, given in (("model", model), ("against", against), ("set", held), ("ou-root", ou_root)):
             if given:
                 raise OptionError(f"--{option} is for --family gaussian (leave one of them out)")
+        # Here, because its programs and its optimiser take long to load.
+        from hxcli.analyses.regress.binomial import regress_binomial
+
         return regress_binomial(phylogeny, observations, made, columns, names, level)
     model = model or "bm"
     bound = _bound(phylogeny, model, ou_root)
@@ -106,7 +109,8 @@ def regress(
     nothing = design(f"{formula.split('~', 1)[0]} ~ 1", _only(columns, made.used), names)
     rest = Regression(setting, nothing, fitted.x)
     r_squared = 1 - fitted.rss / rest.rss if rest.rss > 0 else math.nan
-    coefficients = _coefficients(fitted, profile)
+    profiles = fitted.profiles(profile) if shape or profile else {}
+    coefficients = _coefficients(fitted, profiles if profile else None)
     whole: dict[str, list[Any]] = {
         "formula": [formula],
         "model": [model],
@@ -129,15 +133,11 @@ def regress(
     }
     if smaller:
         tables["comparison table"] = compared(fitted, smaller)
-    intervals = (
-        {
-            name: {"lower": float(ends.lower), "upper": float(ends.upper)}
-            for name, ends in fitted.profiles().items()
-            if name in shape
-        }
-        if shape
-        else {}
-    )
+    intervals = {
+        name: {"lower": float(ends.lower), "upper": float(ends.upper)}
+        for name, ends in profiles.items()
+        if name in shape
+    }
     return TableFindings(
         phylogeny=phylogeny,
         traits=(made.response,),
@@ -210,7 +210,7 @@ def _shape(fitted: Regression) -> dict[str, float]:
     return found
 
 
-def _coefficients(fitted: Regression, profile: bool) -> dict[str, Any]:
+def _coefficients(fitted: Regression, profiles: Mapping[str, Interval] | None) -> dict[str, Any]:
     # Not scipy.stats, which takes as long to import as JAX.
     from scipy.special import stdtr, stdtrit
 
@@ -222,9 +222,8 @@ def _coefficients(fitted: Regression, profile: bool) -> dict[str, Any]:
     p = 2 * stdtr(freedom, -np.abs(ratio)) if known else np.full(len(ratio), np.nan)
     half = -stdtrit(freedom, (1 - fitted.setting.level) / 2) * errors if known else np.full(len(ratio), np.nan)
     lower, upper = fitted.beta - half, fitted.beta + half
-    if profile:
-        found = fitted.profiles()
-        lower, upper = (np.array([float(found[term][side]) for term in fitted.design.terms]) for side in (0, 1))
+    if profiles is not None:
+        lower, upper = (np.array([float(profiles[term][side]) for term in fitted.design.terms]) for side in (0, 1))
     return {
         "term": list(fitted.design.terms),
         "estimate": fitted.beta,
