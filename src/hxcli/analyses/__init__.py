@@ -82,8 +82,11 @@ ANALYSES: dict[str, Analysis] = {
     "regress": Analysis(
         "hxcli.analyses.regress.regress:regress",
         ("coefficients table", "regression table", "residuals table", "comparison table", "regression picture"),
+        of_samples=("coefficients table", "regression table", "trees table"),
     ),
-    "signal": Analysis("hxcli.analyses.signal.signal:signal", ("signal table",)),
+    "signal": Analysis(
+        "hxcli.analyses.signal.signal:signal", ("signal table",), of_samples=("signal table", "trees table")
+    ),
 }
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hxcli.cli.options import MachineChoices, OutputChoices, ReadingChoices, TalkChoices
 from hxcli.cli.sample_options import SampleChoices
+from hxcli.cli.sample_products import sample_products
 from hxcli.errors import OptionError
 
 if TYPE_CHECKING:
@@ -126,8 +127,7 @@ class RunChoices:
     ) -> dict[str, str]:
         from hxcli.analyses import ANALYSES
         from hxcli.findings import STATES
-        from hxcli.run.product_kinds import KINDS
-        from hxcli.run.products import choose_products, prefix_of, refuse_no_prefix, stem
+        from hxcli.run.products import choose_products
 
         out = self.outputs.out
         if not self.sample.all_trees:
@@ -141,27 +141,11 @@ class RunChoices:
                 without=without,
                 asked={**asked_for, **wide},
             )
-        gives = ANALYSES[analysis].of_samples
-        asked = [kind for kind, path in named.items() if path is not None]
-        optional = {"leave-one-out table": "--loo", "draws": "--draws", "pairs table": "--pairs"}
-        optional |= {"bootstrap table": "--bootstrap", "adequacy table": "--adequacy"}
-        if extra := [
-            option for kind, option in optional.items() if kind in ANALYSES[analysis].gives and kind not in without
-        ]:
-            raise OptionError(f"{extra[0]} does not go with --all-trees (leave one of them out)")
-        if other := [kind for kind in asked if KINDS[kind].of and KINDS[kind].of not in gives]:
-            raise OptionError(f"{KINDS[other[0]].option} does not go with --all-trees (leave one of them out)")
-        if STATES not in gives and self.outputs.report is not None:
+        if STATES not in ANALYSES[analysis].of_samples and self.outputs.report is not None:
             raise OptionError("--report does not go with --all-trees (leave one of them out)")
-        if self.sample.shard is None:
-            return choose_products(analysis, inputs, out=out, named=named, gives=gives)
-        if asked:
-            raise OptionError(
-                f"{KINDS[asked[0]].option} does not go with --shard, which writes PREFIX.part (name it for hx merge)"
-            )
-        if out is not None:
-            refuse_no_prefix(out, ())
-        return {"part": prefix_of(out, f"{stem(inputs[0])}.{analysis}") + ".part"}
+        return sample_products(
+            analysis, inputs, out=out, named=named, without=without, in_parts=self.sample.shard is not None
+        )
 
 
 def side_inputs_of(side: Mapping[str, tuple[str | None, str]]) -> dict[str, SideInput]:

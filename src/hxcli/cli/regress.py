@@ -11,6 +11,7 @@ import typer
 from hxcli.cli.analysis import AnalysisRequest
 from hxcli.cli.command import command
 from hxcli.cli.options import Estimator, Level, TraitsArgument, TreeArgument, parse_settings
+from hxcli.cli.sample_options import TableSampleChoices
 from hxcli.cli.table_analysis import TableRunChoices
 
 
@@ -90,6 +91,7 @@ def regress(
         typer.Option("--plot", metavar="FILE", help="Picture of the rows and the line with its band: .svg .pdf .png."),
     ] = None,
     tables: RegressionTables,
+    sample: TableSampleChoices,
     run: TableRunChoices,
 ) -> AnalysisRequest:
     """Regression of one trait on others, related as the tips are.
@@ -112,6 +114,7 @@ def regress(
         named={**tables.named(), "regression picture": plot},
         without=() if against else ("comparison table",),
         with_texts=True,
+        sample=sample,
         formula=formula,
         family=family.value,
         against=tuple(against or ()),

@@ -31,6 +31,39 @@ def parse_shard(text: str) -> str:
     return str(text)
 
 
+# Options of more than one command, each said once.
+AllTrees = Annotated[
+    bool, typer.Option("--all-trees", help="Use all trees of the file and pool them on a summary tree.")
+]
+BurnIn = Annotated[
+    float | None,
+    typer.Option(
+        "--burn-in",
+        parser=parse_non_negative,
+        metavar="B",
+        help="Trees to leave out at the beginning of every file: below 1 a share, else a number.",
+    ),
+]
+Thin = Annotated[int | None, typer.Option("--thin", min=1, metavar="K", help="Of the rest keep every K-th tree.")]
+TipsThatDiffer = Annotated[
+    MissingTips | None,
+    typer.Option(
+        "--missing-tips",
+        help="Trees that differ in their tips: prune to those of all, or keep each as it is. [default: refuse]",
+    ),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard", parser=parse_shard, metavar="K/N", help="Only the K-th of N parts of the trees, for hx merge."
+    ),
+]
+OutTrees = Annotated[
+    str | None,
+    typer.Option("--out-trees", metavar="FILE", help="Table of every tree's parameters: .csv .tsv .parquet."),
+]
+
+
 @dataclass(frozen=True)
 class SampleFileChoices:
     """Which trees of which files are used."""
@@ -43,28 +76,10 @@ class SampleFileChoices:
             show_default=False,
         ),
     ] = None
-    all_trees: Annotated[
-        bool, typer.Option("--all-trees", help="Use all trees of the file and pool them on a summary tree.")
-    ] = False
-    burn_in: Annotated[
-        float | None,
-        typer.Option(
-            "--burn-in",
-            parser=parse_non_negative,
-            metavar="B",
-            help="Trees to leave out at the beginning of every file: below 1 a share, else a number.",
-        ),
-    ] = None
-    thin: Annotated[
-        int | None, typer.Option("--thin", min=1, metavar="K", help="Of the rest keep every K-th tree.")
-    ] = None
-    missing_tips: Annotated[
-        MissingTips | None,
-        typer.Option(
-            "--missing-tips",
-            help="Trees that differ in their tips: prune to those of all, or keep each as it is. [default: refuse]",
-        ),
-    ] = None
+    all_trees: AllTrees = False
+    burn_in: BurnIn = None
+    thin: Thin = None
+    missing_tips: TipsThatDiffer = None
 
     def files(self, tree: str, traits: str) -> tuple[tuple[str, ...], str]:
         """The tree files, and the table, which comes last; "" for none.
@@ -116,20 +131,12 @@ class SampleChoices(SampleFileChoices):
             help="Tree to tell the results on: first, mcc (highest clade credibility) or a file. [default: first]",
         ),
     ] = None
-    shard: Annotated[
-        str | None,
-        typer.Option(
-            "--shard", parser=parse_shard, metavar="K/N", help="Only the K-th of N parts of the trees, for hx merge."
-        ),
-    ] = None
+    shard: Shard = None
     distributed: Annotated[
         bool,
         typer.Option("--distributed", help="Share the trees with the other processes of JAX's distributed runtime."),
     ] = False
-    out_trees: Annotated[
-        str | None,
-        typer.Option("--out-trees", metavar="FILE", help="Table of every tree's parameters: .csv .tsv .parquet."),
-    ] = None
+    out_trees: OutTrees = None
     out_ages: Annotated[
         str | None,
         typer.Option("--out-ages", metavar="FILE", help="Table of node ages over the trees: .csv .tsv .parquet."),
@@ -161,3 +168,26 @@ class SampleChoices(SampleFileChoices):
             shard = (number, of)
         summary_tree = self.summary_tree or "first"
         return replace(options, summary_tree=summary_tree, shard=shard, distributed=self.distributed)
+
+
+@dataclass(frozen=True)
+class TableSampleChoices:
+    """Which trees of one file are used, by analyses whose answer is tables."""
+
+    all_trees: AllTrees = False
+    burn_in: BurnIn = None
+    thin: Thin = None
+    missing_tips: TipsThatDiffer = None
+    shard: Shard = None
+    out_trees: OutTrees = None
+
+    def whole(self) -> SampleChoices:
+        """The same choices among those of analyses with states of nodes."""
+        return SampleChoices(
+            all_trees=self.all_trees,
+            burn_in=self.burn_in,
+            thin=self.thin,
+            missing_tips=self.missing_tips,
+            shard=self.shard,
+            out_trees=self.out_trees,
+        )

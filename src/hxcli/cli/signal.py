@@ -9,6 +9,7 @@ import typer
 from hxcli.cli.analysis import AnalysisRequest
 from hxcli.cli.command import command
 from hxcli.cli.options import Level, TraitsArgument, TreeArgument
+from hxcli.cli.sample_options import TableSampleChoices
 from hxcli.cli.table_analysis import TableRunChoices
 
 
@@ -27,6 +28,7 @@ def signal(
         str | None,
         typer.Option("--out-signal", metavar="FILE", help="Table: .csv .tsv .parquet, also .gz; - streams CSV."),
     ] = None,
+    sample: TableSampleChoices,
     run: TableRunChoices,
 ) -> AnalysisRequest:
     """Phylogenetic signal of every trait: Blomberg's K and Pagel's lambda.
@@ -43,6 +45,7 @@ def signal(
         tree,
         traits,
         named={"signal table": out_signal},
+        sample=sample,
         permutations=permutations,
         level=level,
         seed=seed,

@@ -129,7 +129,7 @@ def read_inputs(
         table,
         strict=options.strict,
         replicates=options.replicates,
-        texts=(*MISSING, *options.na) if options.with_texts else None,
+        texts=missing_texts(options),
     )
     if options.with_texts:
         table_notes = tuple(note for note in table_notes if not note.startswith(LEFT_OUT))
@@ -145,6 +145,11 @@ def _without_table(tree_file: TreeFile, phylogeny: Phylogeny, notes: tuple[str, 
     table = TraitTable(Texts(()), (), nothing, nothing)
     observations = Observations(np.zeros(0, np.intp), nothing, nothing, ())
     return Inputs(tree_file, table, "", (phylogeny,), (observations,), (MatchReport(0, (), (), (), ()),), notes)
+
+
+def missing_texts(options: InputOptions) -> tuple[str, ...] | None:
+    """What marks a missing value in columns of text; None where these are of no use."""
+    return (*MISSING, *options.na) if options.with_texts else None
 
 
 def explained(refusal: UnreadTable, phylogeny: Phylogeny) -> InputError:

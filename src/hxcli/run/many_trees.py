@@ -22,13 +22,13 @@ from hxcli.close_names import counted
 from hxcli.errors import Note, OptionError
 from hxcli.formats.atomic_write import write_all
 from hxcli.formats.sample_part import Part, write_part
-from hxcli.formats.tables.read import UnreadTable
+from hxcli.formats.tables.read import LEFT_OUT, UnreadTable
 from hxcli.formats.trees.read import TreeFile
 from hxcli.phylogeny import FloatArray
 from hxcli.pictures.options import PictureChoices
 from hxcli.run.clock import Clock, Progress
 from hxcli.run.distributed import gathered, joined
-from hxcli.run.inputs import Inputs, explained, read_trait_table
+from hxcli.run.inputs import Inputs, explained, missing_texts, read_trait_table
 from hxcli.run.matching import match
 from hxcli.run.perform import Job, Outcome, with_side_inputs
 from hxcli.run.product_kinds import Result
@@ -77,8 +77,14 @@ def perform_sample(job: Job, progress: Progress = lambda stage: None) -> Outcome
     star = star_of(names, float(sample.summary.lengths.max(initial=0.0)) or 1.0)
     counting = [name for name, counts in zip(names, sample.counts_tip, strict=True) if counts]
     seen, report, match_notes = match(
-        star_of(counting, 1.0), table, strict=job.inputs.strict, replicates=job.inputs.replicates
+        star_of(counting, 1.0),
+        table,
+        strict=job.inputs.strict,
+        replicates=job.inputs.replicates,
+        texts=missing_texts(job.inputs),
     )
+    if job.inputs.with_texts:
+        table_notes = tuple(note for note in table_notes if not note.startswith(LEFT_OUT))
     on_star = replace(seen, nodes=np.flatnonzero(sample.counts_tip)[seen.nodes - 1] + 1)
     clock.begin("starting JAX")
     with joined(options.distributed) as group, started(job.runtime) as runtime:
@@ -135,7 +141,7 @@ def finish(job: Job, parts: list[Part], clock: Clock, writers: Any = None) -> Ou
     clock.begin("pooling")
     first = parts[0]
     ledger = Ledger.joined([part.ledger for part in parts])
-    reconstruction = result_of(first.setting, ledger)
+    reconstruction = result_of(job.analysis, first.setting, ledger)
     trees = len(ledger.numbers)
     told = list(dict.fromkeys(note for part in parts for note in part.notes))
     told += _lacking(parts, trees)
@@ -168,9 +174,9 @@ def finish(job: Job, parts: list[Part], clock: Clock, writers: Any = None) -> Ou
 
 def _refuse_options(job: Job, options: SampleOptions) -> None:
     if not analyses.ANALYSES[job.analysis].of_samples:
-        what = f"--all-trees: hx {job.analysis} is about one tree"
         raise OptionError(
-            f"{what} (take them one by one with --tree-index; ancestral, fit, mean and posterior take all)"
+            f"--all-trees: hx {job.command or job.analysis} is about one tree (take them one by one with --tree-index; "
+            "ancestral, fit, mean, posterior, regress and signal take all)"
         )
     for given, option in (
         (job.inputs.tree_index is not None, "--tree-index"),
@@ -189,6 +195,10 @@ def _batch_analysis(job: Job, star: Any, on_star: Observations, sample: Sample) 
         from hxcli.analyses.tree_samples.fits_one_by_one import FitsOneByOne
 
         return FitsOneByOne(on_star, sample.stream.taxa, sample.summary, job.analysis_options, job.state_options)
+    if job.analysis in ("signal", "regress"):
+        from hxcli.analyses.tree_samples.tables_one_by_one import TablesOneByOne
+
+        return TablesOneByOne(job.analysis, on_star, sample.stream.taxa, sample.summary, job.analysis_options)
     if not on_star.states:
         return _of_numbers(job, star, on_star, sample, job.analysis_options)
     from hxcli.analyses.tree_samples.states_one_by_one import Both, StatesOneByOne, options_of

@@ -35,4 +35,5 @@ def observations_on(phylogeny: Phylogeny, star: Observations, taxa: TaxonNames) 
     rows = np.flatnonzero(nodes >= 0)
     rows = rows[np.argsort(nodes[rows], kind="stable")]
     states = tuple(column.rows(rows) for column in star.states)
-    return Observations(nodes[rows], star.values[rows], star.standard_errors[rows], star.traits, states=states)
+    texts = {column: cells[rows] for column, cells in star.texts.items()}
+    return Observations(nodes[rows], star.values[rows], star.standard_errors[rows], star.traits, texts, states)
