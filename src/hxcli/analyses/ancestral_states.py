@@ -132,11 +132,7 @@ def ancestral_states(
     """
     if pairs and numbers is None:
         raise OptionError("--pairs tells traits of numbers, and there are none (leave it out, or --column a number)")
-    names = own_models(models, numbers is not None)
-    if len(names) > 1:
-        raise OptionError(f"--model: {listed(names)} are several models of states (give one; hx fit compares them)")
-    model = names[0] if names else StateOptions.model
-    chosen = StateOptions(model, tables.get(model), **own_options(options, numbers is not None))
+    chosen = chosen_options(models, tables, options, numbers is not None)
     said: list[str] = []
     of_states = tuple(
         states_of_trait(
@@ -152,6 +148,27 @@ def ancestral_states(
         phylogeny, of_states, numbers, method, {"parameter table": parameter_table(of_states)},
         (*(numbers.warnings if numbers else ()), *said),
     )  # fmt: skip
+
+
+def chosen_options(
+    models: Sequence[str], tables: Mapping[str, RateTable], options: Mapping[str, Any], mixed: bool
+) -> StateOptions:
+    """How traits of states are modelled, by one model.
+
+    Args:
+        models: Names, with those of models of numbers where there are such traits too (`mixed`); none for er.
+        tables: Name -> table of a user's model.
+        options: The other fields of `StateOptions`.
+        mixed: Whether there are traits of numbers too.
+
+    Raises:
+        OptionError: Several models of states.
+    """
+    names = own_models(models, mixed)
+    if len(names) > 1:
+        raise OptionError(f"--model: {listed(names)} are several models of states (give one; hx fit compares them)")
+    model = names[0] if names else StateOptions.model
+    return StateOptions(model, tables.get(model), **own_options(options, mixed))
 
 
 def own_models(models: Sequence[str], mixed: bool) -> list[str]:

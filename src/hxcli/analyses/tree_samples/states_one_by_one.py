@@ -10,15 +10,13 @@ import numpy as np
 
 from hxcli.analyses.ancestral_states import (
     StateOptions,
-    own_models,
-    own_options,
+    chosen_options,
     pattern_for,
     root_prior,
     states_of_trait,
 )
 from hxcli.analyses.tree_samples.figures import BatchFigures, Row, SampledStates
 from hxcli.analyses.tree_samples.observed_names import observations_on
-from hxcli.close_names import listed
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.state_rates import FLAGS
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -38,15 +36,12 @@ def options_of(options: Mapping[str, Any], mixed: bool) -> StateOptions:
         OptionError: Several models, or what is found for one tree only.
     """
     options = dict(options)
-    names, tables = own_models(options.pop("models", ()), mixed), options.pop("tables", None) or {}
-    if len(names) > 1:
-        raise OptionError(f"--model: {listed(names)} are several models of states (give one; hx fit compares them)")
+    models, tables = options.pop("models", ()), options.pop("tables", None) or {}
     for name, option in (("joint", "--joint"), ("sets", "--mppa"), ("pairs", "--pairs")):
         if options.get(name):
             raise OptionError(f"{option} does not go with --all-trees (leave one of them out)")
     options.pop("pairs", None)
-    model = names[0] if names else StateOptions.model
-    return StateOptions(model, tables.get(model), **own_options(options, mixed))
+    return chosen_options(models, tables, options, mixed)
 
 
 class StatesOneByOne:
