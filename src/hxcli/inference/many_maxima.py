@@ -18,7 +18,7 @@ from hxcli.inference.simulated_traits import Figures, SimulatedLikelihood
 from hxcli.phylogeny import FloatArray
 
 # Points of the first grid; points of the polynomials; how often the grid is refined, into how many parts.
-_GRID, _NEAR, _ROUNDS, _PARTS = 48, 8, 4, 4
+_GRID, _NEAR, _ROUNDS, _PARTS = 40, 8, 4, 4
 # Log likelihoods that differ by less are the same.
 _AGREE = 1e-5
 # Points at which the maximum of a polynomial is looked for, and how often again around the best.

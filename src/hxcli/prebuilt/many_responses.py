@@ -55,13 +55,16 @@ def sums_of_squares(topology: Topology, columns: Columns, responses: FloatArray)
     below: FloatArray = np.zeros((0, count, width))
     for level in range(len(starts) - 2, -1, -1):
         nodes = slice(int(starts[level]), int(starts[level + 1]))
-        mean = np.array(np.broadcast_to(responses[nodes], (nodes.stop - nodes.start, count, width)))
+        mean = np.empty((nodes.stop - nodes.start, count, width))
+        mean[:] = responses[nodes]
         if len(below):
             children = slice(nodes.stop, nodes.stop + len(below))
             above = parents[children] - nodes.start
             _add_children(mean, above, share[children, :, None] * below)
-            expected = mean[above]
-            below -= expected if plain else columns.scale[children, :, None] * expected
+            expected = np.take(mean, above, 0)
+            if not plain:
+                expected *= columns.scale[children, :, None]
+            below -= expected
             squares += np.einsum("nk,nkb,nkb->kb", columns.weight[children], below, below)
         below = mean
     squares += columns.weight[0][:, None] * below[0] ** 2

@@ -20,6 +20,7 @@ from hxcli.analyses.fit.fitted import FittedModel, in_units, quantities_of
 from hxcli.errors import OptionError
 from hxcli.inference.many_maxima import Maxima, maximise_each
 from hxcli.inference.simulated_traits import Simulated, SimulatedLikelihood
+from hxcli.inference.threads import in_threads
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.units import Units
 
@@ -106,34 +107,30 @@ def bootstrap(
         return []
     under_null = drawn(null, count, seed)
     null_there = _maxima(null, under_null, null)
-    found = []
-    for each in fitted:
-        if not np.isfinite(each.log_likelihood):
-            continue
+
+    def compared(each: FittedModel) -> Bootstrapped:
         if each.name == NULL:
             nan = float("nan")
             intervals = _intervals(each, null_there, level)
-            found.append(Bootstrapped(each, count, nan, (nan, nan), nan, nan, nan, intervals))
-            continue
+            return Bootstrapped(each, count, nan, (nan, nan), nan, nan, nan, intervals)
         at_null = _ratios(each, _maxima(each, under_null, null), null, null_there)
         own = drawn(each, count, seed)
         own_there = _maxima(each, own, each)
         at_own = _ratios(each, own_there, null, _maxima(null, own, each))
         ratio = 2 * (each.log_likelihood - null.log_likelihood)
         critical = float(np.quantile(at_null, _CRITICAL))
-        found.append(
-            Bootstrapped(
-                each,
-                count,
-                ratio,
-                _quantiles(at_own, level),
-                (1 + int((at_null >= ratio - _SAME).sum())) / (count + 1),
-                critical,
-                float((at_own > critical + _SAME).mean()),
-                _intervals(each, own_there, level),
-            )
+        return Bootstrapped(
+            each,
+            count,
+            ratio,
+            _quantiles(at_own, level),
+            (1 + int((at_null >= ratio - _SAME).sum())) / (count + 1),
+            critical,
+            float((at_own > critical + _SAME).mean()),
+            _intervals(each, own_there, level),
         )
-    return found
+
+    return in_threads(compared, [each for each in fitted if np.isfinite(each.log_likelihood)])
 
 
 def _refuse_other_likelihood(each: FittedModel, null: FittedModel) -> None:
