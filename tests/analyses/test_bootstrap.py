@@ -112,6 +112,17 @@ def test_several_parameters_are_found_by_all_traits() -> None:
         assert there.figures.log_likelihood[place] - units >= slow.log_likelihood - 1e-5
 
 
+@pytest.mark.slow
+def test_a_model_that_holds_bm_is_never_less_likely() -> None:
+    """Two coordinates, of which one often ends at an end of its support."""
+    seen = observed(tree(ULTRAMETRIC), errors=True, missing=0)
+    null, *others = fits(seen, ULTRAMETRIC, ("bm", "eb", "delta", "lambda"))
+    for one in others:
+        traits = drawn(one, 100, 3)
+        there, below = (_maxima(each, traits, one).figures.log_likelihood for each in (one, null))
+        assert (there - below).min() > -1e-4
+
+
 def test_draws_depend_on_the_seed_and_on_nothing_else() -> None:
     seen = observed(tree(ULTRAMETRIC), missing=0)
     turned = "(" + "((H:1.3,(J:0.4,I:0.4):0.9):1.5,(G:0.7,F:0.7):2.1):1.2,((E:1.5,D:1.5):1,(C:2,(B:1,A:1):1):0.5):1.5);"

@@ -167,9 +167,10 @@ def _among_several(traits: SimulatedLikelihood, known: FloatArray) -> Maxima:
         if not going.size:
             break
         gradient, hessian = _derivatives(traits, going, x[going], width)
-        step = _steps(x[going], ends, gradient, hessian)
-        tried = np.clip(x[going, None] + np.array(_SHARES)[:, None] * step[:, None], *ends.T)
-        found = traits.own(tried.reshape(-1, x.shape[1]), np.repeat(going, len(_SHARES))).log_likelihood
+        steps = _steps(x[going], ends, gradient, hessian)
+        steps = (np.array(_SHARES)[:, None, None] * steps[:, None]).reshape(len(going), -1, x.shape[1])
+        tried = np.clip(x[going, None] + steps, *ends.T)
+        found = traits.own(tried.reshape(-1, x.shape[1]), np.repeat(going, tried.shape[1])).log_likelihood
         found = found.reshape(len(going), -1)
         best = found.argmax(1)
         rows = np.arange(len(going))
@@ -229,14 +230,27 @@ def _derivatives(
 
 
 def _steps(x: FloatArray, ends: FloatArray, gradient: FloatArray, hessian: FloatArray) -> FloatArray:
-    """(M, S) Newton steps upwards, whatever the curvature, of the coordinates that are not held by an end."""
+    """(M, 2, S) steps upwards: Newton's, and with the coordinates that would leave their support put at its end."""
     held: BoolArray = ((x <= ends[:, 0]) & (gradient <= 0)) | ((x >= ends[:, 1]) & (gradient >= 0))
     sound: BoolArray = np.isfinite(np.concatenate([gradient[:, None], hessian], 1)).all((1, 2))
+    gradient = np.where(sound[:, None], gradient, 0)
+    hessian = np.where(sound[:, None, None], hessian, 0)
     free = ~held & sound[:, None]
-    matrix = np.where(free[:, :, None] & free[:, None], np.where(sound[:, None, None], hessian, 0), 0)
-    slope = np.where(free, np.where(sound[:, None], gradient, 0), 0)
+    plain = _newton(free, gradient, hessian)
+    longest = abs(plain).max(1, initial=0.0, keepdims=True)
+    plain = plain * np.minimum(1, _LONGEST_STEP / np.maximum(longest, 1e-300))
+    leaves = (x + plain < ends[:, 0]) | (x + plain > ends[:, 1])
+    moved = np.where(leaves, np.clip(x + plain, *ends.T) - x, 0)
+    rest = _newton(free & ~leaves, gradient + np.einsum("mij,mj->mi", hessian, moved), hessian)
+    longest = abs(rest).max(1, initial=0.0, keepdims=True)
+    rest = rest * np.minimum(1, _LONGEST_STEP / np.maximum(longest, 1e-300))
+    return np.stack([plain, np.where(leaves, moved, rest)], 1)
+
+
+def _newton(free: BoolArray, gradient: FloatArray, hessian: FloatArray) -> FloatArray:
+    """(M, S) Newton's steps of the coordinates that are free, upwards whatever the curvature."""
+    matrix = np.where(free[:, :, None] & free[:, None], hessian, 0)
     curvature, directions = np.linalg.eigh(matrix)
-    along = np.einsum("mij,mi->mj", directions, slope) / np.maximum(abs(curvature), _LEAST_CURVATURE)
-    step = np.einsum("mij,mj->mi", directions, along)
-    longest = abs(step).max(1, initial=0.0, keepdims=True)
-    return np.asarray(step * np.minimum(1, _LONGEST_STEP / np.maximum(longest, 1e-300)))
+    along = np.einsum("mij,mi->mj", directions, np.where(free, gradient, 0))
+    found: FloatArray = np.einsum("mij,mj->mi", directions, along / np.maximum(abs(curvature), _LEAST_CURVATURE))
+    return found
