@@ -2,7 +2,7 @@
 
 Numbered as these pages are read: 1 to 14 the quickstart (single precision, as there), 15 to 19 a course on pytrees, 32
 to 35 patterns of NumPyro and JAX, 36 to 42 an autodiff engine built from nothing. Where a page shows its own toy code,
-the same values come out of sweeps over trees. 20 to 31, models declared where they are used, are in tests/model.
+the same values come out of sweeps over trees. 20 to 31, models declared where they are used: `test_seeds_models`.
 """
 
 from __future__ import annotations

@@ -28,6 +28,19 @@ class Parameter:
 
 
 @dataclass(frozen=True, eq=False)
+class NodeDensities:
+    """The densities of the states of N nodes, on a grid of k cells.
+
+    Attributes:
+        states: (k,) middles of the cells, in the trait's unit.
+        density: (N, k) chance per unit of the trait; nan for a node whose value is known.
+    """
+
+    states: FloatArray
+    density: FloatArray
+
+
+@dataclass(frozen=True, eq=False)
 class Reconstruction(Findings):
     """States of all N nodes for D traits on one phylogeny.
 
@@ -48,6 +61,7 @@ class Reconstruction(Findings):
         warnings: What the user should know, a sentence each.
         given_ends: Both (N, D), lower and upper ends of the equal-tailed interval; None for normal ones, which are made
             of the estimates and standard errors when they are asked for.
+        densities: Trait -> whole densities of all nodes, of traits whose model has a grid.
     """
 
     phylogeny: Phylogeny
@@ -65,6 +79,7 @@ class Reconstruction(Findings):
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     details: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     given_ends: tuple[FloatArray, FloatArray] | None = None
+    densities: Mapping[str, NodeDensities] = field(default_factory=dict)
 
     @cached_property
     def observed(self) -> FloatArray:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from tests.calibration.calibrate import DRAWS, Calibrated, calibrate, write
+from tests.calibration.double_well import calibrate_double_well
 
 
 @pytest.mark.slow
@@ -24,6 +25,12 @@ def test_the_posterior_is_calibrated(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_five_hundred_simulations_are_calibrated() -> None:
     assert all(one.sound() for one in calibrate(500, seed=0))
+
+
+@pytest.mark.slow
+def test_a_double_well_is_calibrated_in_two_hundred_simulations() -> None:
+    for one in calibrate_double_well(200, seed=1):
+        assert one.sound(bins=10), (one.name, one.p_value(10))
 
 
 def test_a_wrong_posterior_is_rejected() -> None:

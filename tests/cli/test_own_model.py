@@ -28,7 +28,10 @@ REFUSED = {
         "def model(edge):\n    return Gaussian(1, 0, log_normal('s', per='edge'))\n",
         "mine.py: line 5: 's' is one of",
     ),
-    "ancestral": ("def model(edge):\n    return Rates(jnp.eye(2) * 0)\n", "mine.py: line 4: model returns Rates"),
+    "ancestral": (
+        "def model(edge):\n    return Rates(jnp.zeros((2, 2)))\n",
+        "mine.py: line 5: model returns Rates, and the trait is of numbers",
+    ),
     "fit --tau2 1": (
         "def model(edge):\n    return Gaussian(jnp.eye(2), jnp.zeros(2), jnp.eye(2))\n",
         "line 5: the scale of model has the shape (2, 2)",
@@ -121,4 +124,90 @@ def test_what_a_command_does_not_take_is_one_line(hx, here, command: str):
     done = hx(name, "tree.nwk", "traits.csv", "--column", "mass", "--model", "mine.py", *options, "-o", "run")
     assert done.code == 2, done.err
     assert said in done.err
+    assert len(done.err.strip().splitlines()) == 1
+
+
+RATES = """
+def model(edge):
+    up, down = log_normal("up", median=0.5, sd=2), log_normal("down", median=0.5, sd=2)
+    q = jnp.array([[-up, up], [down, -down]])
+    return Rates(q * edge.pace if "pace" in edge else q)
+"""
+STATES = "name,habitat\nA,sea\nB,sea\nC,air\nD,air\n"
+
+
+@pytest.fixture
+def states(here: Path) -> Path:
+    (here / "mine.py").write_text(HEAD + RATES)
+    (here / "edges.csv").write_text("node,tip_a,tip_b,pace\n,,,2\nA,,,2\n,A,B,2\n")
+    (here / "own.csv").write_text("node,pace\n,2\nA,3\n")
+    (here / "states.csv").write_text(STATES)
+    return here
+
+
+def test_a_file_that_returns_rates_is_a_model_of_states(hx, states):
+    given = ("tree.nwk", "states.csv", "--column", "habitat")
+    assert hx("fit", *given, "--model", "mine.py", "--model", "ard", "-o", "fits").code == 0
+    mine, ard = (
+        next(each for each in rows(states / "fits.fits.csv") if each["model"] == name) for name in ("mine", "ard")
+    )
+    assert float(mine["log_likelihood"]) == pytest.approx(float(ard["log_likelihood"]), abs=1e-7)
+    assert (mine["k"], mine["n"]) == (ard["k"], ard["n"]) == ("2", "4")
+    assert hashlib.sha256((HEAD + RATES).encode()).hexdigest() in (states / "fits.json").read_text()
+    # Twice the pace on all edges: half the rates. Held at the best rates, the states are those of the built-in model.
+    found = {(each["model"], each["parameter"]): each["value"] for each in rows(states / "fits.params.csv")}
+    held = [f"up={float(found['ard', 'q(air,sea)']) / 2}", f"down={float(found['ard', 'q(sea,air)']) / 2}"]
+    options = ("--model", "mine.py", "--edge-data", "edges.csv", "--set", held[0], "--set", held[1])
+    done = hx("ancestral", *given, *options, "-o", "own")
+    assert done.code == 0, done.err
+    assert hx("ancestral", *given, "--model", "ard", "-o", "plain").code == 0
+    chances = [[float(each["probability"]) for each in rows(states / f"{name}.csv")] for name in ("own", "plain")]
+    assert chances[0] == pytest.approx(chances[1], abs=1e-6)
+    done = hx("maps", *given, "--model", "mine.py", "-n", "3", "-o", "maps")
+    assert done.code == 0, done.err
+
+
+def test_rates_of_every_edge_are_drawn_fitted_and_checked(hx, states):
+    given = ("--model", "mine.py", "--edge-data", "own.csv")
+    done = hx("check", "tree.nwk", "states.csv", "--column", "habitat", *given)
+    assert done.code == 0, done.err
+    assert "model    mine: returns Rates, so the sweeps of discrete states" in done.err
+    assert "rates    of the states air, sea, one matrix an edge" in done.err
+    done = hx("fit", "tree.nwk", "states.csv", "--column", "habitat", *given, "--no-intervals", "-o", "own")
+    assert done.code == 0, done.err
+    draw = ("simulate", "tree.nwk", *given, "--set", "up=1", "--set", "down=2", "--states", "air,sea", "-n", "400")
+    for name in ("one", "two"):
+        assert hx(*draw, "-o", name).code == 0
+    assert (states / "one.csv").read_bytes() == (states / "two.csv").read_bytes()
+    drawn = {each.pop("node"): list(each.values()) for each in rows(states / "one.csv")}
+    assert set(drawn["A"]) == {"air", "sea"}
+    # Of edges of length 2 and more, nearly the stationary shares, 2 / 3 and 1 / 3.
+    assert drawn["A"].count("air") / 400 == pytest.approx(2 / 3, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return Rates(jnp.ones((2, 2)))", "line 5: the row of 'air' in Q sums to 2"),
+        (
+            "return Rates(jnp.array([[1.0, -1.0], [1.0, -1.0]]))",
+            "line 5: Q has a rate below 0 where the search begins: -1",
+        ),
+        ("return Rates(jnp.zeros((3, 3)))", "line 5: Q is 3 by 3, and the trait has 2 states: air, sea"),
+        ("return Rates(jnp.full((2, 2), jnp.nan))", "line 5: Q has cells that are no numbers"),
+        ("return Rates(jnp.zeros(2))", "line 5: the Q of Rates has the shape (2,)"),
+        ("return Rates('fast')", "line 5: the Q of Rates is no array: a str"),
+        ("return Gaussian(variance=edge.length)", "line 5: model returns Gaussian, and the trait is of states"),
+        (
+            "return Rates(jnp.zeros((2, 2)))\ndef root():\n    return Gaussian(mean=0, variance=0)",
+            "line 6: root goes with",
+        ),
+        ("return Rates(jnp.zeros((2, 2)))\nRATES = ('s',)", "RATES goes with models that return a Gaussian"),
+    ],
+)
+def test_what_are_no_rates_is_refused(hx, states, body: str, said: str):
+    (states / "mine.py").write_text(f"{HEAD}def model(edge):\n    {body}\n")
+    done = hx("ancestral", "tree.nwk", "states.csv", "--column", "habitat", "--model", "mine.py", "-o", "run")
+    assert done.code == 2, done.err
+    assert f"mine.py: {said}" in done.err
     assert len(done.err.strip().splitlines()) == 1

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.interpolate
+import scipy.linalg
 
+from hxcli.analyses.fit.fitted import quantities_of
 from hxcli.engine.topology import from_parents
 from hxcli.errors import HxError
-from hxcli.inference.grid_likelihood import GridLikelihood, maximise_on_grid
+from hxcli.inference.grid_likelihood import GridLikelihood
+from hxcli.inference.grid_search import maximise_on_grid, profile_ends
 from hxcli.inference.likelihood_columns import TraitLikelihood, framed
+from hxcli.inference.maximum_likelihood import maximise
+from hxcli.inference.profile_intervals import profile_intervals
 from hxcli.models import named_model
 from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
 from hxcli.phylogeny import Phylogeny
+from hxcli.prebuilt.grid_densities import density_figures, extrapolated_figures
 from hxcli.text_columns import Texts
 from hxcli.traits import Observations
 
@@ -72,7 +79,7 @@ def test_a_process_written_in_two_ways(case, tmp_path) -> None:
         0,
         restricted=False,
     )
-    grid = on_grid(named_model(f"{path}:sde"), case, cells=96)
+    grid = on_grid(named_model(f"{path}:sde"), case, cells=160)
     assert [each.name for each in grid.coordinates] == ["alpha", "theta", "sigma2"]
     order = [[each.name for each in gaussian.coordinates].index(each.name) for each in grid.coordinates]
     x = np.array([0.0, 0.2, -0.2])
@@ -80,16 +87,98 @@ def test_a_process_written_in_two_ways(case, tmp_path) -> None:
     back[order] = x
     wanted, slopes = gaussian.value_and_gradient(back)
     value, gradient = grid.value_and_gradient(x)
-    assert value == pytest.approx(wanted, abs=0.01)
-    np.testing.assert_allclose(gradient, slopes[order], atol=0.02)
-    found = grid.densities(x)
-    means = gaussian.states(back)[0]
-    inner = ~fields.phylogeny.topology.is_leaf
-    means_on_grid = found.chances @ found.states
-    np.testing.assert_allclose(means_on_grid[inner], means[inner], atol=2e-3)
+    assert value == pytest.approx(wanted, abs=1e-4)
+    stated = grid.grid_error(x)
+    assert abs(value - wanted) < 2 * stated
+    assert stated < 1e-4
+    np.testing.assert_allclose(gradient, slopes[order], atol=1e-3)
+    fine, coarse = (grid.densities(x, cells) for cells in (160, 80))
+    halves = [density_figures(each.chances, each.states, each.walls, 0.95) for each in (fine, coarse)]
+    found = extrapolated_figures(*halves, fine.walls)
+    means, variances, _ = gaussian.states(back)
+    inner, sd = ~fields.phylogeny.topology.is_leaf, np.sqrt(variances)
+    np.testing.assert_allclose(found.estimate[inner], means[inner], atol=1e-4)
+    np.testing.assert_allclose(found.standard_error[inner], sd[inner], atol=1e-4)
+    np.testing.assert_allclose(found.upper[inner], (means + 1.959963984540054 * sd)[inner], atol=1e-3)
     optimum = maximise_on_grid(grid)
     assert optimum.converged
-    assert optimum.log_likelihood >= value
+    best = maximise(gaussian)
+    assert optimum.log_likelihood == pytest.approx(best.log_likelihood, abs=1e-3)
+    # Profile intervals of both, by different ways.
+    ends = profile_ends(grid, optimum, 0.9)
+    exact = profile_intervals(gaussian, best, quantities_of(gaussian), 0.9)
+    for each, around in zip(grid.coordinates, ends, strict=True):
+        wanted_ends = [end if not np.isnan(end) else np.nan for end in exact[each.name]]
+        np.testing.assert_allclose(each.from_search(around), wanted_ends, rtol=5e-3, atol=5e-3)
+
+
+BETWEEN = """
+from hxcli.model import Gaussian, Sde, param
+def walls(edge):
+    return Sde(0.0, param("s", start=0.9), low=-1.5, high=2.5)
+def wells(edge):
+    return Sde(lambda x: 2 * x - 2 * x**3, param("s", start=0.9), low=-2.5, high=2.5)
+def root():
+    return Gaussian(mean=0.3, variance=0.0)
+"""
+
+
+def by_cosines(states: np.ndarray, sigma: float, time: float) -> np.ndarray:
+    """(n, n) density of being at a state, given another one, of Brownian motion between -1.5 and 2.5."""
+    waves = np.arange(400)
+    shapes = np.cos(waves * np.pi * (states[:, None] + 1.5) / 4) * np.sqrt(np.where(waves == 0, 1, 2) / 4)
+    return (shapes * np.exp(-((sigma * waves * np.pi / 4) ** 2) / 2 * time)) @ shapes.T
+
+
+def by_small_steps(states: np.ndarray, sigma: float, time: float) -> np.ndarray:
+    """The same of the double well, by the exponential of plain central differences."""
+    width = states[1] - states[0]
+    drift = 2 * states - 2 * states**3
+    up, down = (sigma**2 / (2 * width**2) + side * drift / (2 * width) for side in (1, -1))
+    generator = np.diag(up[:-1], 1) + np.diag(down[1:], -1)
+    np.fill_diagonal(generator, -generator.sum(1))
+    return scipy.linalg.expm(time * generator) / width
+
+
+@pytest.mark.parametrize(
+    ("name", "exact", "low", "high"), [("walls", by_cosines, -1.5, 2.5), ("wells", by_small_steps, -2.5, 2.5)]
+)
+def test_it_is_the_process_worked_out_in_another_way(tmp_path, name, exact, low, high) -> None:
+    path = tmp_path / "between.py"
+    path.write_text(BETWEEN)
+    topology = from_parents([0, 0, 0, 1, 1])
+    lengths, values = np.array([0.0, 0.6, 1.3, 0.5, 0.9]), np.array([1.2, -0.4, 0.7])
+    labels = Texts(("", "", "a", "b", "c"))
+    tree = edge_fields(Phylogeny(topology, lengths, labels, Texts(("",) * 5)))
+    observed = Observations(np.array([2, 3, 4]), values[:, None], np.zeros((3, 1)), ("x",))
+    grid = on_grid(named_model(f"{path}:{name}"), (tree, observed), cells=160)
+    # States, the values and the root's among them, in the middles of cells of the other grid.
+    number = 800
+    width = (high - low) / number
+    states = low + (np.arange(number) + 0.5) * width
+
+    def between(rows: np.ndarray, at: float) -> np.ndarray:
+        return np.asarray(scipy.interpolate.CubicSpline(states, rows, axis=-1)(at))
+
+    steps = {node: exact(states, 0.9, lengths[node]) for node in range(1, 5)}
+    below = between(steps[3], values[1]) * between(steps[4], values[2])
+    likelihood = (steps[1] @ below) * width * between(steps[2], values[0])
+    assert grid.value(grid.start) == pytest.approx(np.log(between(likelihood, 0.3)), abs=2e-4)
+
+
+def test_noise_of_a_file_is_that_of_known_errors(case, tmp_path) -> None:
+    fields, observations = case
+    path = tmp_path / "noisy.py"
+    path.write_text(OU + "def noise(tip):\n    return 0.3 + 0 * tip.length\n")
+    noisy = on_grid(named_model(f"{path}:sde"), case, cells=64)
+    (tmp_path / "plain.py").write_text(OU)
+    errors = Observations(
+        observations.nodes, observations.values, np.full_like(observations.values, np.sqrt(0.3)), ("x",)
+    )
+    plain = on_grid(named_model(f"{tmp_path / 'plain.py'}:sde"), (fields, errors), cells=64)
+    x = plain.start
+    assert noisy.value(x) == pytest.approx(plain.value(x), abs=1e-9)
+    np.testing.assert_allclose(noisy.value_and_gradient(x)[1], plain.value_and_gradient(x)[1], atol=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -44,8 +44,9 @@ MISTAKES = {
     "def model(edge):\n    return Gaussian(1, normal('a'), edge.length)\ndef root():\n"
     "    return Gaussian(mean=normal('a', 1), variance=0)\n": "line 8: 'a' is declared differently in line 6",
     "def model(edge):\n    return Gaussian(1, 0, log_normal('s', per='edge'))\n": "line 6: 's' is one of every edge",
-    "def model(edge):\n    return Rates(jnp.eye(2))\n": "line 5: model returns Rates",
-    "def model(edge):\n    return Sde(0.0, 1.0)\ndef noise(tip):\n    return 1.0\n": "line 7: noise\\(tip\\) goes with",
+    "def model(edge):\n    return Rates(jnp.eye(2))\n": "line 6: model returns Rates, and",
+    "RATES = ('s',)\ndef model(edge):\n    return Sde(0.0, log_normal('s'))\n": "RATES goes with models that return a G",
+    "def model(edge):\n    return Rates(3)\n": "line 6: the Q of Rates has the shape \\(\\)",
     "def model(edge):\n    return Gaussian(1, 0, 1.0)\ndef noise(tip):\n    pass\n": "line 7: the variance of noise is no",
     "def model(edge):\n    return Gaussian(1, 0, 1.0)\ndef noise(tip):\n    return log_normal('e', per='edge')\n": "line 8: 'e'",
     "MEANS = ('m',)\ndef model(edge):\n    return Gaussian(0, normal('m'), 1.0)\ndef noise(tip):\n"

@@ -55,7 +55,8 @@ def test_slopes_follow_the_rates() -> None:
     for place in range(3):
         step = np.eye(3)[place][None]
         moved = pattern.rates(step) - pattern.rates(0 * step)
-        assert pattern.slopes(by_cells)[0, place] == pytest.approx((by_cells * moved).sum())
+        slopes = pattern.slopes(by_cells, np.ones((1, pattern.count)))
+        assert slopes[0, place] == pytest.approx((by_cells * moved).sum())
 
 
 def test_an_unknown_model_is_refused_with_the_closest_name() -> None:

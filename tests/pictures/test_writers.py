@@ -23,7 +23,7 @@ from hxcli.pictures.figure import drawing_style, missing_glyphs
 from hxcli.pictures.labels import shown
 from hxcli.pictures.line_segments import scale_of
 from hxcli.pictures.options import PictureChoices, PictureKind, PictureLayout
-from hxcli.reconstruction import Reconstruction
+from hxcli.reconstruction import NodeDensities, Reconstruction
 from hxcli.text_columns import Texts
 from tests.examples import example, make, star
 from tests.pictures.subjects import HOSTILE, found_on, hostile
@@ -32,7 +32,8 @@ WAYS = [
     PictureChoices(kind, layout)
     for kind in PictureKind
     for layout in PictureLayout
-    if (kind, layout) != (PictureKind.TRAITGRAM, PictureLayout.CIRCULAR)
+    # That of densities needs a model on a grid.
+    if kind != PictureKind.DENSITY and (kind, layout) != (PictureKind.TRAITGRAM, PictureLayout.CIRCULAR)
 ]
 IDS = [f"{way.kind}-{way.layout}" for way in WAYS]
 
@@ -204,6 +205,21 @@ def test_unknown_colour_map() -> None:
 def test_a_round_traitgram_is_refused() -> None:
     with pytest.raises(OptionError, match="cannot be circular"):
         PictureChoices(PictureKind.TRAITGRAM, PictureLayout.CIRCULAR)
+
+
+def test_densities_are_drawn_where_there_are_some() -> None:
+    found, choices = found_on(example("caterpillar")), PictureChoices(PictureKind.DENSITY)
+    with pytest.raises(OptionError, match="states under this model are normal"):
+        written("svg", found, choices)
+    states = np.linspace(found.lower.min(), found.upper.max(), 60)
+    density = np.exp(-((states - found.estimates) ** 2))
+    density[found.phylogeny.tips] = np.nan
+    trait = found.traits[0]
+    svg = written("svg", replace(found, densities={trait: NodeDensities(states, density)}), choices)
+    said = texts(svg)
+    assert set(found.phylogeny.tip_names) <= set(said)
+    assert "shade: where lineages are likely to be; outlines: densities of the nodes" in said
+    assert b"<image" in svg
 
 
 def test_characters_without_a_glyph_are_counted() -> None:

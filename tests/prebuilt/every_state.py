@@ -27,9 +27,13 @@ class Enumerated(NamedTuple):
 
 
 def enumerate_states(parents: Sequence[int], lengths: Any, rates: Any, seen: Any, root: Any) -> Enumerated:
-    """All S^N combinations, `seen` (N, S) the probability of what was seen given the state, `root` (S,) the prior."""
+    """All S^N combinations, `seen` (N, S) the probability of what was seen given the state, `root` (S,) the prior.
+
+    `rates` may be of every edge, (N, S, S).
+    """
     size, states = seen.shape
-    steps = [expm(rates * length) for length in lengths]
+    of_edges = np.broadcast_to(rates, (size, states, states))
+    steps = [expm(own * length) for own, length in zip(of_edges, lengths, strict=True)]
     marginals, given_root = np.zeros((size, states)), np.zeros(states)
     best, highest = None, -1.0
     for combination in product(range(states), repeat=size):

@@ -11,6 +11,7 @@ from scipy.linalg import expm
 
 from hxcli.engine.topology import from_parents
 from hxcli.prebuilt.discrete import transitions
+from hxcli.prebuilt.discrete.edge_likelihood import edge_matrices
 from hxcli.prebuilt.discrete.likelihood import (
     StateTree,
     joint_states,
@@ -40,6 +41,9 @@ IRREVERSIBLE = generator([[0, 0.5, 0.1], [0.2, 0, 0.9], [0.7, 0.05, 0]])
 DEFECTIVE = generator([[0, 0.5, 0], [0, 0, 0.5], [0, 0, 0]])
 EQUAL = generator(np.full((3, 3), 0.4))
 ROOT = np.array([0.5, 0.2, 0.3])
+# One matrix an edge, one of them without return.
+OF_EDGES = IRREVERSIBLE * np.linspace(0.5, 3, len(PARENTS))[:, None, None]
+OF_EDGES[4] = DEFECTIVE
 
 
 def seen_at(topology: Any) -> Any:
@@ -60,7 +64,9 @@ def case() -> Any:
     )
 
 
-@pytest.mark.parametrize("rates", [IRREVERSIBLE, DEFECTIVE, EQUAL], ids=["irreversible", "defective", "equal"])
+@pytest.mark.parametrize(
+    "rates", [IRREVERSIBLE, DEFECTIVE, EQUAL, OF_EDGES], ids=["irreversible", "defective", "equal", "of edges"]
+)
 def test_all_answers_are_those_of_enumeration(case: Any, rates: Any) -> None:
     dense = enumerate_states(case.parents, LENGTHS, rates, case.seen, ROOT)
     found = marginals(case.tree, rates, ROOT)
@@ -70,7 +76,8 @@ def test_all_answers_are_those_of_enumeration(case: Any, rates: Any) -> None:
     np.testing.assert_array_equal(best, dense.best)
     assert weight < found.log_likelihood
     by_likelihood = dense.root_likelihood / dense.root_likelihood.sum()
-    assert log_likelihoods(case.tree, rates[None], None)[0] == pytest.approx(
+    values = log_likelihoods if rates.ndim == 2 else lambda *given: log_likelihood_slopes(*given).log_likelihood
+    assert values(case.tree, rates[None], None)[0] == pytest.approx(
         np.log(by_likelihood @ dense.root_likelihood), abs=1e-12
     )
 
@@ -149,6 +156,26 @@ def test_a_thinned_tree_keeps_distances_and_rare_states() -> None:
     whole = state_tree(SimpleNamespace(topology=topology, lengths=lengths), left_out)
     rates, root = generator([[0, 0.5], [0.2, 0]])[None], np.array([[0.5, 0.5]])
     assert log_likelihoods(fewer, rates, root)[0] == pytest.approx(log_likelihoods(whole, rates, root)[0], rel=1e-12)
+
+
+def test_gradients_by_the_rates_of_every_edge(case: Any) -> None:
+    found = log_likelihood_slopes(case.tree, OF_EDGES[None], ROOT[None])
+    moved = np.random.default_rng(1).random(OF_EDGES.shape) * (1 - np.eye(3))
+    moved -= np.eye(3) * moved.sum(2)[:, :, None]
+    moved[4] = 0
+    ahead, behind = (
+        log_likelihood_slopes(case.tree, (OF_EDGES + sign * 1e-5 * moved)[None], ROOT[None]).log_likelihood[0]
+        for sign in (1, -1)
+    )
+    assert (found.by_rates[0] * moved).sum() == pytest.approx((ahead - behind) / 2e-5, rel=1e-7)
+
+
+def test_several_steps_on_a_short_edge_keep_their_digits_where_every_edge_has_rates() -> None:
+    lengths = np.array([1e-9, 40.0, 0.0])
+    found = np.asarray(edge_matrices(np.broadcast_to(DEFECTIVE, (3, 3, 3)), lengths))
+    assert found[0, 0, 2] == pytest.approx((0.5 * lengths[0]) ** 2 / 2, rel=1e-8)
+    np.testing.assert_allclose(found[1], expm(40 * DEFECTIVE), rtol=0, atol=1e-13)
+    np.testing.assert_array_equal(found[2], np.eye(3))
 
 
 @pytest.mark.parametrize("rates", [IRREVERSIBLE, EQUAL], ids=["irreversible", "equal"])

@@ -11,11 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.close_names import counted, listed
+from hxcli.edge_data import EdgeTable, edge_columns
 from hxcli.errors import ModelError, Note, OptionError
-from hxcli.inference.state_objective import RootKind, RootPrior
+from hxcli.inference.state_objective import RateModel, RootKind, RootPrior
 from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import RateFit, fit_rates
-from hxcli.models.rate_patterns import RatePattern, is_state_model, pattern_of_table, rate_pattern
+from hxcli.models.edge_fields import edge_fields
+from hxcli.models.file_rates import FileRates
+from hxcli.models.model_file import is_model_file, load_model_file
+from hxcli.models.rate_patterns import is_state_model, pattern_of_table, rate_pattern
+from hxcli.painting import unpainted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.discrete.likelihood import joint_states, marginals, state_tree
 from hxcli.prebuilt.tip_states import SeenStates, seen_states
@@ -32,13 +37,15 @@ class StateOptions:
     """How a trait of states is modelled.
 
     Attributes:
-        model: A name in `PATTERNS`, or that of `table`.
+        model: A name in `PATTERNS`, that of `table`, or a user's file.
         table: A user's model: its states, and (S, S) texts.
         hidden: Number of hidden classes of rates.
         root_prior: `flat`, `stationary`, `fitzjohn`, or `given` with `root_shares`.
         root_shares: State -> share.
         states: All states in order; empty for those that tips have.
         held: Label of a rate -> its value.
+        start: Name -> value at which a search for a parameter of a user's file begins.
+        edge_data: Further columns of the edges, for a user's file.
         level: Probability of the intervals of rates.
         joint: Whether to find the most probable states of all nodes together.
         sets: Whether to find the sets of marginal posterior probabilities approximation.
@@ -51,17 +58,25 @@ class StateOptions:
     root_shares: Mapping[str, float] | None = None
     states: tuple[str, ...] = ()
     held: Mapping[str, float] = field(default_factory=dict)
+    start: Mapping[str, float] = field(default_factory=dict)
+    edge_data: EdgeTable | None = None
     level: float = 0.95
     joint: bool = False
     sets: bool = False
 
 
-def pattern_for(options: StateOptions, states: tuple[str, ...]) -> RatePattern:
+def pattern_for(options: StateOptions, states: tuple[str, ...], phylogeny: Phylogeny) -> RateModel:
     """The model that the options ask for.
 
     Raises:
+        InputError: A user's file is refused.
         OptionError: There is no such model, or its table has other states.
     """
+    if is_model_file(options.model):
+        if options.hidden > 1:
+            raise OptionError("--hidden goes with the built-in models: a file's Q has the states that it has")
+        fields = edge_fields(phylogeny, edge_columns(unpainted(phylogeny), options.edge_data))
+        return FileRates(load_model_file(options.model), fields, states, options.held, options.start)
     if options.table is None:
         return rate_pattern(options.model, states).hidden(options.hidden)
     named, cells = options.table
@@ -74,12 +89,14 @@ def pattern_for(options: StateOptions, states: tuple[str, ...]) -> RatePattern:
     return pattern_of_table(options.model, states, table).hidden(options.hidden)
 
 
-def root_prior(options: StateOptions, pattern: RatePattern, states: tuple[str, ...]) -> RootPrior:
+def root_prior(options: StateOptions, pattern: RateModel, states: tuple[str, ...]) -> RootPrior:
     """The prior of the root over the model's states, hidden classes equally likely.
 
     Raises:
         OptionError: Shares that are none, or of other states.
     """
+    if options.root_prior == "stationary" and isinstance(pattern, FileRates) and pattern.by_edge:
+        raise OptionError("--root-prior stationary: the rates differ from edge to edge (use another one)")
     if options.root_prior != "given":
         return RootPrior(options.root_prior)
     shares = options.root_shares or {}
@@ -208,7 +225,7 @@ def states_of_trait(
         start: Rates near which the best ones are known to be.
         intervals: Whether to find profile likelihood intervals of the rates.
     """
-    pattern = pattern_for(options, seen.states)
+    pattern = pattern_for(options, seen.states, phylogeny)
     root = root_prior(options, pattern, seen.states)
     tree = state_tree(phylogeny, seen.likelihoods[:, pattern.observed])
     fit = fit_rates(tree, pattern, root, options.held, start)
@@ -239,13 +256,14 @@ def states_of_trait(
         sets=best_sets(probabilities) if options.sets else None,
         facts={
             "certificate": certificate(fit),
+            **({"file": pattern.file} if isinstance(pattern, FileRates) else {}),
             "tips_by_state": dict(zip(seen.states, map(int, seen.counts), strict=True)),
         },
         flags=flags,
     )
 
 
-def observed_shares(probabilities: FloatArray, pattern: RatePattern, states: int) -> FloatArray:
+def observed_shares(probabilities: FloatArray, pattern: RateModel, states: int) -> FloatArray:
     """(N, S) the sums over hidden classes."""
     if len(pattern.states) == states:
         return probabilities
@@ -262,12 +280,12 @@ def rate_rows(fit: RateFit, intervals: FloatArray) -> tuple[tuple[str, float, fl
     rows = []
     for label, place in fit.pattern.transitions:
         how = (fit.at_end(place) or "ML") if place in fit.free else "given"
-        lower, upper = map(float, intervals[place])
-        rows.append((label, float(fit.values[place]), lower, upper, how))
+        figures = [float(fit.pattern.reported(place, each)) for each in (fit.values[place], *intervals[place])]
+        rows.append((label, figures[0], figures[1], figures[2], how))
     return tuple(rows)
 
 
-def state_flags(seen: SeenStates, pattern: RatePattern, fit: RateFit) -> tuple[str, ...]:
+def state_flags(seen: SeenStates, pattern: RateModel, fit: RateFit) -> tuple[str, ...]:
     """What the data are too few for."""
     flags = []
     if len(fit.free) > seen.tips_used / 10:
@@ -286,14 +304,16 @@ def warnings(seen: SeenStates, fit: RateFit, flags: Sequence[str], *, compared: 
         end: [label for label, place in fit.pattern.transitions if fit.at_end(place) == end]
         for end in ("at_lower_bound", "at_upper_bound")
     }
+    own = isinstance(fit.pattern, FileRates)
+    lowest = "the lower end" if own else "0, the lower end"
+    rising = "run to infinity: the tips look as if their states were drawn anew on every edge"
+    if own:
+        rising = "rise to the upper end of the support"
     alone = [state for state, count in zip(seen.states, seen.counts, strict=True) if count == 1]
     none = [state for state, count in zip(seen.states, seen.counts, strict=True) if count == 0]
     texts = {
-        "at_lower_bound": Note(f"{listed(ends['at_lower_bound'])} fall to 0, the lower end of the support"),
-        "at_upper_bound": Note(
-            f"{listed(ends['at_upper_bound'])} run to infinity: the tips look as if their states were "
-            "drawn anew on every edge"
-        ),
+        "at_lower_bound": Note(f"{listed(ends['at_lower_bound'])} fall to {lowest} of the support"),
+        "at_upper_bound": Note(f"{listed(ends['at_upper_bound'])} {rising}"),
         "rates_not_identified": Note("the tips do not determine all rates: other rates have the same likelihood"),
         "many_parameters": Note(
             f"{counted(len(fit.free), 'rate')} for {counted(seen.tips_used, 'tip')}, more than one for ten{fewer}"
@@ -312,7 +332,7 @@ def certificate(fit: RateFit) -> dict[str, Any]:
         "eigenvalues": [float(value) for value in fit.eigenvalues],
         "starts": fit.starts,
         "starts_that_agree": fit.agree,
-        "support": [fit.low, fit.high],
+        **({} if isinstance(fit.pattern, FileRates) else {"support": [fit.low, fit.high]}),
     }
 
 

@@ -23,7 +23,7 @@ from hxcli.node_pairs import NodePairs, PairTable
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.units import units_of
-from hxcli.reconstruction import Reconstruction
+from hxcli.reconstruction import NodeDensities, Reconstruction
 from hxcli.regime_tree import Regimes
 from hxcli.traits import Observations
 
@@ -88,7 +88,7 @@ def model_states(
     name = fitted[0].name
     root = f", root {fitted[0].bound.model.root_name}" if fitted[0].bound.model.root_name else ""
     estimator = fitted[0].estimator
-    return reconstruction(
+    found = reconstruction(
         phylogeny,
         observations,
         np.stack([mean for mean, _ in states], 1),
@@ -105,6 +105,15 @@ def model_states(
         warnings=(*height_notes(phylogeny), *_estimator_notes(fitted, chosen), *_flag_notes(fitted)),
         rates_from_data=False,
     )
+    return dataclasses.replace(found, densities={each.trait: _densities(painted, each) for each in on_grid})
+
+
+def _densities(painted: Painted, fitted: GridFittedModel) -> NodeDensities:
+    """Of the nodes of the tree as it was; none of a node whose value is known."""
+    found = fitted.densities
+    density = found.chances / np.diff(found.walls)
+    density[~np.isnan(fitted.exact)] = np.nan
+    return NodeDensities(found.states, density[painted.nodes])
 
 
 def _stacked(painted: Painted, columns: Sequence[Any]) -> FloatArray:

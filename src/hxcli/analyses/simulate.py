@@ -9,14 +9,16 @@ import numpy as np
 
 from hxcli.analyses.fit.fit import painted_tree
 from hxcli.analyses.fit.options import has_roots, needs_regimes
+from hxcli.analyses.simulate_grid import draw_on_grid
+from hxcli.analyses.simulate_states import draw_states
 from hxcli.edge_data import EdgeTable, edge_columns
 from hxcli.errors import OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
-from hxcli.model import Sde
+from hxcli.model import Gaussian, Rates, abstract_edge, discover
 from hxcli.models import GRID_MODELS, named_model
-from hxcli.models.edge_fields import edge_fields
-from hxcli.models.gaussian_model import BoundModel
+from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
+from hxcli.models.gaussian_model import BoundModel, GaussianModel
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.node_draws import NodeEdges, draw
 from hxcli.regime_tree import Regimes
@@ -37,6 +39,7 @@ def simulate(
     edge_data: EdgeTable | None = None,
     covariance: Covariance | None = None,
     fitted: Mapping[str, Mapping[str, float]] | None = None,
+    state_names: tuple[str, ...] = (),
     **further: Any,
 ) -> TableFindings:
     """Draws traits at all nodes.
@@ -52,6 +55,7 @@ def simulate(
         ou_root, regimes, edge_data: As in `fit`.
         covariance: Rates of several traits together, instead of `sigma2`.
         fitted: Parameters of a fit, by model.
+        state_names: Of the states, for a model of states.
         further: Of no account.
 
     Raises:
@@ -63,14 +67,27 @@ def simulate(
     name = models[0] if models else next(iter(fitted)) if fitted else "bm"
     painted = painted_tree(phylogeny, regimes)
     model = named_model(name, ou_root if has_roots(name) else None)
-    if model.name in GRID_MODELS:
-        raise OptionError(f"--model {name}: diffusions on a grid cannot be drawn yet (use a model that is Gaussian)")
     if needs_regimes(model) and not painted.regimes:
         raise OptionError(f"--model {name}: its parameters differ between regimes (give --regimes)")
-    bound = model.on(edge_fields(painted, edge_columns(painted, edge_data)))
-    if isinstance(bound.returned, Sde):
-        raise OptionError(f"--model {name}: diffusions on a grid cannot be drawn yet (use a model that is Gaussian)")
-    given = {**_of_fit(name, fitted, bound), **(held or {})}
+    fields = edge_fields(painted, edge_columns(painted, edge_data))
+    kind = _kind_of(model, fields)
+    if state_names and kind is not Rates:
+        raise OptionError(f"--states: model {model.name} is of numbers (leave it out)")
+    # A fit calls a file by its model's name.
+    called = model.name if model.text else name
+    known = {**(fitted or {}).get(called, {}), **(held or {})}
+    if kind is not Gaussian:
+        if covariance is not None:
+            raise OptionError(f"--covariance: model {name} is of one trait (leave it out)")
+        if kind is Rates:
+            drawn: Any = draw_states(painted.phylogeny, model, fields, known, number, seed, state_names)
+        else:
+            drawn = draw_on_grid(painted.phylogeny, model, fields, known, number, seed)
+        kept = painted.nodes if nodes else painted.nodes[phylogeny.tips]
+        columns = [f"x{draw}" for draw in range(1, number + 1)]
+        return _findings(phylogeny, model, columns, drawn[kept], nodes, known, seed)
+    bound = model.on(fields)
+    given = {**_of_fit(called, fitted, bound), **(held or {})}
     names: tuple[str, ...] = ("",)
     mixing = np.ones((1, 1))
     if covariance is not None:
@@ -80,17 +97,38 @@ def simulate(
     edges = edges_at(bound, given)
     deviations, mean = draw(painted.phylogeny, edges, number * len(names), seed)
     kept = painted.nodes if nodes else painted.nodes[phylogeny.tips]
-    states = deviations[kept].reshape(len(kept), number, len(names)) @ mixing.T + mean[kept][:, None, None]
+    states_of = deviations[kept].reshape(len(kept), number, len(names)) @ mixing.T + mean[kept][:, None, None]
     columns = [f"{trait + '_' if trait else 'x'}{number}" for number in range(1, number + 1) for trait in names]
+    return _findings(phylogeny, model, columns, states_of.reshape(len(kept), -1), nodes, given, seed)
+
+
+def _kind_of(model: GaussianModel, fields: EdgeFields) -> type:
+    """What the model returns: `Gaussian`, `Rates` or `Sde`."""
+    if not model.text and model.name not in GRID_MODELS:
+        return Gaussian
+    # Any trait's figures: what kind of model it is depends on none.
+    columns = trait_fields(fields.columns, np.array([0.5, 1.5, 2.5]))
+    return type(discover(model.edge, abstract_edge(columns)).returned)
+
+
+def _findings(
+    phylogeny: Phylogeny,
+    model: GaussianModel,
+    columns: list[str],
+    values: Any,
+    nodes: bool,
+    given: Mapping[str, float],
+    seed: int,
+) -> TableFindings:
     return TableFindings(
         phylogeny=phylogeny,
         traits=(),
         tips_used=(),
-        method=f"{number} simulated under {name}, seed {seed}",
-        tables={"simulation": {"names": columns, "values": states.reshape(len(kept), -1), "nodes": nodes}},
+        method=f"{len(columns)} simulated under {model.name}, seed {seed}",
+        tables={"simulation": {"names": columns, "values": values, "nodes": nodes}},
         header=(),
         rows=(),
-        about_all={"model": name, "root": bound.model.root_name, "parameters": dict(given), "seed": seed},
+        about_all={"model": model.name, "root": model.root_name, "parameters": dict(given), "seed": seed},
     )
 
 

@@ -32,6 +32,12 @@ def ancestral(
     mppa: Annotated[
         bool, typer.Option("--mppa", help="Also the set of states that approximates a node's probabilities best.")
     ] = False,
+    density: Annotated[
+        str | None,
+        typer.Option(
+            "--density", metavar="FILE", help="Every node's whole density, of a model on a grid: .parquet .csv .tsv."
+        ),
+    ] = None,
     out_params: Annotated[
         str | None, typer.Option("--out-params", metavar="FILE", help="Table of the rates of states; - streams CSV.")
     ] = None,
@@ -67,11 +73,17 @@ def ancestral(
     fitting = models.fit_options(several=AVERAGE)
     options = {**states.options(fitting["models"], fitting["held"], rate.level), "joint": joint, "sets": mppa}
     options["pairs"] = pair.pairs is not None
+    options |= {name: fitting[name] for name in ("start",) if name in fitting}
     return run.request(
         "ancestral",
         tree,
         traits,
-        named={"picture": plot, "parameter table": out_params, "pairs table": pair.out_pairs},
+        named={
+            "picture": plot,
+            "parameter table": out_params,
+            "pairs table": pair.out_pairs,
+            "density table": density,
+        },
         without=pair.without(),
         asked=pair.asked(),
         side={**models.side_inputs(), **pair.side_inputs()},

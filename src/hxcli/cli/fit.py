@@ -107,6 +107,7 @@ def fit(
         "intervals": intervals,
         "numbers_only": next(iter(asked.values()), ""),
     }
+    of_states |= {name: fitting[name] for name in ("start",) if name in fitting}
     random: dict[str, Any] = {"bootstrap": simulations.bootstrap} if simulations.bootstrap else {}
     random |= {"adequacy": True} if simulations.adequacy else {}
     shown: dict[str, Any] = {"picture": True} if (plot, run.outputs.report) != (None, None) else {}

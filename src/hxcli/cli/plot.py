@@ -34,8 +34,9 @@ def plot(
         typer.Option(
             "--kind",
             help="contmap: edges coloured by the estimate along them, or by the most probable state; traitgram: edge "
-            "length against trait, intervals shaded; tree: intervals and values beside the tips, or pies of states at "
-            "the nodes. [default: contmap; tree for states]",
+            "length against trait, intervals shaded; density: the same with whole densities, of a model on a grid; "
+            "tree: intervals and values beside the tips, or pies of states at the nodes. [default: contmap; tree for "
+            "states]",
         ),
     ] = None,
     layout: Annotated[

@@ -26,6 +26,10 @@ def simulate(
         str | None,
         typer.Option("--covariance", metavar="FILE", help="Several traits together: a square table of their rates."),
     ] = None,
+    states: Annotated[
+        str | None,
+        typer.Option("--states", metavar="A,B,...", help="Names of the states that a file's own Rates are of."),
+    ] = None,
     out_simulation: Annotated[
         str | None, typer.Option("--out-simulation", metavar="FILE", help="Only the table: .csv .parquet.")
     ] = None,
@@ -54,5 +58,6 @@ def simulate(
         seed=seed,
         number=number,
         nodes=nodes,
+        state_names=tuple(part.strip() for part in (states or "").split(",") if part.strip()),
         **choices,
     )

@@ -1,69 +1,36 @@
-"""The log likelihood of one trait under a diffusion on a grid, its maximum, and the densities of all nodes there."""
+"""The log likelihood of one trait under a diffusion on a grid, and the densities of all nodes there.
+
+A grid of k cells is wrong by a share of the squared width of a cell. So log likelihoods are those of k and of k / 2
+cells, extrapolated to cells of no width (Richardson 1911, Phil. Trans. R. Soc. A 210:307).
+"""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import copy
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hxcli.engine.tree import Tree
-from hxcli.errors import ModelError, OptionError
-from hxcli.model import Edge, Sde, evaluate
+from hxcli.errors import InputError, ModelError, OptionError
+from hxcli.inference.grid_engine import GridEngine
+from hxcli.inference.grid_program import Given, Parts, Program, parts_at, pulled_back
+from hxcli.model import Edge, Sde, evaluate, over_edges
 from hxcli.model.edges import OF_THE_TREE
-from hxcli.models.gaussian_model import BoundModel, GaussianModel
+from hxcli.models.gaussian_model import BoundModel, line_of
 from hxcli.phylogeny import FloatArray
-from hxcli.prebuilt.grid import log_at_root, swept_down, swept_up
-from hxcli.prebuilt.grid_generator import AXES, ENDS, Cells, Generator, make_cells, make_generator
-from hxcli.prebuilt.grid_observations import Seen, root_weights, seen
-from hxcli.prebuilt.grid_transition import make_transition
-from hxcli.prebuilt.parameter_columns import observed_fields, seen_fields
+from hxcli.prebuilt.grid_generator import AXES, ENDS, Generator
+from hxcli.prebuilt.grid_levels import Found
+from hxcli.prebuilt.parameter_columns import seen_fields
 from hxcli.traits import Observations
 
 # Cells of a grid, where a user does not say.
 CELLS = 200
 # How far a grid without ends of its own goes beyond the observed values: of their range, and of their spread.
-_MARGIN_RANGE, _MARGIN_SPREAD = 0.5, 3.0
-# Points at which a search may begin, standard deviations of the prior from its middle; and how many of them are tried.
-_SCATTER = 1.2
-_POINTS, _STARTS = 8, 2
-# Steps of the differences of gradients that give second derivatives, in the search's coordinates.
-_STEP = 1e-3
-_AT_END = 1e-6
-
-
-class GridOptimum(NamedTuple):
-    """The most likely parameters.
-
-    Attributes:
-        x: (S,) coordinates as the search has them.
-        log_likelihood: There.
-        gradient: (S,) there.
-        hessian: (S, S) there.
-        at_lower, at_upper: Names of the coordinates at an end of their support.
-        starts, agreeing: How many searches were begun, and ended at the same height.
-        converged: Whether the gradient vanishes and the curvature is that of a maximum.
-    """
-
-    x: FloatArray
-    log_likelihood: float
-    gradient: FloatArray
-    hessian: FloatArray
-    at_lower: tuple[str, ...]
-    at_upper: tuple[str, ...]
-    starts: int
-    agreeing: int
-    converged: bool
-
-    @property
-    def certificate(self) -> GridOptimum:
-        """Under the name that a `maximum_likelihood.Optimum` has for it."""
-        return self
+_MARGIN_RANGE, _MARGIN_SPREAD = 1.0, 5.0
 
 
 class GridDensities(NamedTuple):
@@ -78,28 +45,6 @@ class GridDensities(NamedTuple):
     chances: FloatArray
     states: FloatArray
     walls: FloatArray
-
-
-@dataclass(frozen=True)
-class _Program:
-    """What of a likelihood is compiled: equal programs share one executable.
-
-    Attributes:
-        model: The model.
-        cells: k.
-        coordinates: Parameter, entry and whether the search moves its logarithm, of every coordinate.
-    """
-
-    model: GaussianModel
-    cells: int
-    coordinates: tuple[tuple[str, int, bool], ...]
-
-
-class _Parts(NamedTuple):
-    cells: Cells
-    generator: Generator
-    own: Seen
-    root: Any
 
 
 class GridLikelihood:
@@ -138,9 +83,16 @@ class GridLikelihood:
         """
         self.bound, self.held, self.cells = bound, dict(held or {}), cells
         phylogeny = bound.fields.phylogeny
-        fields, _ = seen_fields(phylogeny, observations, trait)
-        inner = {"length": phylogeny.lengths, "inner": ~np.asarray(phylogeny.topology.is_leaf)}
-        self._tree = Tree.on_frame(phylogeny.topology, {**fields, **inner}, cells)
+        fields, exact = seen_fields(phylogeny, observations, trait)
+        self._all_exact = exact and tau2 == 0 and bound.model.noise is None
+        self._nodes = np.flatnonzero(fields["number"].any(1) & np.asarray(phylogeny.topology.is_leaf))
+        # Few sizes, because each compiles a program of its own; the padding is not observed.
+        room = _padded(len(self._nodes)) - len(self._nodes)
+        self._taken = np.pad(self._nodes, (0, room), "edge") if len(self._nodes) else np.zeros(room, np.intp)
+        observed = {name: each[self._taken] for name, each in fields.items()}
+        observed["number"][len(self._nodes) :] = 0.0
+        self._observed = {**observed, "length": phylogeny.lengths[self._taken]}
+        self._engine = GridEngine(phylogeny.topology)
         self._tau2, self._size = tau2, phylogeny.topology.size
         self._refuse_unknown()
         self.coordinates = tuple(each for each in bound.coordinates if each.name not in self.held)
@@ -150,6 +102,8 @@ class GridLikelihood:
         }
         self._sde = self._looked_at()
         self._span = self._range(observations.values[:, trait])
+        self._placed = self._place()
+        self._refuse_bad_noise()
 
     @property
     def start(self) -> FloatArray:
@@ -162,28 +116,94 @@ class GridLikelihood:
         ends = [(float(each.to_search(each.low)), float(each.to_search(each.high))) for each in self.coordinates]
         return np.array(ends).reshape(-1, 2)
 
-    def value(self, x: FloatArray) -> float:
-        """The log likelihood at one point of the search, (S,)."""
-        return float(_value(self._program(self.cells), jnp.asarray(x), *self._given()))
+    def value(self, x: FloatArray, cells: int | None = None) -> float:
+        """The log likelihood at one point of the search, (S,).
+
+        Args:
+            x: (S,).
+            cells: Another number of cells than `cells`.
+        """
+        return self._extrapolated(x, cells or self.cells, slopes=False)[0]
 
     def value_and_gradient(self, x: FloatArray) -> tuple[float, FloatArray]:
         """The same and its gradient, (S,)."""
-        found = _value_and_gradient(self._program(self.cells), jnp.asarray(x), *self._given())
-        return float(found[0]), np.asarray(found[1], float)
+        return self._extrapolated(x, self.cells, slopes=True)
+
+    def grid_error(self, x: FloatArray) -> float:
+        """The largest change of the log likelihood at x by twice as many cells, and by a wider range of them."""
+        wider, value = self.wider(), self.value(x)
+        changed = [self.value(x, 2 * self.cells), *([] if wider is None else [wider.value(x)])]
+        return max(abs(each - value) for each in changed)
 
     def densities(self, x: FloatArray, cells: int | None = None) -> GridDensities:
         """The densities of all nodes at one point of the search, with a flat root unless the model has one.
 
         Args:
             x: (S,).
-            cells: Another number of cells than the search's.
+            cells: Another number of cells than `cells`.
         """
         number = cells or self.cells
-        tree = self._tree if number == self.cells else Tree.from_data(self._tree.topology, dict(self._tree.data))
-        found = _densities(self._program(number), jnp.asarray(x), *self._given()[:-1], tree)
-        chances, states, low, width = (np.asarray(each, float) for each in found)
+        parts, found = self._at(np.asarray(x, float), number, flat=True)
+        low, width = float(parts.cells.low), float(parts.cells.width)
         walls = np.asarray(AXES[self._sde.axis][1](low + np.arange(number + 1) * width), float)
-        return GridDensities(chances[: self._size], states, walls)
+        return GridDensities(found.density, np.asarray(parts.cells.x, float), walls)
+
+    def _extrapolated(self, x: FloatArray, cells: int, *, slopes: bool) -> tuple[float, FloatArray]:
+        x = np.asarray(x, float)
+        value, gradient = 0.0, np.zeros(len(x))
+        for number, share in ((cells, 4 / 3), (cells // 2, -1 / 3)):
+            parts, found = self._at(x, number, slopes=slopes)
+            value += share * (found.log_likelihood + float(np.asarray(parts.own.log_scale)[: len(self._nodes)].sum()))
+            if not slopes:
+                continue
+            if found.slopes is None:
+                return np.nan, np.full(len(x), np.nan)
+            by, taken, root = found.slopes, self._taken, found.slopes.root
+            alone = np.arange(len(taken)) < len(self._nodes)
+            own = parts.own._replace(
+                time=np.where(alone, by.time[taken], 0.0),
+                likelihood=np.where(alone[:, None], by.likelihood[taken], 0.0),
+                log_scale=alone.astype(float),
+            )
+            moving = Generator(by.up, by.down, by.lost), own, None if parts.root is None else root
+            gradient += share * np.asarray(pulled_back(self._program(number), x, self._given(), moving), float)
+        return value, gradient
+
+    def _at(self, x: FloatArray, cells: int, *, slopes: bool = False, flat: bool = False) -> tuple[Parts, Found]:
+        """What the model says at a point, and what the sweeps give there; `flat`: with a flat root, not the best."""
+        parts = parts_at(self._program(cells), x, self._given())
+        count, time = len(self._nodes), np.array(self.bound.fields.phylogeny.lengths, float)
+        time[0] = 0.0
+        time[self._nodes] = np.asarray(parts.own.time)[:count]
+        likelihood = np.ones((self._size, cells))
+        likelihood[self._nodes] = np.asarray(parts.own.likelihood)[:count]
+        root = None if parts.root is None else np.asarray(parts.root, float)
+        if root is None and flat:
+            root = np.ones(cells)
+        return parts, self._engine.swept(parts.generator, time, likelihood, root, slopes=slopes, densities=flat)
+
+    def wider(self) -> GridLikelihood | None:
+        """The same on a grid of half as much range again, in cells as wide; None where the model has both its ends."""
+        if self._sde.low is not None and self._sde.high is not None:
+            return None
+        to_coordinate, to_state = AXES[self._sde.axis]
+        low, high = (float(to_coordinate(jnp.asarray(end))) for end in self._span)
+        more = (high - low) / 4
+        low = max(low - more, low / 2) if self._sde.axis == "sqrt" else low - more
+        found = copy(self)
+        found.cells = self.cells * 3 // 4 * 2
+        found._span = float(to_state(jnp.asarray(low))), float(to_state(jnp.asarray(high + more)))
+        found._placed = self._placed._replace(span=np.asarray(found._span))
+        return found
+
+    @contextmanager
+    def roughly(self) -> Iterator[None]:
+        """Inside, log likelihoods are only good enough for a search to go on; see `GridEngine`."""
+        self._engine.careful = False
+        try:
+            yield
+        finally:
+            self._engine.careful = True
 
     def parameters(self, x: FloatArray) -> dict[str, float]:
         """Every parameter by its reported name, held and fixed ones too."""
@@ -195,9 +215,9 @@ class GridLikelihood:
         """Whether the root's state is one of the unknowns."""
         return self.bound.model.root is None
 
-    def _program(self, cells: int) -> _Program:
+    def _program(self, cells: int) -> Program:
         coordinates = tuple((each.parameter, each.entry, each.log) for each in self.coordinates)
-        return _Program(self.bound.model, cells, coordinates)
+        return Program(self.bound.model, cells, coordinates, self._all_exact)
 
     def _values(self) -> dict[str, Any]:
         """Every parameter's usual or given value."""
@@ -213,8 +233,20 @@ class GridLikelihood:
                 found[name] = np.asarray(value, float)
         return found
 
-    def _given(self) -> tuple[Any, ...]:
-        return self._values(), self._edge, jnp.asarray(self._span), jnp.asarray(float(self._tau2)), self._tree
+    def _given(self) -> Given:
+        return self._placed
+
+    def _place(self) -> Given:
+        columns = self.bound.fields.columns
+        tips = {name: each if name in OF_THE_TREE else np.asarray(each)[self._taken] for name, each in columns.items()}
+        return Given(
+            self._values(),
+            self._edge,
+            np.asarray(self._span),
+            float(self._tau2),
+            self._observed,
+            tips if self.bound.model.noise is not None else {},
+        )
 
     def _looked_at(self) -> Sde:
         """The diffusion at its usual values, which must be the same on every edge."""
@@ -266,6 +298,21 @@ class GridLikelihood:
             low = max(low, 1e-3 * z.min())
         return float(to_state(low)), float(to_state(high))
 
+    def _refuse_bad_noise(self) -> None:
+        """Raises where the variance of what is observed is none at the parameters' usual values."""
+        noise = self.bound.model.noise
+        if noise is None or not len(self._nodes):
+            return
+        found = np.asarray(over_edges(noise, self._placed.values, self._placed.tips).returned, float)
+        found = np.broadcast_to(found, (len(self._taken),))[: len(self._nodes)]
+        if not (found >= 0).all():
+            raise InputError(
+                f"noise(tip) is negative or no number: {found[np.flatnonzero(~(found >= 0))[0]]:.6g}",
+                "a variance is 0 or more",
+                file=self.bound.model.source,
+                line=line_of(noise),
+            )
+
     def _refuse_unknown(self) -> None:
         known = {each.name: (each.low, each.high) for each in self.bound.coordinates}
         known |= dict.fromkeys(self.bound.fixed, (-np.inf, np.inf))
@@ -279,119 +326,9 @@ class GridLikelihood:
                 raise OptionError(f"--set {name}={value:g}: outside its support, {low:.6g} to {high:.6g}")
 
 
-def maximise_on_grid(likelihood: GridLikelihood) -> GridOptimum:
-    """The most likely parameters, by L-BFGS-B with exact gradients from the best of a few points."""
-    from scipy.optimize import minimize
-    from scipy.stats import qmc
-
-    count, ends, start = len(likelihood.coordinates), likelihood.ends, likelihood.start
-    nothing = np.zeros(0)
-    if count == 0:
-        return GridOptimum(nothing, likelihood.value(nothing), nothing, np.zeros((0, 0)), (), (), 1, 1, True)
-
-    def objective(x: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = likelihood.value_and_gradient(x)
-        return (-value, -gradient) if np.isfinite(value) and np.isfinite(gradient).all() else (1e300, 0 * x)
-
-    shifts = _SCATTER * (2 * qmc.Sobol(count, scramble=False).random(_POINTS)[1:] - 1)
-    spread = np.array([1.0 if each.log else max(abs(each.start), 1.0) for each in likelihood.coordinates])
-    points = np.concatenate([start[None], np.clip(start + shifts * spread, *ends.T)])
-    heights = np.nan_to_num([likelihood.value(point) for point in points], nan=-np.inf)
-    order = np.argsort(-heights, kind="stable")[:_STARTS]
-    options = {"maxiter": 200, "ftol": 1e-13, "gtol": 1e-7}
-    found = [minimize(objective, points[i], jac=True, method="L-BFGS-B", bounds=ends, options=options) for i in order]
-    best = min(found, key=lambda each: float(each.fun))
-    x, top = np.asarray(best.x, float), -float(best.fun)
-    gradient = likelihood.value_and_gradient(x)[1]
-    hessian = _hessian(likelihood, x)
-    names = [each.name for each in likelihood.coordinates]
-    lower, upper = (np.isfinite(end) & (abs(x - end) <= _AT_END * np.maximum(1, abs(x))) for end in ends.T)
-    free = ~(lower | upper)
-    inner = hessian[np.ix_(free, free)]
-    scale = 1 / np.sqrt(np.maximum(-np.diag(hessian), 1e-8))
-    flat = bool((abs(gradient[free]) * np.minimum(scale[free], 1e3) < 1e-2).all())
-    peaked = bool(np.isfinite(inner).all()) and bool((np.linalg.eigvalsh(inner) < 0).all())
-    return GridOptimum(
-        x,
-        top,
-        gradient,
-        hessian,
-        tuple(name for name, on in zip(names, lower, strict=True) if on),
-        tuple(name for name, on in zip(names, upper, strict=True) if on),
-        len(found),
-        sum(-float(each.fun) > top - 1e-3 for each in found),
-        flat and peaked and bool(np.isfinite(top)),
-    )
-
-
-def _hessian(likelihood: GridLikelihood, x: FloatArray) -> FloatArray:
-    rows = []
-    for number in range(len(x)):
-        sides = []
-        for side in (-_STEP, _STEP):
-            at = x.copy()
-            at[number] = np.clip(at[number] + side, *likelihood.ends[number])
-            sides.append((at[number], likelihood.value_and_gradient(at)[1]))
-        rows.append((sides[1][1] - sides[0][1]) / (sides[1][0] - sides[0][0]))
-    return (np.array(rows) + np.array(rows).T) / 2
-
-
-def _parts(program: _Program, x: Any, values: Any, edge: Any, span: Any, tau2: Any, tree: Tree) -> _Parts:
-    """Grid, walk, observations and root at one point of the search; while tracing."""
-    values = dict(values)
-    for number, (name, entry, log) in enumerate(program.coordinates):
-        moved = jnp.exp(x[number]) if log else x[number]
-        values[name] = values[name].reshape(-1).at[entry].set(moved).reshape(values[name].shape)
-
-    def bare(part: Any) -> Any:
-        # Every call of a part that declares is an evaluation of its own: a walk asks for it in many places.
-        return (lambda x: evaluate(part, values, x).returned) if callable(part) else part
-
-    def laid(edge: Any) -> Any:
-        sde = program.model.edge(Edge(edge))
-        sde = sde._replace(drift=bare(sde.drift), diffusion=bare(sde.diffusion))
-        low = span[0] if sde.low is None else jnp.asarray(sde.low, float)
-        high = span[1] if sde.high is None else jnp.asarray(sde.high, float)
-        if sde.axis == "sqrt" and sde.low is not None:
-            low = jnp.maximum(low, 0.0)
-        cells = make_cells(low, high, program.cells, sde.axis)
-        tips = {name: each[:, 0] for name, each in observed_fields(tree, tau2[None]).items()}
-        constant = -(tips["count"] * np.log(2 * np.pi) + tips["log_det"] + tips["quadratic"]) / 2
-        fields = {"length": tree["length"], **{name: tips[name] for name in ("known", "mean", "precision")}}
-        own = seen(Tree.from_data(tree.topology, {**fields, "constant": constant}), sde, cells)
-        return cells, make_generator(sde, cells), own, sde.axis
-
-    cells, generator, own, axis = evaluate(laid, values, edge).returned
-    return _Parts(cells, generator, own, _root(program.model, values, edge, cells, axis))
-
-
-def _root(model: GaussianModel, values: Any, edge: Any, cells: Cells, axis: str) -> Any:
-    if model.root is None:
-        return None
-    arguments = [Edge(edge)] if inspect.signature(model.root).parameters else []
-    return root_weights(evaluate(model.root, values, *arguments).returned, cells, axis)
-
-
-def _log_likelihood(program: _Program, x: Any, values: Any, edge: Any, span: Any, tau2: Any, tree: Tree) -> Any:
-    parts = _parts(program, x, values, edge, span, tau2, tree)
-    ready = Tree.from_data(tree.topology, {"time": parts.own.time, "inner": tree["inner"]})
-    return log_at_root(ready, parts.generator, parts.own.likelihood, parts.own.log_scale, parts.root)
-
-
-_value = partial(jax.jit, static_argnums=0)(_log_likelihood)
-_value_and_gradient = partial(jax.jit, static_argnums=0)(
-    lambda program, x, *given: jax.value_and_grad(lambda x: _log_likelihood(program, x, *given))(x)
-)
-
-
-@partial(jax.jit, static_argnums=0)
-def _densities(
-    program: _Program, x: Any, values: Any, edge: Any, span: Any, tau2: Any, tree: Tree
-) -> tuple[Any, Any, Any, Any]:
-    parts = _parts(program, x, values, edge, span, tau2, tree)
-    own, cells = parts.own, parts.cells
-    transition = make_transition(parts.generator, own.time.max())
-    data = {"time": own.time, "likelihood": own.likelihood, "log_scale": own.log_scale}
-    swept = swept_up(Tree.from_data(tree.topology, data), transition)
-    root = jnp.ones(program.cells) if parts.root is None else parts.root
-    return swept_down(swept, transition, root).density, cells.x, cells.low, cells.width
+def _padded(count: int) -> int:
+    """The next of few sizes: a power of 2, or half way to it."""
+    size = 16
+    while size < count:
+        size = size * 3 // 2 if size * 3 // 2 >= count and size & (size - 1) == 0 else 2 * size
+    return size

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hxcli.engine.topology import BoolArray
+from hxcli.models.file_rates import FileRates
 from hxcli.models.rate_patterns import RatePattern
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.discrete.likelihood import StateTree, log_likelihood_slopes
@@ -16,6 +18,8 @@ from hxcli.prebuilt.discrete.transitions import stationary
 _IMPOSSIBLE = 1e300
 
 RootKind = Literal["flat", "stationary", "fitzjohn", "given"]
+# A model of S states with P rates, or with P other parameters, which a search moves as if they were rates.
+RateModel = RatePattern | FileRates
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +37,7 @@ class RootPrior:
 
     def columns(self, rates: FloatArray) -> FloatArray | None:
         """(K, S) priors for K rate matrices; None where the likelihood makes it."""
-        count, states = rates.shape[:2]
+        count, states = len(rates), rates.shape[-1]
         if self.kind == "fitzjohn":
             return None
         if self.kind == "stationary":
@@ -67,7 +71,7 @@ class Objective:
     """
 
     tree: StateTree
-    pattern: RatePattern
+    pattern: RateModel
     root: RootPrior
     held: FloatArray
 
@@ -92,10 +96,19 @@ class Objective:
         """Minus the log likelihoods (K,) and their gradients (K, F)."""
         values = self.values(x)
         rates = self.pattern.rates(values)
+        # A file's function may give what are no rates; the search turns back there.
+        bad = ~_are_rates(rates)
+        rates[bad] = np.ones(rates.shape[-1]) - rates.shape[-1] * np.eye(rates.shape[-1])
         shares = self.root.columns(rates)
         found = log_likelihood_slopes(self.tree, rates, shares)
         by_rates = found.by_rates + self.root.slopes(rates, shares, found.by_root)
-        gradients = self.pattern.slopes(by_rates) * values
+        gradients = self.pattern.slopes(by_rates, values) * values
         heights = found.log_likelihood
-        wrong = ~np.isfinite(heights)
+        wrong = ~np.isfinite(heights) | bad
         return np.where(wrong, _IMPOSSIBLE, -heights), np.where(wrong[:, None], 0.0, -gradients[:, self.free])
+
+
+def _are_rates(rates: FloatArray) -> BoolArray:
+    """(K,) whether matrices are finite, and not negative off their diagonals."""
+    off = np.where(np.eye(rates.shape[-1], dtype=bool), 0.0, rates)
+    return np.asarray((np.isfinite(rates) & (off >= 0)).reshape(len(rates), -1).all(1))

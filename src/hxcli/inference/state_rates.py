@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from scipy.optimize import minimize
 
-from hxcli.errors import ModelError, OptionError
+from hxcli.errors import ModelError
 from hxcli.inference.side_by_side import Evaluate, side_by_side
-from hxcli.inference.state_objective import Objective, RootPrior
+from hxcli.inference.state_objective import Objective, RateModel, RootPrior
 from hxcli.models.rate_patterns import RatePattern
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.discrete.likelihood import StateTree
@@ -32,6 +32,8 @@ _LARGE, _FEWER = 5_000, 1_000
 # from equal rates, because a rate that is next to nothing for fewer tips has no slope from which to rise.
 _BELOW, _APART, _MOST_TOPS, _REACH = 10.0, 0.5, 3, 4.0
 _GRID = 16
+# How far around where a file says that a search begins it looks first.
+_LOOK = 7.0
 # Slowest rate: changes expected on the whole tree. Fastest: changes expected on the shortest edge.
 _SLOWEST, _FASTEST = 1e-8, 50.0
 # Searches that end this close to the best have found the same; and how steep a top may be, in log units.
@@ -65,7 +67,7 @@ class RateFit:
         notes: What the user should know, a sentence each.
     """
 
-    pattern: RatePattern
+    pattern: RateModel
     root: RootPrior
     values: FloatArray
     log_likelihood: float
@@ -82,7 +84,7 @@ class RateFit:
 
     @property
     def rates(self) -> FloatArray:
-        """(S, S) the rate matrix."""
+        """(S, S) the rate matrix, or (N, S, S) where every edge has its own."""
         return self.pattern.rates(self.values[None])[0]
 
     def at_end(self, place: int) -> str:
@@ -95,7 +97,7 @@ class RateFit:
 
 def fit_rates(
     tree: StateTree,
-    pattern: RatePattern,
+    pattern: RateModel,
     root: RootPrior,
     held: Mapping[str, float] | None = None,
     start: FloatArray | None = None,
@@ -113,8 +115,10 @@ def fit_rates(
         ModelError: What was seen is impossible.
         OptionError: `held` names no transition.
     """
-    objective = Objective(tree, pattern, root, _held(pattern, held or {}))
     ends = _ends(tree)
+    if not isinstance(pattern, RatePattern):
+        pattern = pattern.between(*ends)
+    objective = Objective(tree, pattern, root, pattern.held(held or {}))
     free = objective.free
     if not len(free):
         height = float(objective.heights(np.zeros((1, 0)))[0])
@@ -123,10 +127,17 @@ def fit_rates(
             pattern, root, objective.held, height, free, *ends, 0.0, np.zeros(0), np.zeros((0, 0)), 0, 0, (), ()
         )
     if start is not None:
+        middle: Any
+        if isinstance(pattern, RatePattern):
+            middle, starts = _starts(objective, ends)
+        else:
+            middle, starts = np.log(pattern.usual[free]), _starts_of_file(objective, pattern.usual[free], ends)
         # A rate that is next to nothing there may be more here, and has no slope from which to rise.
-        usual, starts = _starts(objective, ends)
-        nearby = np.clip(np.log(start[free]), usual - _REACH, usual + _REACH)
+        nearby = np.clip(np.log(start[free]), middle - _REACH, middle + _REACH)
         places = [starts[0], np.clip(nearby, *np.log(ends))][: len(free)]
+        count = len(places)
+    elif not isinstance(pattern, RatePattern):
+        places = _starts_of_file(objective, pattern.usual[free], ends)
         count = len(places)
     elif tree.size > _LARGE and len(free) > 1:
         fewer = Objective(thinned(tree, _FEWER), pattern, root, objective.held)
@@ -150,18 +161,6 @@ def _agreeing(heights: FloatArray) -> int:
     return int((heights > heights.max() - _AGREE).sum())
 
 
-def _held(pattern: RatePattern, held: Mapping[str, float]) -> FloatArray:
-    values = np.full(pattern.count, np.nan)
-    places = dict(pattern.transitions)
-    for label, value in held.items():
-        if label not in places:
-            raise OptionError(f"--set {label}: the model has no such rate (it has {', '.join(list(places)[:12])})")
-        if not 0 <= value < np.inf:
-            raise OptionError(f"--set {label}={value:g}: a rate is not negative")
-        values[places[label]] = value
-    return values
-
-
 def _ends(tree: StateTree) -> tuple[float, float]:
     """The support of every rate, in units of the tree."""
     lengths = tree.lengths
@@ -169,6 +168,16 @@ def _ends(tree: StateTree) -> tuple[float, float]:
     if not len(positive):
         raise ModelError("no edge has any length: rates of change are not defined")
     return _SLOWEST / float(positive.sum()), min(_FASTEST / float(positive.min()), 1e9 / float(positive.max()))
+
+
+def _starts_of_file(objective: Objective, usual: FloatArray, ends: tuple[float, float]) -> list[FloatArray]:
+    """Where a file says that a search begins, with all parameters moved together to where they are best, and around."""
+    first = np.log(usual)
+    tried = np.clip(first + np.concatenate([[0.0], np.linspace(-_LOOK, _LOOK, _GRID - 1)])[:, None], *np.log(ends))
+    best = tried[int(np.argmax(objective.heights(tried)))]
+    numbers = np.random.default_rng(1)
+    around = [best + numbers.normal(0, _SPREAD, len(best)) for _ in range(_STARTS)]
+    return [np.clip(start, *np.log(ends)) for start in (best, first, *around)]
 
 
 def _starts(objective: Objective, ends: tuple[float, float]) -> tuple[float, list[FloatArray]]:
@@ -273,7 +282,8 @@ def _at_ends(
     objective: Objective, x: FloatArray, height: float, level: Any, ends: tuple[float, float]
 ) -> tuple[FloatArray, float]:
     """The same with every rate that may as well be at an end of its support put there, of those at places `level`."""
-    if len(level) == len(x) > 1 or (len(level) and len(x) == 1):
+    of_file = not isinstance(objective.pattern, RatePattern)
+    if not of_file and (len(level) == len(x) > 1 or (len(level) and len(x) == 1)):
         # All rates may grow together without a change, once every edge forgets where it began.
         faster = x + (np.log(ends[1]) - x.max())
         found = float(objective.heights(faster[None])[0])

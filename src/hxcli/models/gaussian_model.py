@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.errors import InputError, OptionError
-from hxcli.model import Declaration, Edge, Gaussian, Rates, Sde, abstract_edge, discover, evaluate, merged, over_edges
+from hxcli.model import Declaration, Edge, Gaussian, Rates, abstract_edge, discover, evaluate, merged, over_edges
 from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.claims import refuse_false_claims
 from hxcli.models.edge_fields import EdgeFields
@@ -115,14 +115,17 @@ class GaussianModel:
     text: str = ""
     sha256: str = ""
 
-    def on(self, fields: EdgeFields, start: Mapping[str, float] | None = None) -> BoundModel:
+    def on(
+        self, fields: EdgeFields, start: Mapping[str, float] | None = None, *, of_states: bool = False
+    ) -> BoundModel:
         """The model on one tree.
 
         Args:
             fields: The tree's edges.
             start: Reported name -> value at which a search begins, in the place of the declaration's.
+            of_states: Whether it is to be a model of states, and not of numbers.
         """
-        return BoundModel(self, fields, start or {})
+        return BoundModel(self, fields, start or {}, of_states)
 
     @cached_property
     def edges(self) -> Any:
@@ -196,8 +199,8 @@ class BoundModel:
         fixed: Name -> value of what it declares fixed, the numbers among them.
     """
 
-    def __init__(self, model: GaussianModel, fields: EdgeFields, start: Mapping[str, float]) -> None:
-        self.model, self.fields = model, fields
+    def __init__(self, model: GaussianModel, fields: EdgeFields, start: Mapping[str, float], of_states: bool) -> None:
+        self.model, self.fields, self._of_states = model, fields, of_states
         edge = abstract_edge(fields.columns)
         of_edge = discover(model.edge, edge)
         self.returned = of_edge.returned
@@ -246,26 +249,44 @@ class BoundModel:
                     f"{declared.name!r} is one of every edge (per='edge'), and commands estimate what edges share",
                     "leave per out, or read one number an edge with --edge-data",
                 )
-        if isinstance(self.returned, Rates):
+        if isinstance(self.returned, Rates) != self._of_states:
+            kind = type(self.returned).__name__
             raise InputError(
-                "model returns Rates: the states of a file's own Rates are not fitted",
-                "for states: --discrete, and --model er, sym, ard or a table of rates; see docs/states.md",
+                f"model returns {kind}, and the trait is of {'states' if self._of_states else 'numbers'}",
+                "for states return Rates"
+                if self._of_states
+                else "Rates are of states: name a column of text with --column, or any with --discrete",
                 file=model.source,
-                line=line_of(model.edge),
+                line=line_of_return(model.edge),
             )
+        if not isinstance(self.returned, Gaussian):
+            self._refuse_of_gaussian()
         if model.noise is None:
             return
-        if isinstance(self.returned, Sde):
-            raise InputError(
-                "noise(tip) goes with models that return a Gaussian, and this one returns an Sde",
-                "take noise out; --tau2 gives an observation variance",
-                file=model.source,
-                line=line_of(model.noise),
-            )
         for name in found[-1].keys() & {*model.means, "root"}:
             raise found[-1][name].site.error(
                 f"{name!r} is a mean (MEANS) and part of a variance", "give the variance a parameter of its own"
             )
+
+    def _refuse_of_gaussian(self) -> None:
+        """Raises where a model that returns no Gaussian has what only those have."""
+        model, kind = self.model, type(self.returned).__name__
+        for name, told in (("RATES", model.rates), ("MEANS", model.means)):
+            if told:
+                raise InputError(
+                    f"{name} goes with models that return a Gaussian, and this one returns {kind}",
+                    f"take {name} out",
+                    file=model.source,
+                )
+        if self._of_states:
+            for part in ("root", "noise"):
+                if (function := getattr(model, part)) is not None:
+                    raise InputError(
+                        f"{part} goes with models of numbers, and this one returns Rates",
+                        "take it out; --root-prior says what is believed of the root, a|b what is seen of a tip",
+                        file=model.source,
+                        line=line_of(function),
+                    )
 
     def _begun(self, each: Coordinate, start: Mapping[str, float]) -> Coordinate:
         value = start.get(each.name, each.start)
@@ -376,6 +397,12 @@ class BoundModel:
 def line_of(function: Callable[..., Any] | None) -> int | None:
     """The line in which a function of a model's file begins."""
     return None if function is None else int(inspect.unwrap(function).__code__.co_firstlineno)
+
+
+def line_of_return(function: Callable[..., Any]) -> int | None:
+    """The line of the last `return` of a function of a model's file; where it begins, of any other."""
+    found: int | None = getattr(function, "return_line", None)
+    return found or line_of(function)
 
 
 def _unravel(layout: Layout, unknowns: Any) -> dict[str, Any]:

@@ -121,12 +121,15 @@ def _function(
             )
         if isinstance(returned, Gaussian):
             _refuse_shapes(dict(zip(Gaussian._fields, returned, strict=True)), name, path, line)
+        if isinstance(returned, Rates):
+            _refuse_no_square(returned.Q, path, line)
         if part:
             _refuse_shapes({part: returned}, name, path, line)
         return _guarded_parts(returned, path) if isinstance(returned, Sde) else returned
 
     # What the signature was, for whoever asks how many arguments it takes.
     guarded.__signature__ = inspect.signature(plain)  # type: ignore[attr-defined]
+    guarded.return_line = line  # type: ignore[attr-defined]
     return guarded
 
 
@@ -149,6 +152,27 @@ def _refuse_shapes(parts: dict[str, Any], name: str, path: str, line: int) -> No
                 file=path,
                 line=line,
             )
+
+
+def _refuse_no_square(rates: Any, path: str, line: int) -> None:
+    import jax.numpy as jnp
+
+    try:
+        shape, kind = jnp.shape(rates), jnp.result_type(rates)
+    except (TypeError, ValueError):
+        raise InputError(
+            f"the Q of Rates is no array: {_kind_of(rates)}",
+            "Rates(jnp.array([[-a, a], [b, -b]])), for two states",
+            file=path,
+            line=line,
+        ) from None
+    if len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2 or jnp.issubdtype(kind, jnp.complexfloating):
+        raise InputError(
+            f"the Q of Rates has the shape {shape}",
+            "a row and a column for every state, of real numbers",
+            file=path,
+            line=line,
+        )
 
 
 def _guarded_parts(sde: Sde, path: str) -> Sde:

@@ -6,7 +6,7 @@ a transition that never happens; `er`, `f81` and all others are such tables, as 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -64,8 +64,28 @@ class RatePattern:
         rates[:, places, places] = -rates.sum(2)
         return rates
 
-    def slopes(self, by_rates: FloatArray) -> FloatArray:
-        """(K, P) derivatives by the rates from those by every cell, (K, S, S)."""
+    def held(self, given: Mapping[str, float]) -> FloatArray:
+        """(P,) rates that are given by the label of a transition; nan for free ones.
+
+        Raises:
+            OptionError: A label of no transition, or a rate below 0.
+        """
+        values = np.full(self.count, np.nan)
+        places = dict(self.transitions)
+        for label, value in given.items():
+            if label not in places:
+                raise OptionError(f"--set {label}: the model has no such rate (it has {', '.join(list(places)[:12])})")
+            if not 0 <= value < np.inf:
+                raise OptionError(f"--set {label}={value:g}: a rate is not negative")
+            values[places[label]] = value
+        return values
+
+    def reported(self, place: int, rate: float) -> float:
+        """The figure that tables have of one of the P rates: the rate itself."""
+        return rate
+
+    def slopes(self, by_rates: FloatArray, values: FloatArray) -> FloatArray:
+        """(K, P) derivatives by the rates from those by every cell, (K, S, S); whatever the rates' values."""
         moved = by_rates - np.diagonal(by_rates, axis1=1, axis2=2)[:, :, None]
         flat = moved.reshape(len(moved), -1)
         sums = [np.bincount(self.cells.ravel(), row, self.count + 1)[1:] for row in flat]

@@ -13,6 +13,7 @@ class PictureKind(StrEnum):
 
     CONTMAP = "contmap"
     TRAITGRAM = "traitgram"
+    DENSITY = "density"
     TREE = "tree"
 
 
@@ -33,8 +34,9 @@ class PictureChoices:
 
     Attributes:
         kind: `contmap`: edges coloured by the estimate along them, or by the most probable state; `traitgram`: time
-            against trait; `tree`: the tree with intervals and values beside the tips, or, of states, with pies at the
-            nodes and squares at the tips. None for `contmap`, and for `tree` of states.
+            against trait; `density`: the same with whole densities, of a model on a grid; `tree`: the tree with
+            intervals and values beside the tips, or, of states, with pies at the nodes and squares at the tips. None
+            for `contmap`, and for `tree` of states.
         layout: Of `contmap` and `tree`.
         colormap: A name that matplotlib knows.
         support: Whether support values stand at the nodes.
@@ -49,8 +51,8 @@ class PictureChoices:
     support: bool = False
 
     def __post_init__(self) -> None:
-        if self.kind == PictureKind.TRAITGRAM and self.layout == PictureLayout.CIRCULAR:
-            raise OptionError("a traitgram is time against trait and cannot be circular (leave --layout out)")
+        if self.kind in (PictureKind.TRAITGRAM, PictureKind.DENSITY) and self.layout == PictureLayout.CIRCULAR:
+            raise OptionError(f"a {self.kind} is time against trait and cannot be circular (leave --layout out)")
 
 
 @dataclass(frozen=True)

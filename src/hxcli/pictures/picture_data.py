@@ -13,7 +13,7 @@ from hxcli.pictures.labels import MOST_LABELLED, label_note, shown
 from hxcli.pictures.layout import Layout, lay_out
 from hxcli.pictures.line_segments import IntArray, Scale, scale_of
 from hxcli.pictures.options import PictureChoices
-from hxcli.reconstruction import Reconstruction
+from hxcli.reconstruction import NodeDensities, Reconstruction
 from hxcli.text_columns import TextArray
 
 
@@ -44,6 +44,7 @@ class Subject(TreeSubject):
         estimates, lower, upper: (N,) of the trait; nan where there is none.
         measured: (N,) whether the tip has a value of its own.
         interval: Such as `95% CI`; "" where no node has one.
+        densities: Whole densities of the nodes; None where they are normal.
     """
 
     estimates: FloatArray
@@ -51,6 +52,7 @@ class Subject(TreeSubject):
     upper: FloatArray
     measured: NDArray[np.bool_]
     interval: str
+    densities: NodeDensities | None = None
 
     @property
     def scale(self) -> Scale:
@@ -97,6 +99,7 @@ def subject_of(reconstruction: Reconstruction, column: int = 0) -> Subject:
         measured=~np.isnan(reconstruction.observed[:, column]),
         interval=named if np.isfinite(lower).any() and np.isfinite(upper).any() else "",
         support=support_texts(phylogeny, reconstruction.columns.get("frequency")),
+        densities=reconstruction.densities.get(reconstruction.traits[column]),
     )
 
 

@@ -35,10 +35,10 @@ def state_tree(subject: StateSubject, choices: PictureChoices, small_print: list
     """Draws the picture, straight or round.
 
     Raises:
-        OptionError: A traitgram.
+        OptionError: A traitgram, or a picture of densities.
     """
-    if choices.kind == PictureKind.TRAITGRAM:
-        raise OptionError(f"--kind traitgram: {subject.trait!r} has states, not numbers (use tree or contmap)")
+    if choices.kind in (PictureKind.TRAITGRAM, PictureKind.DENSITY):
+        raise OptionError(f"--kind {choices.kind}: {subject.trait!r} has states, not numbers (use tree or contmap)")
     coloured = choices.kind == PictureKind.CONTMAP or subject.layout.tips > MOST_LABELLED
     sheet, legend = sheet_of_states(subject, choices.layout, small_print, coloured)
     lead_to_names(sheet, subject)

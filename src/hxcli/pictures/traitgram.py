@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection
@@ -37,6 +39,22 @@ _SHADE = "#3b6fa0"
 
 def traitgram(subject: Subject, choices: PictureChoices, colours: Colormap, small_print: list[str]) -> Figure:
     """Draws the picture: edges from the parent's to the child's estimate, coloured by it."""
+
+    def body(plot: Axes, subject: Subject, colours: Colormap) -> None:
+        _shade(plot, subject)
+        _edges(plot, subject, colours)
+
+    return time_against_trait(subject, choices, colours, small_print, body)
+
+
+def time_against_trait(
+    subject: Subject,
+    choices: PictureChoices,
+    colours: Colormap,
+    small_print: list[str],
+    body: Callable[[Axes, Subject, Colormap], None],
+) -> Figure:
+    """A picture of edge length against trait, with the tips' names at their values; `body` draws between the axes."""
     layout = subject.layout
     known = np.isfinite(subject.estimates[subject.tips])
     spacing = tip_spacing(layout.tips, room=_HIGHER_FOR_NAMES, largest=10)
@@ -54,8 +72,7 @@ def traitgram(subject: Subject, choices: PictureChoices, colours: Colormap, smal
     notes(axes, _LEFT, _BOTTOM - 6, small_print)
     plot = inner_axes(figure, _LEFT, bottom, wide, high)
     _scales(plot, subject, wide)
-    _shade(plot, subject)
-    _edges(plot, subject, colours)
+    body(plot, subject, colours)
     if choices.support and layout.tips <= MOST_LABELLED:
         for node in np.flatnonzero(subject.support != ""):
             at = (layout.depths[node], subject.estimates[node])

@@ -21,6 +21,7 @@ from matplotlib.colors import Colormap
 from matplotlib.figure import Figure
 
 from hxcli.pictures.contmap import contmap
+from hxcli.pictures.density_gram import density_gram
 from hxcli.pictures.figure import drawing_style, missing_glyphs, save
 from hxcli.pictures.options import PictureChoices, PictureKind
 from hxcli.pictures.picture_data import Subject, small_print, subject_of
@@ -37,6 +38,7 @@ States = Reconstruction | StateFindings
 PICTURES: dict[PictureKind, Callable[[Subject, PictureChoices, Colormap, list[str]], Figure]] = {
     PictureKind.CONTMAP: contmap,
     PictureKind.TRAITGRAM: traitgram,
+    PictureKind.DENSITY: density_gram,
     PictureKind.TREE: tree_chart,
 }
 

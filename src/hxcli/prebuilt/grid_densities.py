@@ -11,6 +11,8 @@ from hxcli.phylogeny import FloatArray
 
 # A dip between two modes is one if the density falls to this share of the lower one of them.
 _DIP = 0.95
+# Halvings of a cell that find a quantile in it.
+_HALVINGS = 44
 
 
 class DensityFigures(NamedTuple):
@@ -46,14 +48,41 @@ def density_figures(chances: FloatArray, states: FloatArray, walls: FloatArray, 
     return DensityFigures(estimate, np.sqrt(spread), lower, upper, modes)
 
 
+def extrapolated_figures(fine: DensityFigures, coarse: DensityFigures, walls: FloatArray) -> DensityFigures:
+    """Figures at cells of no width, from those on a grid and on one of half as many cells (Richardson 1911).
+
+    Args:
+        fine, coarse: Of the same densities.
+        walls: (k + 1,) states between the cells of a grid, between which ends of intervals lie.
+    """
+
+    def limit(name: str) -> FloatArray:
+        return (4 * np.asarray(getattr(fine, name)) - np.asarray(getattr(coarse, name))) / 3
+
+    estimate = np.clip(limit("estimate"), walls[0], walls[-1])
+    lower, upper = (np.clip(limit(name), walls[0], walls[-1]) for name in ("lower", "upper"))
+    # A density of one cell has an interval narrower than it.
+    lower, upper = np.minimum(lower, upper), np.maximum(lower, upper)
+    return DensityFigures(estimate, np.maximum(limit("standard_error"), 0.0), lower, upper, fine.modes)
+
+
 def _quantiles(chances: FloatArray, walls: FloatArray, share: float) -> FloatArray:
-    """(N,) states below which a density has a share of its mass, even within a cell."""
+    """(N,) states below which a density has a share of its mass; within a cell the density is a parabola."""
     below = np.concatenate([np.zeros((len(chances), 1)), np.cumsum(chances, 1)], 1)
-    cell = np.clip((below < share).sum(1), 1, chances.shape[1])
+    cell = np.clip((below < share).sum(1), 1, chances.shape[1]) - 1
     rows = np.arange(len(chances))
-    start, mass = below[rows, cell - 1], chances[rows, cell - 1]
-    within = np.where(mass > 0, (share - start) / np.where(mass > 0, mass, 1), 0.5)
-    return walls[cell - 1] + np.clip(within, 0, 1) * (walls[cell] - walls[cell - 1])
+    start, mass = below[rows, cell], chances[rows, cell]
+    # The density at both walls, that of the cells beside them; in shares of the cell's width.
+    before, after = chances[rows, np.maximum(cell - 1, 0)], chances[rows, np.minimum(cell + 1, chances.shape[1] - 1)]
+    left, right = (mass + before) / 2, (mass + after) / 2
+    low, high = np.zeros(len(chances)), np.ones(len(chances))
+    for _ in range(_HALVINGS):
+        t = (low + high) / 2
+        # The cubic through the masses at both walls with these slopes.
+        reached = start + mass * t * t * (3 - 2 * t) + left * t * (1 - t) ** 2 - right * t * t * (1 - t)
+        low, high = np.where(reached < share, t, low), np.where(reached < share, high, t)
+    within = np.where(mass > 0, (low + high) / 2, 0.5)
+    return walls[cell] + within * (walls[cell + 1] - walls[cell])
 
 
 def _modes(density: FloatArray) -> int:

@@ -8,6 +8,7 @@ likelihood there is the spline: positive, and the error is of third order in the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -37,7 +38,7 @@ class Seen(NamedTuple):
     log_scale: Any
 
 
-def seen(tree: Tree, sde: Sde, cells: Cells) -> Seen:
+def seen(tree: Tree | Mapping[str, Any], sde: Sde, cells: Cells, *, all_exact: bool = False) -> Seen:
     """The likelihoods of the tips' own observations.
 
     Args:
@@ -45,6 +46,7 @@ def seen(tree: Tree, sde: Sde, cells: Cells) -> Seen:
             `constant`, the log of what the density has beside exp(-precision (x - mean)^2 / 2): each (N,).
         sde: The diffusion.
         cells: k cells.
+        all_exact: Whether no observation has an error.
     """
     to_coordinate = AXES[sde.axis][0]
     middle = cells.x[len(cells.x) // 2]
@@ -53,7 +55,7 @@ def seen(tree: Tree, sde: Sde, cells: Cells) -> Seen:
         observed = (known > 0) | (precision > 0)
         mean = jnp.where(observed, mean, middle)
         exact = _point(sde, cells, to_coordinate(mean), length)
-        soft = _measured(cells, to_coordinate, mean, precision)
+        soft = jnp.ones_like(cells.x) if all_exact else _measured(cells, to_coordinate, mean, precision)
         time = jnp.where(known > 0, exact[0], length)
         values = jnp.where(known > 0, exact[1], jnp.where(precision > 0, soft, 1.0))
         slope = jnp.where(known > 0, jax.grad(to_coordinate)(mean), 1.0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from hxcli.errors import InputError, ModelError
-from hxcli.phylogeny import Phylogeny
+from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.traits import Observations
 
 _DRAWS, _STEP = 3, 1e-5
@@ -30,24 +31,25 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
     from hxcli.edge_data import edge_columns
     from hxcli.inference.grid_likelihood import GridLikelihood
     from hxcli.inference.likelihood_columns import TraitLikelihood, framed
-    from hxcli.model import Sde
+    from hxcli.model import Rates, Sde, abstract_edge, discover
     from hxcli.models import named_model
     from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
     from hxcli.models.gaussian_model import line_of
     from hxcli.painting import unpainted
 
     fields = edge_fields(phylogeny, edge_columns(unpainted(phylogeny), edge_data))
-    fields = EdgeFields(phylogeny, trait_fields(fields.columns, observations.values[:, 0]), fields.regimes)
-    bound = named_model(name).on(fields)
+    values = observations.values[:, 0] if observations.traits else np.zeros(0)
+    fields = EdgeFields(phylogeny, trait_fields(fields.columns, values), fields.regimes)
+    model = named_model(name)
+    if isinstance(discover(model.edge, abstract_edge(fields.columns)).returned, Rates):
+        return state_lines(phylogeny, observations, name, edge_data)
+    if not observations.traits:
+        raise ModelError(f"model {model.name} is of numbers, and the table has none (name a column with --column)")
+    bound = model.on(fields)
     is_grid = isinstance(bound.returned, Sde)
     kind = type(bound.returned).__name__
     lines = [f"model    {bound.name}: returns {kind}, so the {_ENGINES[kind]}"]
-    for one in bound.declarations.values():
-        low, high = (np.min(one.support[0]), np.max(one.support[1]))
-        text = f"{one.role}, shape {one.shape}" if one.shape else one.role
-        start = np.array2string(np.asarray(one.start, float), precision=6) if one.start is not None else "none"
-        prior = f", prior {one.prior}" if one.prior else ""
-        lines.append(f"param    {one.name}: {text}, {low:.6g} to {high:.6g}{prior}, value {start}")
+    lines += _parameters(bound.declarations)
     likelihood: Any
     if is_grid:
         likelihood = GridLikelihood(bound, observations, 0, cells=100)
@@ -76,28 +78,76 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
                     line=line_of(bound.model.noise),
                 )
             lines.append(f"noise    variance {noise.min():.6g} to {noise.max():.6g} of what is observed of a tip")
-    random = np.random.default_rng(0)
+    return [*lines, *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, bound.name)]
+
+
+def state_lines(phylogeny: Phylogeny, observations: Observations, name: str, edge_data: Any) -> list[str]:
+    """The same of a file that returns `Rates`, of the first trait of states."""
+    from hxcli.analyses.ancestral_states import StateOptions, pattern_for
+    from hxcli.inference.state_objective import Objective, RootPrior
+    from hxcli.models.file_rates import FileRates
+    from hxcli.prebuilt.discrete.likelihood import state_tree
+    from hxcli.prebuilt.tip_states import seen_states
+
+    if not observations.states:
+        raise ModelError(
+            f"model {name}: it returns Rates, and no trait is of states (name a column of text with --column, or any "
+            "with --discrete)"
+        )
+    seen = seen_states(phylogeny, observations.nodes, observations.states[0])
+    pattern = pattern_for(StateOptions(model=name, edge_data=edge_data), seen.states, phylogeny)
+    assert isinstance(pattern, FileRates)
+    pattern = pattern.between(1e-9, 1e9)
+    lines = [f"model    {pattern.name}: returns Rates, so the {_ENGINES['Rates']}", *_parameters(pattern.declarations)]
+    lines.append(
+        f"rates    of the states {', '.join(seen.states)}, "
+        + ("one matrix an edge" if pattern.by_edge else "the same on every edge")
+    )
+    tree = state_tree(phylogeny, seen.likelihoods)
+    objective = Objective(tree, pattern, RootPrior("flat"), pattern.held({}))
+
+    def value_and_gradient(x: FloatArray) -> tuple[float, FloatArray]:
+        heights, slopes = objective(x[None])
+        return -float(heights[0]), -slopes[0]
+
+    start = np.log(pattern.usual)[objective.free]
+    ends = np.repeat(np.log([[1e-9, 1e9]]), len(start), 0)
+    return [*lines, *_draws(value_and_gradient, start, ends, pattern.name)]
+
+
+def _parameters(declarations: Mapping[str, Any]) -> list[str]:
+    lines = []
+    for one in declarations.values():
+        low, high = (np.min(one.support[0]), np.max(one.support[1]))
+        text = f"{one.role}, shape {one.shape}" if one.shape else one.role
+        start = np.array2string(np.asarray(one.start, float), precision=6) if one.start is not None else "none"
+        prior = f", prior {one.prior}" if one.prior else ""
+        lines.append(f"param    {one.name}: {text}, {low:.6g} to {high:.6g}{prior}, value {start}")
+    return lines
+
+
+def _draws(value_and_gradient: Any, start: FloatArray, ends: FloatArray, name: str) -> list[str]:
+    """The density at some draws of the prior, and whether its gradient is that of its differences."""
+    random, lines = np.random.default_rng(0), []
     worst = 0.0
     for draw in range(_DRAWS):
-        x = np.clip(likelihood.start + 0.5 * random.standard_normal(len(likelihood.start)), *likelihood.ends.T)
-        value, gradient = likelihood.value_and_gradient(x)
-        if not np.isfinite(value):
-            raise ModelError(f"model {bound.name}: its density is no number at draw {draw + 1}")
+        x = np.clip(start + 0.5 * random.standard_normal(len(start)), *ends.T)
+        value, gradient = value_and_gradient(x)
+        if not np.isfinite(value) or value <= -1e299:
+            raise ModelError(f"model {name}: its density is no number at draw {draw + 1}")
         lines.append(f"draw     {draw + 1}: log likelihood {value:.6g}")
         for number in range(len(x)):
             sides = [x + side * _STEP * np.eye(len(x))[number] for side in (-1, 1)]
-            differences = (likelihood.value_and_gradient(sides[1])[0] - likelihood.value_and_gradient(sides[0])[0]) / (
-                2 * _STEP
-            )
-            worst = max(worst, abs(differences - gradient[number]) / max(1.0, abs(gradient[number])))
+            difference = value_and_gradient(sides[1])[0] - value_and_gradient(sides[0])[0]
+            slope = difference / (2 * _STEP)
+            worst = max(worst, abs(slope - gradient[number]) / max(1.0, abs(gradient[number])))
     if worst > _AGREES:
         raise ModelError(
-            f"model {bound.name}: its gradient is not that of its density (they differ by {worst:.2g}): is a step or a "
+            f"model {name}: its gradient is not that of its density (they differ by {worst:.2g}): is a step or a "
             "rounding in it?"
         )
     # Below that, rounding decides.
-    lines.append(f"gradient agrees with differences to {10 ** np.ceil(np.log10(max(worst, 1e-8))):.0e}")
-    return lines
+    return [*lines, f"gradient agrees with differences to {10 ** np.ceil(np.log10(max(worst, 1e-8))):.0e}"]
 
 
 _ENGINES = {

@@ -28,6 +28,8 @@ from hxcli.run.trait_chunks import default_chunk, in_chunks
 from hxcli.run.trait_notes import merged
 from hxcli.traits import MatchReport, Observations
 
+# Side inputs that traits of states take too.
+_OF_STATES_TOO = ("edge_data",)
 # Bytes of inputs that take longer to read than JAX to import.
 _LONG = 1 << 24
 
@@ -159,11 +161,13 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
 
 def with_side_inputs(job: Job) -> tuple[Job, dict[str, dict[str, str]]]:
     """The job with what its side inputs hold among the options of the analysis, and the files for the record."""
-    options, files = dict(job.analysis_options), {}
+    options, of_states, files = dict(job.analysis_options), dict(job.state_options), {}
     for option, side in job.side_inputs.items():
         options[option], sha256 = side.read(job.inputs.max_size)
         files[option] = {"file": side.path, "sha256": sha256}
-    return replace(job, analysis_options=options), files
+        if of_states and option in _OF_STATES_TOO:
+            of_states[option] = options[option]
+    return replace(job, analysis_options=options, state_options=of_states), files
 
 
 def _absent_tables(job: Job, found: Findings) -> set[str]:

@@ -97,6 +97,17 @@ KINDS: dict[str, Kind] = {
         default=".nex",
         streamed=".nex",
     ),
+    "density table": Kind(
+        "--density",
+        {
+            ".parquet": "hxcli.formats.tables.density:write_parquet",
+            ".csv": "hxcli.formats.tables.density:write_csv",
+            ".tsv": "hxcli.formats.tables.density:write_tsv",
+        },
+        lambda result: (result.found,),
+        streamed=".csv",
+        exclusive=False,
+    ),
     "fits table": _plain_table("fits table", "--out-fits", ".fits.csv"),
     "adequacy table": _plain_table("adequacy table", "--out-adequacy", ".adequacy.csv"),
     "simulation": Kind(

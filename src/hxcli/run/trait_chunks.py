@@ -79,6 +79,7 @@ def in_chunks(
         traits=observations.traits,
         parameters={trait: figures for each in found for trait, figures in each.parameters.items()},
         details={trait: about for each in found for trait, about in each.details.items()},
+        densities={trait: each for part in found for trait, each in part.densities.items()},
         tips_used=tuple(chain.from_iterable(each.tips_used for each in found))[:total],
         columns=columns,
         tables=tables,

@@ -20,6 +20,9 @@ WORDS = {
     "equals_ou": Note("on this tree the same as ou with alpha = rate_change / 2"),
     "thetas_not_identified": Note("every regime is one piece of the tree: its optimum rests on one shift"),
     "root_not_identified": Note("the tips say next to nothing of the root's own state"),
+    "coarse_grid": Note(
+        "the cells of the grid change the log likelihood by more than 0.1 (log_likelihood_grid_error says how much)"
+    ),
     "optimum_not_certain": Note("the search found no clear maximum"),
 }
 # Strengths of the pull, times the tree's height.

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from statistics import NormalDist
 from typing import Any, cast
 
 import numpy as np
@@ -15,12 +14,19 @@ from numpy.typing import NDArray
 
 from hxcli.analyses.fit.fitted import Estimate, FittedModel
 from hxcli.analyses.fit.options import FitOptions
-from hxcli.inference.grid_likelihood import CELLS, GridDensities, GridLikelihood, GridOptimum, maximise_on_grid
+from hxcli.inference.grid_likelihood import CELLS, GridDensities, GridLikelihood
+from hxcli.inference.grid_search import GridOptimum, maximise_on_grid, profile_ends
 from hxcli.models.gaussian_model import BoundModel
 from hxcli.phylogeny import FloatArray
-from hxcli.prebuilt.grid_densities import DensityFigures, density_figures
+from hxcli.prebuilt.grid_densities import DensityFigures, density_figures, extrapolated_figures
 from hxcli.prebuilt.units import units_of
 from hxcli.traits import Observations
+
+# Changes of the log likelihood by twice as many cells: above the first so many are taken, up to a number of them; above
+# the second, the user is told.
+_CLOSE, _COARSE, MOST_CELLS = 0.01, 0.1, 800
+# Change of the root's estimate by a wider range of the grid, in standard deviations of the values, that is one.
+_MOVED = 0.05
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +37,13 @@ class GridFittedModel(FittedModel):
         observations: What was observed of the trait.
         exact: (N,) value of the nodes that are known exactly; nan elsewhere.
         level: Probability of the intervals.
+        log_likelihood_error: Largest change of the log likelihood by twice as many cells, and by a wider range of them.
     """
 
     observations: Observations
     exact: FloatArray
     level: float
+    log_likelihood_error: float
 
     @property
     def grid(self) -> tuple[GridLikelihood, GridOptimum]:
@@ -55,7 +63,7 @@ class GridFittedModel(FittedModel):
     @cached_property
     def figures(self) -> DensityFigures:
         """Mean, standard error, interval and modes of every node; a known value has no error."""
-        found = _figures(self.densities, self.level)
+        found = self._extrapolated[0]
         known = ~np.isnan(self.exact)
         values = [np.where(known, self.exact, part) for part in (found.estimate, found.lower, found.upper)]
         return DensityFigures(
@@ -64,11 +72,24 @@ class GridFittedModel(FittedModel):
 
     @cached_property
     def grid_error(self) -> float:
-        """The largest change of an estimate by doubling the number of cells."""
-        likelihood, optimum = self.grid
-        coarse = _figures(likelihood.densities(optimum.x), self.level).estimate
+        """The largest change of an estimate by doubling the number of cells, and by a wider range of them."""
+        fine, coarse = self._extrapolated
         free = np.isnan(self.exact)
-        return float(abs(coarse - self.figures.estimate)[free].max(initial=0.0))
+        changes = [abs(coarse.estimate - fine.estimate)]
+        likelihood, optimum = self.grid
+        if (wider := likelihood.wider()) is not None:
+            of_wider = _figures(wider.densities(optimum.x), self.level).estimate
+            changes.append(abs(of_wider - _figures(likelihood.densities(optimum.x), self.level).estimate))
+        return float(max(change[free].max(initial=0.0) for change in changes))
+
+    @cached_property
+    def _extrapolated(self) -> tuple[DensityFigures, DensityFigures]:
+        """Figures extrapolated to cells of no width, from the finest grid and its half, and from half as many cells."""
+        likelihood, optimum = self.grid
+        halves = [likelihood.densities(optimum.x, cells) for cells in (likelihood.cells, likelihood.cells // 2)]
+        fine, middle, coarse = (_figures(each, self.level) for each in (self.densities, *halves))
+        walls = self.densities.walls
+        return extrapolated_figures(fine, middle, walls), extrapolated_figures(middle, coarse, walls)
 
     @cached_property
     def states(self) -> tuple[FloatArray, FloatArray]:
@@ -100,11 +121,12 @@ class GridFittedModel(FittedModel):
             "at_upper_bound": list(found.at_upper),
             "engine": "grid",
             "cells": likelihood.cells,
+            "log_likelihood_grid_error": self.log_likelihood_error,
         }
 
 
 def fit_on_grid(bound: BoundModel, observations: Observations, trait: int, options: FitOptions) -> GridFittedModel:
-    """The most likely parameters of one trait under one diffusion, with intervals from the likelihood's curvature.
+    """The most likely parameters of one trait under one diffusion, with profile likelihood intervals.
 
     Raises:
         ModelError: A diffusion or values that a grid does not allow.
@@ -112,8 +134,17 @@ def fit_on_grid(bound: BoundModel, observations: Observations, trait: int, optio
     """
     own = set(bound.fixed) | {each.name for each in bound.coordinates}
     held = {name: value for name, value in options.held.items() if name in own}
-    likelihood = GridLikelihood(bound, observations, trait, tau2=options.tau2, held=held, cells=CELLS)
+
+    def on_cells(cells: int) -> GridLikelihood:
+        return GridLikelihood(bound, observations, trait, tau2=options.tau2, held=held, cells=cells)
+
+    likelihood = on_cells(CELLS)
     optimum = maximise_on_grid(likelihood)
+    error = likelihood.grid_error(optimum.x)
+    while error > _CLOSE and likelihood.cells < MOST_CELLS:
+        likelihood = on_cells(2 * likelihood.cells)
+        optimum = maximise_on_grid(likelihood, optimum.x)
+        error = likelihood.grid_error(optimum.x)
     seen = dataclasses.replace(
         observations,
         values=observations.values[:, [trait]],
@@ -124,7 +155,8 @@ def fit_on_grid(bound: BoundModel, observations: Observations, trait: int, optio
     means = seen.means(0, size)[:, 0]
     there = ~np.isnan(seen.values[:, 0])
     exact = np.zeros(size, bool)
-    exact[seen.nodes[there & (seen.standard_errors[:, 0] ** 2 + options.tau2 == 0)]] = True
+    if bound.model.noise is None:
+        exact[seen.nodes[there & (seen.standard_errors[:, 0] ** 2 + options.tau2 == 0)]] = True
     n = int((~np.isnan(means)).sum())
     k = len(likelihood.coordinates) + likelihood.free_root
     sound = math.isfinite(optimum.log_likelihood)
@@ -135,6 +167,10 @@ def fit_on_grid(bound: BoundModel, observations: Observations, trait: int, optio
         flags.append("at_upper_bound")
     if k > n / 10:
         flags.append("many_parameters")
+    if _root_follows_the_grid(likelihood, optimum):
+        flags.append("root_not_identified")
+    if not error <= _COARSE:
+        flags.append("coarse_grid")
     if not optimum.converged:
         flags.append("optimum_not_certain")
     return GridFittedModel(
@@ -152,7 +188,18 @@ def fit_on_grid(bound: BoundModel, observations: Observations, trait: int, optio
         observations=seen,
         exact=np.where(exact, means, np.nan),
         level=options.level,
+        log_likelihood_error=error,
     )
+
+
+def _root_follows_the_grid(likelihood: GridLikelihood, optimum: GridOptimum) -> bool:
+    """Whether a flat root is where the grid's range puts it, and not where the tips do."""
+    wider = likelihood.wider()
+    if wider is None or not likelihood.free_root or not math.isfinite(optimum.log_likelihood):
+        return False
+    narrow, wide = (each.densities(optimum.x) for each in (likelihood, wider))
+    spread = float(likelihood.bound.fields.columns["trait_sd"])
+    return bool(abs(narrow.chances[0] @ narrow.states - wide.chances[0] @ wide.states) > _MOVED * spread)
 
 
 def _figures(found: GridDensities, level: float) -> DensityFigures:
@@ -160,18 +207,14 @@ def _figures(found: GridDensities, level: float) -> DensityFigures:
 
 
 def _parameters(likelihood: GridLikelihood, optimum: GridOptimum, options: FitOptions) -> Mapping[str, Estimate]:
-    """Estimates with the intervals that the curvature gives, along the coordinates of the search."""
-    reach = NormalDist().inv_cdf((1 + options.level) / 2)
-    ends = [*optimum.at_lower, *optimum.at_upper]
-    free = [i for i, each in enumerate(likelihood.coordinates) if each.name not in ends]
-    error = np.full(len(likelihood.coordinates), np.nan)
-    if options.intervals and free and optimum.converged:
-        error[free] = np.sqrt(np.diag(np.linalg.inv(-optimum.hessian[np.ix_(free, free)])))
+    """Estimates with their intervals."""
+    ends = np.full((len(likelihood.coordinates), 2), np.nan)
+    if options.intervals and len(ends) and math.isfinite(optimum.log_likelihood):
+        ends = profile_ends(likelihood, optimum, options.level)
     found = {}
-    for each, x, deviation in zip(likelihood.coordinates, optimum.x, error, strict=True):
-        value = float(each.from_search(x))
-        around = [float(each.from_search(x + side * reach * deviation)) for side in (-1, 1)]
-        found[each.name] = Estimate(value, around[0], around[1], "ML")
+    for each, x, around in zip(likelihood.coordinates, optimum.x, ends, strict=True):
+        lower, upper = (float(each.from_search(end)) for end in around)
+        found[each.name] = Estimate(float(each.from_search(x)), lower, upper, "ML")
     for name, value in likelihood.bound.fixed.items():
         found[name] = Estimate(float(likelihood.held.get(name, value)), math.nan, math.nan, "given")
     for name, value in likelihood.held.items():

@@ -24,9 +24,10 @@ from hxcli.analyses.ancestral_states import (
 from hxcli.analyses.fit.comparison import Comparison
 from hxcli.errors import Note, OptionError
 from hxcli.findings import TableFindings
-from hxcli.inference.state_objective import RootPrior
+from hxcli.inference.state_objective import RateModel, RootPrior
 from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import RateFit, fit_rates
+from hxcli.models.file_rates import FileRates
 from hxcli.models.rate_patterns import RatePattern
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.discrete.likelihood import StateTree, marginals, state_tree
@@ -138,16 +139,18 @@ def _fits(
 ) -> list[FittedRates]:
     if len(set(models)) < len(models):
         raise OptionError("--model: a model is given twice (give it once)")
-    patterns: dict[str, RatePattern] = {}
+    patterns: dict[str, RateModel] = {}
     for name in models or USUAL:
-        pattern = pattern_for(replace(options, model=name, table=tables.get(name)), seen.states)
+        pattern = pattern_for(replace(options, model=name, table=tables.get(name)), seen.states, phylogeny)
         same = next((other for other, known in patterns.items() if np.array_equal(known.cells, pattern.cells)), None)
         if models or (same is None and _is_usual(name, pattern, seen)):
             patterns[name] = pattern
+    _refuse_unknown(list(patterns.values()), options.held)
     fitted = []
-    for name, pattern in patterns.items():
+    for pattern in patterns.values():
+        name = pattern.name
         tree = state_tree(phylogeny, seen.likelihoods[:, pattern.observed])
-        fit = fit_rates(tree, pattern, root_prior(options, pattern, seen.states), options.held)
+        fit = fit_rates(tree, pattern, root_prior(options, pattern, seen.states), _held_by(pattern, options.held))
         refuse_ambiguous_stationary(fit.root, fit.rates, seen.name)
         flags = (*fit.flags, *state_flags(seen, pattern, fit))
         ends = profile_intervals(tree, fit, options.level) if intervals else np.full((pattern.count, 2), np.nan)
@@ -156,7 +159,22 @@ def _fits(
     return fitted
 
 
-def _is_usual(name: str, pattern: RatePattern, seen: SeenStates) -> bool:
+def _held_by(pattern: RateModel, held: Mapping[str, float]) -> Mapping[str, float]:
+    """The given rates that one of several models has; all rates of transitions, of a built-in one."""
+    if isinstance(pattern, RatePattern):
+        return {label: value for label, value in held.items() if label.startswith("q(")}
+    return {name: value for name, value in held.items() if name in pattern.labels}
+
+
+def _refuse_unknown(patterns: Sequence[RateModel], held: Mapping[str, float]) -> None:
+    """Raises for a given rate that none of several models has."""
+    known = {name for pattern in patterns for name, _ in pattern.transitions}
+    for name in held:
+        if name not in known:
+            patterns[0].held({name: held[name]})
+
+
+def _is_usual(name: str, pattern: RateModel, seen: SeenStates) -> bool:
     if name == "ordered":
         return all(_is_number(state) for state in seen.states)
     return pattern.count <= max(_MOST_RATES, seen.tips_used // 10)
@@ -268,6 +286,7 @@ def _about(each: FittedRates, delta: float, weight: float) -> dict[str, Any]:
         "flags": list(each.flags),
         "certificate": certificate(each.fit),
         "root_prior": each.fit.root.kind,
+        **({"file": each.fit.pattern.file} if isinstance(each.fit.pattern, FileRates) else {}),
         "parameters": {
             label: {"value": value, "lower": lower, "upper": upper, "how": how}
             for label, value, lower, upper, how in each.rows

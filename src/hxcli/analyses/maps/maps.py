@@ -29,6 +29,7 @@ from hxcli.errors import OptionError
 from hxcli.findings import Findings, TableFindings
 from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import fit_rates
+from hxcli.models.file_rates import FileRates
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.discrete.likelihood import log_likelihood_slopes, marginals, messages, state_tree
 from hxcli.prebuilt.tip_states import seen_states
@@ -84,7 +85,9 @@ def maps(
     model = models[0] if models else StateOptions.model
     chosen = StateOptions(model, (tables or {}).get(model), **options)
     seen = seen_states(phylogeny, observations.nodes, observations.states[0], chosen.states)
-    pattern = pattern_for(chosen, seen.states)
+    pattern = pattern_for(chosen, seen.states, phylogeny)
+    if isinstance(pattern, FileRates) and pattern.by_edge:
+        raise OptionError(f"--model {model}: its rates differ from edge to edge, and maps are drawn under one matrix")
     tree = state_tree(phylogeny, seen.likelihoods[:, pattern.observed])
     fit = fit_rates(tree, pattern, root_prior(chosen, pattern, seen.states), chosen.held)
     refuse_ambiguous_stationary(fit.root, fit.rates, seen.name)

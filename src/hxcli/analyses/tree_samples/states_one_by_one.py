@@ -19,6 +19,7 @@ from hxcli.analyses.tree_samples.figures import BatchFigures, Row, SampledStates
 from hxcli.analyses.tree_samples.observed_names import observations_on
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.state_rates import FLAGS
+from hxcli.models.model_file import is_model_file
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.tip_states import seen_states
 from hxcli.traits import Observations
@@ -72,7 +73,9 @@ class StatesOneByOne:
         rows: list[Row] = []
         for seen, column in zip(self._all, on_summary.states, strict=True):
             own = replace(options, states=seen.states)
-            pattern = pattern_for(own, seen.states)
+            if is_model_file(own.model):
+                raise OptionError("--all-trees: a file's own Rates are fitted on one tree (leave --all-trees out)")
+            pattern = pattern_for(own, seen.states, summary)
             root_prior(own, pattern, seen.states)
             here = seen_states(summary, on_summary.nodes, column, seen.states)
             at = states_of_trait(summary, here, own, intervals=False)

@@ -19,7 +19,14 @@ def simulation_frame(phylogeny: Phylogeny, simulation: Mapping[str, Any]) -> pl.
         simulation: `names` of the replicates, their `values` (rows, replicates), and whether all `nodes` have rows.
     """
     names = node_names(phylogeny)
-    values = pl.from_numpy(simulation["values"], schema=simulation["names"])
+    # States are texts.
+    of_states = simulation["values"].dtype == object
+    columns = zip(simulation["names"], simulation["values"].T, strict=True)
+    values = (
+        pl.DataFrame({name: column.tolist() for name, column in columns})
+        if of_states
+        else pl.from_numpy(simulation["values"], schema=simulation["names"])
+    )
     if not simulation["nodes"]:
         return pl.DataFrame({"node": names.gather(phylogeny.tips)}).hstack(values)
     first, second = mrca_tips(phylogeny)

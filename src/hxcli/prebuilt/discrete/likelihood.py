@@ -16,6 +16,12 @@ from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree
 from hxcli.engine.views import View
 from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.prebuilt.discrete.edge_likelihood import (
+    best_of_edges,
+    marginals_of_edges,
+    messages_of_edges,
+    slopes_of_edges,
+)
 from hxcli.prebuilt.discrete.level_sweeps import (
     MOST_LEVELS,
     Basis,
@@ -113,7 +119,7 @@ class Slopes(NamedTuple):
 
     Attributes:
         log_likelihood: (K,).
-        by_rates: (K, S, S) by every cell of the rate matrix, those of the diagonal too, each by itself.
+        by_rates: Of the rates' shape: by every cell of the rate matrix, those of the diagonal too, each by itself.
         by_root: (K, S) by the root's prior; 0 where it follows from the likelihood.
     """
 
@@ -159,7 +165,12 @@ def log_likelihoods(tree: StateTree, rates: FloatArray, root: FloatArray | None)
 
 
 def log_likelihood_slopes(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> Slopes:
-    """Log likelihoods and gradients, in a time that grows with N only; arguments as for `log_likelihoods`."""
+    """Log likelihoods and gradients, in a time that grows with N only; arguments as for `log_likelihoods`.
+
+    The rates may also be (K, N, S, S), a matrix of every edge.
+    """
+    if rates.ndim == 4:
+        return Slopes(*slopes_of_edges(tree.tree, rates, root, tree.few))
     found = Slopes(np.empty(len(rates)), np.empty(rates.shape), np.zeros(rates.shape[:2]))
     compiled = np.ones(len(rates), bool)
     for columns, basis in _level_columns(tree, rates):
@@ -214,9 +225,11 @@ def marginals(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> Fo
 
     Args:
         tree: N nodes, S states.
-        rates: (S, S).
+        rates: (S, S), or (N, S, S), a matrix of every edge.
         root: (S,) prior of the root; None as for `log_likelihoods`.
     """
+    if rates.ndim == 3:
+        return Found(*marginals_of_edges(tree.tree, rates, root, tree.few))
     for _, basis in _level_columns(tree, rates[None]):
         up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
         message = up.partial[..., 0]
@@ -235,9 +248,11 @@ def joint_states(tree: StateTree, rates: FloatArray, root: FloatArray) -> tuple[
 
     Args:
         tree: N nodes, S states.
-        rates: (S, S).
+        rates: (S, S), or (N, S, S), a matrix of every edge.
         root: (S,) prior of the root.
     """
+    if rates.ndim == 3:
+        return best_of_edges(tree.tree, rates, root, tree.few)
     transitions = transitions_of(rates[None], tree.longest)
     states, value = _joint(tree.tree, transitions, jnp.asarray(root)[None], tree.few)
     return np.asarray(states)[: tree.size, 0], float(value[0])
@@ -248,8 +263,10 @@ def messages(tree: StateTree, rates: FloatArray) -> tuple[FloatArray, FloatArray
 
     Args:
         tree: N nodes, S states.
-        rates: (S, S).
+        rates: (S, S), or (N, S, S), a matrix of every edge.
     """
+    if rates.ndim == 3:
+        return messages_of_edges(tree.tree, rates, tree.few)
     for _, basis in _level_columns(tree, rates[None]):
         up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
         return np.ascontiguousarray(up.partial[0].T), np.maximum(matrices_of(up, basis), 0)

@@ -1,0 +1,176 @@
+"""Which way the sweeps of a grid go: by eigenvectors on the host where that is safe, else as a compiled program."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.engine.topology import Topology
+from hxcli.engine.tree import Tree
+from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.grid import log_at_root, swept_down, swept_up
+from hxcli.prebuilt.grid_generator import Generator
+from hxcli.prebuilt.grid_levels import Found, Slopes, spectrum_of, swept
+from hxcli.prebuilt.grid_transition import make_transition
+
+# Change of the log likelihood that rounding may make, above which the sweeps go the way that keeps small chances.
+_MOST_DOUBT = 1e-6
+# Logarithm of the weight, as a share of the largest, of cells that a walk hardly ever visits; likelihood of a tip that
+# is none; chance of a cell at the end of those that are looked at that says that others matter.
+_RARE, _SEEN, _FELT = 24.0, 1e-12, 1e-7
+# Levels of a tree above which a sweep level by level is slower than a compiled one.
+_MOST_LEVELS = 1500
+
+
+class GridEngine:
+    """The sweeps over one tree.
+
+    Attributes:
+        careful: Whether what rounding may have changed is computed the other way; a search only looks for where to go.
+    """
+
+    def __init__(self, topology: Topology) -> None:
+        self.careful = True
+        self._topology = topology
+        self._tree: Tree | None = None
+
+    def swept(
+        self,
+        generator: Generator,
+        time: FloatArray,
+        likelihood: FloatArray,
+        root: FloatArray | None,
+        *,
+        slopes: bool = False,
+        densities: bool = False,
+    ) -> Found:
+        """Log likelihood, and densities and slopes where they are wanted; the rest as for `grid_levels.swept`."""
+        walk = Generator(*(np.asarray(each, float) for each in generator))
+        if self._on_host:
+            only_up = not (self.careful or slopes or densities)
+            part = _visited(walk, likelihood, np.asarray(self._topology.is_leaf))
+            for cells in (part, slice(None)) if part != slice(0, likelihood.shape[1]) else (part,):
+                found = self._by_eigenvectors(walk, cells, time, likelihood, root, slopes=slopes, only_up=only_up)
+                if found is None:
+                    continue
+                if found.doubt < _MOST_DOUBT or (not self.careful and _is_finite(found, slopes)):
+                    return found
+        return self._compiled(walk, time, likelihood, root, slopes, densities)
+
+    def _by_eigenvectors(
+        self,
+        walk: Generator,
+        cells: slice,
+        time: FloatArray,
+        likelihood: FloatArray,
+        root: FloatArray | None,
+        *,
+        slopes: bool,
+        only_up: bool,
+    ) -> Found | None:
+        """What is found on some of the cells, with walls around them; None where these were felt."""
+        up, down, lost = (each[cells].copy() for each in walk)
+        up[-1] = down[0] = 0.0
+        spectrum = spectrum_of(up, down, lost)
+        if spectrum is None:
+            return None
+        inside = likelihood[:, cells]
+        found = swept(
+            self._topology,
+            spectrum,
+            time,
+            inside,
+            None if root is None else root[cells],
+            slopes=slopes,
+            only_up=only_up,
+        )
+        number = likelihood.shape[1]
+        if inside.shape[1] == number or only_up:
+            return found
+        ends = found.density[~np.asarray(self._topology.is_leaf)][:, [0, -1]]
+        if not abs(ends).max(initial=0.0) < _FELT:
+            return None
+
+        def whole(part: FloatArray) -> FloatArray:
+            padded = np.zeros((*part.shape[:-1], number))
+            padded[..., cells] = part
+            return padded
+
+        by = found.slopes
+        if by is not None:
+            of_tips, of_root = whole(by.likelihood), whole(by.root)
+            by = Slopes(whole(by.up), whole(by.down), whole(by.lost), by.time, of_tips, of_root)
+        return found._replace(density=whole(found.density), slopes=by)
+
+    @property
+    def _on_host(self) -> bool:
+        device: Any = jax.config.values["jax_default_device"] or jax.local_devices()[0]
+        return getattr(device, "platform", device) == "cpu" and self._topology.depth <= _MOST_LEVELS
+
+    def _compiled(
+        self,
+        walk: Generator,
+        time: FloatArray,
+        likelihood: FloatArray,
+        root: FloatArray | None,
+        slopes: bool,
+        densities: bool,
+    ) -> Found:
+        size, cells = likelihood.shape
+        inner = ~np.asarray(self._topology.is_leaf)
+        if self._tree is None:
+            self._tree = Tree.on_frame(self._topology, {"inner": inner}, cells)
+        tree = self._tree
+        room = tree.size - size
+        given = jnp.pad(jnp.asarray(time), (0, room)), jnp.pad(jnp.asarray(likelihood), [(0, room), (0, 0)])
+        value, by = _value_and_slopes(tree, walk, *given, root) if slopes else (_value(tree, walk, *given, root), None)
+        density = likelihood[:0]
+        if densities:
+            density = np.asarray(_densities(tree, walk, *given, np.ones(cells) if root is None else root))[:size]
+        if by is None:
+            return Found(float(value), density, 0.0, None)
+        by_walk, by_time, by_likelihood, *rest = jax.tree.map(lambda each: np.asarray(each, float), by)
+        by_root = rest[0] if rest else np.zeros(cells)
+        found = Slopes(by_walk.up, by_walk.down, by_walk.lost, by_time[:size], by_likelihood[:size], by_root)
+        return Found(float(value), density, 0.0, found)
+
+
+def _visited(walk: Generator, likelihood: FloatArray, leaf: Any) -> slice:
+    """The cells between which a walk stays for nearly all time, and all that tips were seen in, with some around."""
+    number = likelihood.shape[1]
+    with np.errstate(all="ignore"):
+        weights = np.concatenate([[0.0], np.cumsum(np.log(walk.up[:-1]) - np.log(walk.down[1:]))])
+    if not np.isfinite(weights).all():
+        return slice(0, number)
+    own = likelihood[leaf]
+    told = own[(own < 1).any(1)] > _SEEN
+    wanted = np.flatnonzero((weights > weights.max() - _RARE) | told.any(0))
+    around = number // 20
+    return slice(max(int(wanted[0]) - around, 0), min(int(wanted[-1]) + around + 1, number))
+
+
+def _is_finite(found: Found, slopes: bool) -> bool:
+    return bool(np.isfinite(found.log_likelihood)) and (found.slopes is not None) == slopes
+
+
+def _log_likelihood(tree: Tree, walk: Generator, time: Any, likelihood: Any, root: Any) -> Any:
+    ready = Tree.from_data(tree.topology, {"time": time, "inner": tree["inner"]})
+    return log_at_root(ready, walk, likelihood, jnp.zeros_like(time), root)
+
+
+_value = jax.jit(_log_likelihood)
+_value_and_slopes = jax.jit(
+    lambda tree, *given: jax.value_and_grad(
+        lambda *given: _log_likelihood(tree, *given), argnums=(0, 1, 2) if given[3] is None else (0, 1, 2, 3)
+    )(*given)
+)
+
+
+@jax.jit
+def _densities(tree: Tree, walk: Generator, time: Any, likelihood: Any, root: Any) -> Any:
+    transition = make_transition(walk, time.max())
+    data = {"time": time, "likelihood": likelihood, "log_scale": jnp.zeros_like(time)}
+    return swept_down(swept_up(Tree.from_data(tree.topology, data), transition), transition, root).density

@@ -1,0 +1,128 @@
+"""What of a likelihood on a grid depends on the model: cells, walk, tips and root at one point of a search; compiled.
+
+The sweeps between them are the same for all models; see `grid_engine`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.model import Edge, Gaussian, evaluate, over_edges
+from hxcli.models.gaussian_model import GaussianModel
+from hxcli.prebuilt.grid_generator import Cells, Generator, make_cells, make_generator
+from hxcli.prebuilt.grid_observations import Seen, root_weights, seen
+from hxcli.prebuilt.parameter_columns import observed_fields
+
+
+@dataclass(frozen=True)
+class Program:
+    """What of a likelihood is compiled: equal programs share one executable.
+
+    Attributes:
+        model: The model.
+        cells: k.
+        coordinates: Parameter, entry and whether the search moves its logarithm, of every coordinate.
+        all_exact: Whether all observations are exact, whatever the parameters.
+    """
+
+    model: GaussianModel
+    cells: int
+    coordinates: tuple[tuple[str, int, bool], ...]
+    all_exact: bool
+
+
+class Given(NamedTuple):
+    """What a likelihood is given.
+
+    Attributes:
+        values: Every parameter's usual or held value.
+        edge: Fields of one edge; a diffusion is the same on all.
+        span: (2,) ends of the grid, where the model has none.
+        tau2: () observation variance.
+        observed: `number`, `value`, `misfit` and `error2`, (M, R) each, of the M nodes that are observed, and their
+            `length` (M,).
+        tips: Fields of the edges above these nodes, for a model with a `noise` of its own.
+    """
+
+    values: Any
+    edge: Any
+    span: Any
+    tau2: Any
+    observed: Any
+    tips: Any
+
+
+class Parts(NamedTuple):
+    """Grid, walk, observations and root at one point of the search.
+
+    Attributes:
+        cells: The k cells.
+        generator: Of the walk.
+        own: What the M observed nodes say.
+        root: (k,) weights of the root's cells; None where the model has no root.
+    """
+
+    cells: Cells
+    generator: Generator
+    own: Seen
+    root: Any
+
+    @property
+    def moving(self) -> tuple[Any, ...]:
+        """What the likelihood is differentiated by."""
+        return self.generator, self.own, self.root
+
+
+def _parts(program: Program, x: Any, given: Given) -> Parts:
+    values = dict(given.values)
+    for number, (name, entry, log) in enumerate(program.coordinates):
+        moved = jnp.exp(x[number]) if log else x[number]
+        values[name] = values[name].reshape(-1).at[entry].set(moved).reshape(values[name].shape)
+    variance = jnp.broadcast_to(given.tau2, given.observed["length"].shape)
+    if program.model.noise is not None:
+        variance = variance + over_edges(program.model.noise, values, given.tips).returned
+
+    def bare(part: Any) -> Any:
+        # Every call of a part that declares is an evaluation of its own: a walk asks for it in many places.
+        return (lambda x: evaluate(part, values, x).returned) if callable(part) else part
+
+    def laid(edge: Any) -> Any:
+        sde = program.model.edge(Edge(edge))
+        sde = sde._replace(drift=bare(sde.drift), diffusion=bare(sde.diffusion))
+        low = given.span[0] if sde.low is None else jnp.asarray(sde.low, float)
+        high = given.span[1] if sde.high is None else jnp.asarray(sde.high, float)
+        if sde.axis == "sqrt" and sde.low is not None:
+            low = jnp.maximum(low, 0.0)
+        cells = make_cells(low, high, program.cells, sde.axis)
+        tips = {name: each[:, 0] for name, each in observed_fields(given.observed, variance[:, None]).items()}
+        constant = -(tips["count"] * np.log(2 * np.pi) + tips["log_det"] + tips["quadratic"]) / 2
+        fields = {name: tips[name] for name in ("known", "mean", "precision")}
+        fields |= {"length": given.observed["length"], "constant": constant}
+        return cells, make_generator(sde, cells), seen(fields, sde, cells, all_exact=program.all_exact), sde.axis
+
+    cells, generator, own, axis = evaluate(laid, values, given.edge).returned
+    return Parts(cells, generator, own, _root(program.model, values, given.edge, cells, axis))
+
+
+def _root(model: GaussianModel, values: Any, edge: Any, cells: Cells, axis: str) -> Any:
+    if model.root is None:
+        return None
+    arguments = [Edge(edge)] if inspect.signature(model.root).parameters else []
+    found: Gaussian = evaluate(model.root, values, *arguments).returned
+    return root_weights(found, cells, axis)
+
+
+parts_at = partial(jax.jit, static_argnums=0)(_parts)
+
+
+@partial(jax.jit, static_argnums=0)
+def pulled_back(program: Program, x: Any, given: Given, slopes: Any) -> Any:
+    """(S,) derivatives by the search's coordinates from those by `Parts.moving`."""
+    return jax.vjp(lambda x: _parts(program, x, given).moving, x)[1](slopes)[0]

@@ -1,0 +1,162 @@
+"""Likelihoods where every edge has a rate matrix of its own; exact for any rate matrix.
+
+The matrices exp(Q t) of all edges are made together: a uniformised series for exp(Q t / 2^d), squared d times. All
+numbers in it are sums of products of numbers that are not negative, so that nothing cancels (Xue and Ye 2008, Numer.
+Math. 111:119).
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import lax
+
+from hxcli.engine.tree import Tree
+from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.discrete.sweeps import best_partials, best_states, partials, posteriors
+from hxcli.prebuilt.discrete.transitions import Matrices
+
+# Largest mean number of changes on what the halvings leave of an edge, terms of its series, and halvings at most.
+_REST, _TERMS, _HALVINGS = 1 / 16, 10, 48
+_EDGE = "transition"
+
+
+def edge_matrices(rates: Any, lengths: Any) -> Any:
+    """(N, S, S) the transition matrices of N edges; differentiable by the rates.
+
+    Args:
+        rates: (N, S, S) with rows that sum to 0.
+        lengths: (N,).
+    """
+    states = rates.shape[-1]
+    identity = jnp.eye(states)[None]
+    changes = rates * lengths[:, None, None]
+    leaving = -jnp.diagonal(changes, axis1=1, axis2=2).min(-1)
+    # How the exponential is computed has no derivative.
+    fastest = lax.stop_gradient(jnp.maximum(leaving, jnp.finfo(rates.dtype).tiny))
+    halvings = jnp.clip(jnp.ceil(jnp.log2(fastest.max() / _REST)), 0, _HALVINGS)
+    part = fastest / 2.0**halvings
+    jumps = identity + changes / fastest[:, None, None]
+    jumps = jumps + lax.stop_gradient(jnp.maximum(jumps, 0) - jumps)
+
+    def term(total: Any, number: Any) -> tuple[Any, None]:
+        return identity + (part / number)[:, None, None] * (jumps @ total), None
+
+    def doubled(power: Any, number: Any) -> tuple[Any, None]:
+        return lax.cond(number < halvings, lambda power: _even(power @ power), lambda power: power, power), None
+
+    numbers = jnp.arange(max(_TERMS, states), 0, -1, dtype=rates.dtype)
+    power = lax.scan(term, jnp.broadcast_to(identity, jumps.shape), numbers)[0]
+    return lax.scan(doubled, _even(power), jnp.arange(_HALVINGS))[0]
+
+
+def _even(power: Any) -> Any:
+    """Rows that sum to 1, whatever the rounding; a derivative has nothing to do with that."""
+    return power * lax.stop_gradient(1 / power.sum(-1, keepdims=True))
+
+
+def slopes_of_edges(tree: Tree, rates: FloatArray, root: FloatArray | None, few: bool) -> tuple[Any, Any, Any]:
+    """(K,) log likelihoods, their derivatives by every cell (K, N, S, S) and by the root's prior (K, S).
+
+    Args:
+        tree: Framed, with `length` and `seen`.
+        rates: (K, N, S, S).
+        root: (K, S) prior of the root; None for one in proportion to the root's own likelihood.
+        few: Whether no node has more than `FEW_CHILDREN` children.
+    """
+    found = []
+    for number, column in enumerate(rates):
+        prior = None if root is None else jnp.asarray(root[number])[None]
+        value, by_rates, by_root = _slopes(tree, _framed(column, tree), prior, few)
+        found.append((np.asarray(value)[0], np.asarray(by_rates)[: rates.shape[1]], np.asarray(by_root)[0]))
+    values, by_cells, by_roots = zip(*found, strict=True)
+    return np.array(values), np.stack(by_cells), np.stack(by_roots)
+
+
+def marginals_of_edges(tree: Tree, rates: FloatArray, root: FloatArray | None, few: bool) -> tuple[Any, Any, Any]:
+    """Log likelihood (), probabilities (N, S) and the root's prior (S,), for rates (N, S, S) and a prior (S,)."""
+    prior = None if root is None else jnp.asarray(root)[None]
+    value, probabilities, used = (np.asarray(each) for each in _marginals(tree, _framed(rates, tree), prior, few))
+    return value[0], probabilities[: len(rates), 0], used[0]
+
+
+def best_of_edges(tree: Tree, rates: FloatArray, root: FloatArray, few: bool) -> tuple[Any, Any]:
+    """(N,) the most probable states of all nodes together, and the log of their joint probability with the tips."""
+    states, value = _best(tree, _framed(rates, tree), jnp.asarray(root)[None], few)
+    return np.asarray(states)[: len(rates), 0], np.asarray(value)[0]
+
+
+def messages_of_edges(tree: Tree, rates: FloatArray, few: bool) -> tuple[Any, Any]:
+    """(N, S) likelihood of what is below every node given its state, up to a factor, and (N, S, S) transitions."""
+    below, matrices = _messages(tree, _framed(rates, tree), few)
+    return np.asarray(below)[: len(rates), 0], np.asarray(matrices)[: len(rates)]
+
+
+def _framed(rates: FloatArray, tree: Tree) -> Any:
+    """With the padding, whose edges are like the last one."""
+    return jnp.asarray(np.pad(rates, [(0, tree.size - len(rates)), (0, 0), (0, 0)], "edge"))
+
+
+def _ready(tree: Tree, rates: Any) -> Tree:
+    """The tree with one column of messages to be filled, and its matrices."""
+    seen = tree["seen"][:, None]
+    matrices = edge_matrices(rates, tree["length"])[:, None]
+    fields = {_EDGE: matrices, "partial": seen, "log_scale": jnp.zeros(seen.shape[:2], seen.dtype)}
+    return Tree.from_data(tree.topology, fields)
+
+
+def _at_root(swept: Tree, root: Any) -> tuple[Any, Any]:
+    message = swept["partial"][0]
+    total = message.sum(-1, keepdims=True)
+    prior = message / jnp.where(total > 0, total, 1) if root is None else root
+    return jnp.log((prior * message).sum(-1)) + swept["log_scale"][0], prior
+
+
+def _down(swept: Tree, seed: Any) -> Tree:
+    empty = jnp.zeros_like(swept["partial"])
+    seeded = swept.update(posterior=empty, above=empty).at[0].set(posterior=seed)
+    return posteriors(_EDGE)(seeded, params=Matrices())
+
+
+@partial(jax.jit, static_argnames="few")
+def _slopes(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
+    swept = partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
+    value, prior = _at_root(swept, root)
+    message = swept["partial"][0]
+    given = prior * message / (prior * message).sum(-1, keepdims=True)
+    # With a prior that follows from the message, how the likelihood grows with every entry of it, times that entry.
+    seed = given if root is not None else 2 * given - message / message.sum(-1, keepdims=True)
+    above = _down(swept, seed)["above"]
+    _, back = jax.vjp(lambda rates: edge_matrices(rates, tree["length"]), rates)
+    by_rates = back(above[:, 0, :, None] * swept["partial"][:, 0, None, :])[0]
+    by_root = jnp.zeros_like(message) if root is None else message / (prior * message).sum(-1, keepdims=True)
+    return value, by_rates, by_root
+
+
+@partial(jax.jit, static_argnames="few")
+def _marginals(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
+    swept = partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
+    value, prior = _at_root(swept, root)
+    given = prior * swept["partial"][0]
+    probabilities = _down(swept, given / given.sum(-1, keepdims=True))["posterior"]
+    return value, probabilities / probabilities.sum(-1, keepdims=True), prior
+
+
+@partial(jax.jit, static_argnames="few")
+def _best(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any]:
+    swept = best_partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
+    weights = root * swept["partial"][0]
+    best = jnp.argmax(weights, -1).astype(jnp.int32)
+    states = jnp.zeros(swept["partial"].shape[:2], jnp.int32)
+    found = best_states(_EDGE)(swept.update(state=states).at[0].set(state=best), params=Matrices())
+    return found["state"], jnp.log(weights.max(-1)) + swept["log_scale"][0]
+
+
+@partial(jax.jit, static_argnames="few")
+def _messages(tree: Tree, rates: Any, few: bool) -> tuple[Any, Any]:
+    swept = partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
+    return swept["partial"], swept[_EDGE][:, 0]

@@ -1,0 +1,75 @@
+"""The sweeps by eigenvectors against the compiled ones, which are held to dense algebra elsewhere."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hxcli.inference.grid_engine import GridEngine
+from hxcli.model import Sde
+from hxcli.prebuilt.grid_generator import make_cells, make_generator
+from hxcli.prebuilt.grid_levels import spectrum_of, swept
+from tests.prebuilt.test_grid import CASE, CELLS, TOPOLOGY, pieces
+
+
+@pytest.mark.parametrize("ends", ["reflecting", "absorbing"])
+@pytest.mark.parametrize("root", ["best", "flat"])
+def test_both_ways_agree_in_everything(ends: str, root: str) -> None:
+    sde = Sde(lambda x: 0.5 * (x - x**3), 0.9, ends=ends)
+    _, _, generator, own = pieces(CASE, sde, -2.0, 2.0, CELLS)
+    walk = [np.asarray(each, float) for each in generator]
+    time, likelihood = (np.asarray(each, float)[: TOPOLOGY.size] for each in (own.time, own.likelihood))
+    weights = None if root == "best" else np.ones(CELLS)
+    spectrum = spectrum_of(*walk)
+    assert spectrum is not None
+    found = swept(TOPOLOGY, spectrum, time, likelihood, weights, slopes=True)
+    exact = GridEngine(TOPOLOGY)._compiled(generator, time, likelihood, weights, slopes=True, densities=True)
+    assert found.doubt < 1e-9
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-10)
+    if root == "flat":
+        np.testing.assert_allclose(found.density, exact.density, atol=1e-10)
+    assert found.slopes is not None
+    assert exact.slopes is not None
+    for name in ("up", "down", "lost", "time"):
+        mine, other = getattr(found.slopes, name), getattr(exact.slopes, name)
+        if name == "up":
+            mine, other = mine[:-1], other[:-1]
+        if name == "down":
+            mine, other = mine[1:], other[1:]
+        if name == "time":
+            mine, other = mine[time > 0], other[time > 0]
+        np.testing.assert_allclose(mine, other, atol=1e-9, err_msg=name)
+    np.testing.assert_allclose(found.slopes.likelihood * likelihood, exact.slopes.likelihood * likelihood, atol=1e-10)
+
+
+def test_cells_that_are_hardly_ever_visited_are_left_out() -> None:
+    """A double well whose weights at the ends of the grid are beyond rounding."""
+    _, _, generator, own = pieces(CASE, Sde(lambda x: 2 * (x - x**3), 0.6), -2.5, 2.5, CELLS)
+    time, likelihood = (np.asarray(each, float)[: TOPOLOGY.size] for each in (own.time, own.likelihood))
+    root = np.exp(-(np.linspace(-2.5, 2.5, CELLS) ** 2))
+    engine = GridEngine(TOPOLOGY)
+    found = engine.swept(generator, time, likelihood, root, slopes=True, densities=True)
+    assert 0 < found.doubt < 1e-6
+    exact = engine._compiled(generator, time, likelihood, root, slopes=True, densities=True)
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-6)
+    np.testing.assert_allclose(found.density, exact.density, atol=1e-6)
+    assert found.slopes is not None
+    assert exact.slopes is not None
+    np.testing.assert_allclose(found.slopes.up[:-1], exact.slopes.up[:-1], atol=1e-5)
+
+
+def test_what_rounding_would_spoil_is_noticed() -> None:
+    """Tips side by side on a short edge, far apart: what one says there is smaller than rounding."""
+    _, _, generator, own = pieces(CASE, Sde(0.0, 0.02), -2.5, 2.5, CELLS)
+    walk = [np.asarray(each, float) for each in generator]
+    time, likelihood = (np.asarray(each, float)[: TOPOLOGY.size] for each in (own.time, own.likelihood))
+    spectrum = spectrum_of(*walk)
+    assert spectrum is not None
+    assert not swept(TOPOLOGY, spectrum, time, likelihood, np.ones(CELLS), slopes=True).doubt < 1e-7
+    found = GridEngine(TOPOLOGY).swept(generator, time, likelihood, np.ones(CELLS))
+    assert np.isfinite(found.log_likelihood)
+
+
+def test_walks_that_cannot_be_turned_round_have_no_eigenvectors() -> None:
+    walk = make_generator(Sde(0.0, lambda x: 1.0 * (x > 0)), make_cells(-1.0, 1.0, CELLS, "linear"))
+    assert spectrum_of(*(np.asarray(each, float) for each in walk)) is None
