@@ -35,6 +35,8 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]:
     pairs = ",".join(f"(a{i}:1,b{i}:1)90:1" for i in range(201))
     (folder / "many.nwk").write_text(f"({pairs});")
     (folder / "many.csv").write_text("species,mass\n" + "".join(f"a{i},{i % 7}\nb{i},{i % 5}\n" for i in range(201)))
+    (folder / "colours.nwk").write_text(f"({','.join(f't{i}:1' for i in range(44))});")
+    (folder / "colours.csv").write_text("species,kind\n" + "".join(f"t{i},k{i % 22}\n" for i in range(44)))
     found = {}
     for case in CASES["case"]:
         with pytest.MonkeyPatch.context() as patch:

@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from xml.etree import ElementTree
 
 import matplotlib
@@ -17,6 +18,7 @@ import pytest
 from matplotlib.colors import to_rgba
 from PIL import Image
 
+from hxcli import pictures
 from hxcli.errors import OptionError
 from hxcli.pictures import writers
 from hxcli.pictures.figure import drawing_style, missing_glyphs
@@ -24,6 +26,7 @@ from hxcli.pictures.labels import shown
 from hxcli.pictures.line_segments import scale_of
 from hxcli.pictures.options import PictureChoices, PictureKind, PictureLayout
 from hxcli.reconstruction import NodeDensities, Reconstruction
+from hxcli.run.product_kinds import KINDS
 from hxcli.text_columns import Texts
 from tests.examples import example, make, star
 from tests.pictures.subjects import HOSTILE, found_on, hostile
@@ -226,3 +229,21 @@ def test_characters_without_a_glyph_are_counted() -> None:
     assert missing_glyphs(["Homo é Ελ"]) == ""
     # A code point that is never assigned.
     assert missing_glyphs(["a\ufdd0"]) == "\ufdd0"
+
+
+def test_every_picture_sets_matplotlib_up_before_it_imports_it() -> None:
+    """Else MPLBACKEND, a matplotlibrc or a folder that cannot be written speak up, and its absence has no words."""
+    modules = {
+        writer.partition(":")[0]
+        for kind in KINDS.values()
+        for writer in kind.writers.values()
+        if writer.startswith("hxcli.pictures.")
+    }
+    assert len(modules) > 3
+    for module in modules:
+        source = Path(pictures.__file__).with_name(f"{module.rpartition('.')[2]}.py").read_text(encoding="utf-8")
+        ready = re.search(r"^(?:from hxcli.pictures import writers|    import_quietly\(\))", source, re.MULTILINE)
+        needed = re.search(r"^(?:import|from) (?:matplotlib|hxcli.pictures.figure)", source, re.MULTILINE)
+        assert ready is not None, module
+        assert needed is not None, module
+        assert ready.start() < needed.start(), module

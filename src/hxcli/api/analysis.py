@@ -108,8 +108,9 @@ class Analysis:
         Raises:
             OptionError: No such trait, kind or look, or matplotlib is not installed.
         """
+        # First of all that imports matplotlib, which it sets up.
+        from hxcli.pictures.writers import draw  # isort: skip
         from hxcli.pictures.figure import drawing_style
-        from hxcli.pictures.writers import draw
 
         found, state = self.found, options.pop("state", None) if "maps picture" in self.found.tables else None
         choices = request_of(words("plot", {"tree": "", "traits": "", "out": "picture.svg", "kind": kind, **options}))

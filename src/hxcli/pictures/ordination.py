@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any, BinaryIO
 
-from hxcli.errors import OptionError
-
-try:
-    from matplotlib.axes import Axes
-except ImportError as error:
-    raise OptionError("pictures need matplotlib, which is not installed (pip install 'hxcli[plot]')") from error
-
+# Before matplotlib, whose absence it puts into words.
+from hxcli.pictures import writers  # noqa: F401  isort: skip
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 
 from hxcli.phylogeny import FloatArray
