@@ -21,8 +21,8 @@ from hxcli.phylogeny import FloatArray
 _GRID, _NEAR, _ROUNDS, _PARTS = 40, 8, 4, 4
 # Log likelihoods that differ by less are the same.
 _AGREE = 1e-5
-# Points at which the maximum of a polynomial is looked for, and how often again around the best.
-_FINE, _ZOOMS = 33, 5
+# Points at which the maximum of a polynomial is looked for, how often again around the best, and last steps.
+_FINE, _ZOOMS, _NEWTON = 33, 3, 4
 # Of Newton's method: points along every coordinate, scattered points, steps, shares of a step that are tried, the
 # longest step, the width of differences, the smallest curvature.
 _ALONG, _SCATTER, _MOST_STEPS = 16, 64, 40
@@ -124,6 +124,7 @@ def _tops(grid: FloatArray, heights: FloatArray) -> _Tops:
         at = np.take_along_axis(fine, np.where(np.isfinite(curve), curve, -np.inf).argmax(1)[:, None], 1)
         fine = np.clip(at + step * np.linspace(-1, 1, 2 * _PARTS + 1), left, right)
         step = step / _PARTS
+    at = _stationary(coefficients, at, left, right)
     height = _horner(coefficients, at)[:, 0]
     inner = slice(1, -1) if width > 3 else slice(None)
     fewer = _through(places[:, inner], values[:, inner], at)[:, 0]
@@ -132,6 +133,19 @@ def _tops(grid: FloatArray, heights: FloatArray) -> _Tops:
     # The ends of the grid exactly.
     x = np.clip(middle + half * at[:, 0], grid[0], grid[-1])
     return _Tops(x, height, at[:, 0], near, places, sure)
+
+
+def _stationary(coefficients: FloatArray, at: FloatArray, left: FloatArray, right: FloatArray) -> FloatArray:
+    """(B, 1) where slopes of polynomials vanish beside points that are close, by Newton's method; else these points."""
+    powers = np.arange(1, coefficients.shape[1])
+    first = coefficients[:, 1:] * powers
+    second = first[:, 1:] * powers[:-1]
+    found = at
+    for _ in range(_NEWTON):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            found = found - _horner(first, found) / _horner(second, found)
+    near = (_horner(second, at) < 0) & (abs(found - at) < (right - left) / _FINE) & (found > left) & (found < right)
+    return np.where(near, found, at)
 
 
 def _through(places: FloatArray, values: FloatArray, at: FloatArray) -> FloatArray:
