@@ -20,7 +20,7 @@ from hxcli.prebuilt.grid_transition import make_transition
 _MOST_DOUBT = 1e-6
 # Logarithm of the weight, as a share of the largest, of cells that a walk hardly ever visits; likelihood of a tip that
 # is none; chance of a cell at the end of those that are looked at that says that others matter.
-_RARE, _SEEN, _FELT = 24.0, 1e-12, 1e-7
+_RARE, _SEEN, _FELT = 16.0, 1e-12, 1e-7
 # Levels of a tree above which a sweep level by level is slower than a compiled one.
 _MOST_LEVELS = 1500
 
