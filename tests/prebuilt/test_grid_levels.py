@@ -42,22 +42,6 @@ def test_both_ways_agree_in_everything(ends: str, root: str) -> None:
     np.testing.assert_allclose(found.slopes.likelihood * likelihood, exact.slopes.likelihood * likelihood, atol=1e-10)
 
 
-def test_cells_that_are_hardly_ever_visited_are_left_out() -> None:
-    """A double well whose weights at the ends of the grid are beyond rounding."""
-    _, _, generator, own = pieces(CASE, Sde(lambda x: 2 * (x - x**3), 0.6), -2.5, 2.5, CELLS)
-    time, likelihood = (np.asarray(each, float)[: TOPOLOGY.size] for each in (own.time, own.likelihood))
-    root = np.exp(-(np.linspace(-2.5, 2.5, CELLS) ** 2))
-    engine = GridEngine(TOPOLOGY)
-    found = engine.swept(generator, time, likelihood, root, slopes=True, densities=True)
-    assert found.doubt < 1e-6
-    exact = engine._compiled(generator, time, likelihood, root, slopes=True, densities=True)
-    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-6)
-    np.testing.assert_allclose(found.density, exact.density, atol=1e-6)
-    assert found.slopes is not None
-    assert exact.slopes is not None
-    np.testing.assert_allclose(found.slopes.up[:-1], exact.slopes.up[:-1], atol=1e-5)
-
-
 def test_what_rounding_would_spoil_is_noticed() -> None:
     """Tips side by side on a short edge, far apart: what one says there is smaller than rounding."""
     _, _, generator, own = pieces(CASE, Sde(0.0, 0.02), -2.5, 2.5, CELLS)

@@ -17,10 +17,7 @@ from hxcli.prebuilt.grid_levels import Found, Slopes, spectrum_of, swept
 from hxcli.prebuilt.grid_transition import make_transition
 
 # Change of the log likelihood that rounding may make, above which the sweeps go the way that keeps small chances.
-_MOST_DOUBT = 1e-6
-# Logarithm of the weight, as a share of the largest, of cells that a walk hardly ever visits; likelihood of a tip that
-# is none; chance of a cell at the end of those that are looked at that says that others matter.
-_RARE, _SEEN, _FELT = 16.0, 1e-12, 1e-7
+_MOST_DOUBT = 1e-7
 # Levels of a tree above which a sweep level by level is slower than a compiled one.
 _MOST_LEVELS = 1500
 
@@ -51,59 +48,12 @@ class GridEngine:
         walk = Generator(*(np.asarray(each, float) for each in generator))
         if self._on_host:
             only_up = not (self.careful or slopes or densities)
-            part = _visited(walk, likelihood, np.asarray(self._topology.is_leaf))
-            for cells in (part, slice(None)) if part != slice(0, likelihood.shape[1]) else (part,):
-                found = self._by_eigenvectors(walk, cells, time, likelihood, root, slopes=slopes, only_up=only_up)
-                if found is None:
-                    continue
+            spectrum = spectrum_of(*walk)
+            if spectrum is not None:
+                found = swept(self._topology, spectrum, time, likelihood, root, slopes=slopes, only_up=only_up)
                 if found.doubt < _MOST_DOUBT or (not self.careful and _is_finite(found, slopes)):
                     return found
         return self._compiled(walk, time, likelihood, root, slopes, densities)
-
-    def _by_eigenvectors(
-        self,
-        walk: Generator,
-        cells: slice,
-        time: FloatArray,
-        likelihood: FloatArray,
-        root: FloatArray | None,
-        *,
-        slopes: bool,
-        only_up: bool,
-    ) -> Found | None:
-        """What is found on some of the cells, with walls around them; None where these were felt."""
-        up, down, lost = (each[cells].copy() for each in walk)
-        up[-1] = down[0] = 0.0
-        spectrum = spectrum_of(up, down, lost)
-        if spectrum is None:
-            return None
-        inside = likelihood[:, cells]
-        found = swept(
-            self._topology,
-            spectrum,
-            time,
-            inside,
-            None if root is None else root[cells],
-            slopes=slopes,
-            only_up=only_up,
-        )
-        number = likelihood.shape[1]
-        if inside.shape[1] == number or only_up:
-            return found
-        ends = found.density[~np.asarray(self._topology.is_leaf)][:, [0, -1]]
-        if not abs(ends).max(initial=0.0) < _FELT:
-            return None
-
-        def whole(part: FloatArray) -> FloatArray:
-            padded = np.zeros((*part.shape[:-1], number))
-            padded[..., cells] = part
-            return padded
-
-        by = found.slopes
-        if by is not None:
-            of_tips, of_root = whole(by.likelihood), whole(by.root)
-            by = Slopes(whole(by.up), whole(by.down), whole(by.lost), by.time, of_tips, of_root)
-        return found._replace(density=whole(found.density), slopes=by)
 
     @property
     def _on_host(self) -> bool:
@@ -136,20 +86,6 @@ class GridEngine:
         by_root = rest[0] if rest else np.zeros(cells)
         found = Slopes(by_walk.up, by_walk.down, by_walk.lost, by_time[:size], by_likelihood[:size], by_root)
         return Found(float(value), density, 0.0, found)
-
-
-def _visited(walk: Generator, likelihood: FloatArray, leaf: Any) -> slice:
-    """The cells between which a walk stays for nearly all time, and all that tips were seen in, with some around."""
-    number = likelihood.shape[1]
-    with np.errstate(all="ignore"):
-        weights = np.concatenate([[0.0], np.cumsum(np.log(walk.up[:-1]) - np.log(walk.down[1:]))])
-    if not np.isfinite(weights).all():
-        return slice(0, number)
-    own = likelihood[leaf]
-    told = own[(own < 1).any(1)] > _SEEN
-    wanted = np.flatnonzero((weights > weights.max() - _RARE) | told.any(0))
-    around = number // 20
-    return slice(max(int(wanted[0]) - around, 0), min(int(wanted[-1]) + around + 1, number))
 
 
 def _is_finite(found: Found, slopes: bool) -> bool:

@@ -14,6 +14,8 @@ from hxcli.traits import Observations
 _DRAWS, _STEP = 3, 1e-5
 # How far a gradient may be from differences of the values, as a share.
 _AGREES = 1e-4
+# The same on a grid, which is rounded more.
+_GRID_STEP, _GRID_AGREES = 1e-3, 5e-3
 
 
 def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edge_data: Any = None) -> list[str]:
@@ -78,7 +80,8 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
                     line=line_of(bound.model.noise),
                 )
             lines.append(f"noise    variance {noise.min():.6g} to {noise.max():.6g} of what is observed of a tip")
-    return [*lines, *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, bound.name)]
+    steps = (_GRID_STEP, _GRID_AGREES) if is_grid else (_STEP, _AGREES)
+    return [*lines, *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, bound.name, *steps)]
 
 
 def state_lines(phylogeny: Phylogeny, observations: Observations, name: str, edge_data: Any) -> list[str]:
@@ -126,7 +129,14 @@ def _parameters(declarations: Mapping[str, Any]) -> list[str]:
     return lines
 
 
-def _draws(value_and_gradient: Any, start: FloatArray, ends: FloatArray, name: str) -> list[str]:
+def _draws(
+    value_and_gradient: Any,
+    start: FloatArray,
+    ends: FloatArray,
+    name: str,
+    step: float = _STEP,
+    agrees: float = _AGREES,
+) -> list[str]:
     """The density at some draws of the prior, and whether its gradient is that of its differences."""
     random, lines = np.random.default_rng(0), []
     worst = 0.0
@@ -137,11 +147,11 @@ def _draws(value_and_gradient: Any, start: FloatArray, ends: FloatArray, name: s
             raise ModelError(f"model {name}: its density is no number at draw {draw + 1}")
         lines.append(f"draw     {draw + 1}: log likelihood {value:.6g}")
         for number in range(len(x)):
-            sides = [x + side * _STEP * np.eye(len(x))[number] for side in (-1, 1)]
+            sides = [x + side * step * np.eye(len(x))[number] for side in (-1, 1)]
             difference = value_and_gradient(sides[1])[0] - value_and_gradient(sides[0])[0]
-            slope = difference / (2 * _STEP)
+            slope = difference / (2 * step)
             worst = max(worst, abs(slope - gradient[number]) / max(1.0, abs(gradient[number])))
-    if worst > _AGREES:
+    if worst > agrees:
         raise ModelError(
             f"model {name}: its gradient is not that of its density (they differ by {worst:.2g}): is a step or a "
             "rounding in it?"
