@@ -32,6 +32,11 @@ ROOT = Path(__file__).resolve().parent.parent
 SHARED = Path(os.environ.get("HX_SHARED", ROOT.parent / "shared"))
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the longest first: at the end, all other workers would wait for it."""
+    items.sort(key=lambda item: item.path.name != "test_refusals.py")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keeps what `hx` compiles in the tests out of the user's own cache; all workers share it."""

@@ -33,6 +33,15 @@ def test_a_double_well_is_calibrated_in_two_hundred_simulations() -> None:
         assert one.sound(bins=10), (one.name, one.p_value(10))
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "shape"), [("ou", "alpha"), ("eb", "rate_change")])
+def test_posteriors_under_models_are_calibrated(model: str, shape: str) -> None:
+    results = calibrate(20, 2, model)
+    assert results[-1].name == shape
+    for one in results:
+        assert one.sound(bins=4), (one.name, one.p_value(4))
+
+
 def test_a_wrong_posterior_is_rejected() -> None:
     rng = np.random.default_rng(0)
     true = rng.normal(size=500)

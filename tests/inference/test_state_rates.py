@@ -110,6 +110,21 @@ def test_ends_of_intervals_of_several_rates_are_where_the_profile_has_fallen() -
         assert fit_rates(tree, fit.pattern, fit.root, held).log_likelihood > fit.log_likelihood - 3.8414588 / 2
 
 
+def test_the_likelihood_falls_by_no_more_than_it_must_where_rates_at_0_have_an_upper_end() -> None:
+    tree = random_tree(64, 3)
+    fit = fit_rates(tree, rate_pattern("ard", ("a", "b", "c")), RootPrior("flat"))
+    intervals = profile_intervals(tree, fit, 0.95)
+    at_zero = [place for place in range(fit.pattern.count) if fit.at_end(place) == "at_lower_bound"]
+    assert at_zero
+    for place in at_zero:
+        assert np.isnan(intervals[place, 0])
+        # Other rates may have a slightly higher top far away, which searches from many places find.
+        if np.isfinite(upper := intervals[place, 1]):
+            held = {fit.pattern.labels[place]: float(upper)}
+            height = fit_rates(tree, fit.pattern, fit.root, held).log_likelihood
+            assert height == pytest.approx(fit.log_likelihood - 3.841458820694124 / 2, abs=0.1)
+
+
 def test_starting_on_fewer_tips_ends_at_the_same_top(monkeypatch: pytest.MonkeyPatch) -> None:
     tree, pattern = random_tree(512, 4), rate_pattern("ard", ("a", "b", "c"))
     whole = fit_rates(tree, pattern, RootPrior("flat"))

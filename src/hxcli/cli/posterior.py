@@ -19,6 +19,7 @@ from hxcli.cli.options import (
     TreeArgument,
     parse_non_negative,
     parse_number,
+    parse_settings,
 )
 from hxcli.cli.together import TogetherChoices
 
@@ -174,8 +175,16 @@ def posterior(
         typer.Option(
             "--prior",
             metavar="NAME=PRIOR",
-            help="Prior of a model's shape parameter; with --together of sigma or sigma(TRAIT), roots of the rates, "
-            "and of correlation, such as lkj(2); repeatable.",
+            help="Prior of a model's shape parameter or mean; with --together of sigma or sigma(TRAIT), roots of the "
+            "rates, and of correlation, such as lkj(2); repeatable.",
+        ),
+    ] = None,
+    model_prior: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model-prior",
+            metavar="NAME=WEIGHT",
+            help="Weight of a model before the data; repeatable. [default: equal]",
         ),
     ] = None,
     together: TogetherChoices,
@@ -224,7 +233,7 @@ def posterior(
             level=level,
         )
     method = more.method or Method.QUADRATURE
-    if sampling and method is not Method.NUTS:
+    if sampling and method is not Method.NUTS and not models.model:
         raise typer.BadParameter(f"--{next(iter(sampling))} is for sampling (give --method nuts, or leave it out)")
     if more.out_loo is not None and not more.loo:
         raise typer.BadParameter("--out-loo is the table of --loo (give both)")
@@ -243,11 +252,12 @@ def posterior(
         without=[*(kind for kind, (wanted, _) in asked.items() if not wanted), *pair.without()],
         asked={kind: option for kind, (wanted, option) in asked.items() if wanted} | pair.asked(),
         side={**models.side_inputs(), **pair.side_inputs()},
-        seed=None if more.draws is None and method is Method.QUADRATURE else more.seed,
+        seed=more.seed if more.draws is not None or method is Method.NUTS or models.model else None,
         states=None,
         **_sampler_options(method, sampling),
         **models.fit_options(),
         priors=parse_priors(prior),
+        model_priors=parse_settings(model_prior, "--model-prior"),
         method=method.value,
         draws=more.draws or 0,
         loo=more.loo,
@@ -276,7 +286,7 @@ def parse_priors(given: list[str] | None) -> dict[str, str]:
 
 
 def _sampler_options(method: Method, given: dict[str, int | None]) -> dict[str, Any]:
-    return {"chains": _CHAINS, "samples": _SAMPLES, **given} if method is Method.NUTS else {}
+    return {"chains": _CHAINS, "samples": _SAMPLES, **given} if method is Method.NUTS or given else {}
 
 
 def _joint_options(

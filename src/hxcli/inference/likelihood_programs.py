@@ -70,9 +70,12 @@ class Shape(NamedTuple):
 
 
 def swept_columns(
-    tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: Shape
+    tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: Shape, means: Any = None
 ) -> tuple[Swept, Solution, Any, Any]:
-    """The sweep, its solution, the design of all unknowns, and the mean that given unknowns make; while tracing."""
+    """The sweep, its solution, the design of all unknowns, and the mean that given unknowns make; while tracing.
+
+    `means` are priors of the unknowns, as `gls_solution.solve` has them.
+    """
     design, given = _design(tree, edges, given_beta, shape)
     tips = observed_fields(tree, tau2 if edges.noise is None else tau2[None] + edges.noise)
     tips = {**tips, "mean": tips["mean"] - given}
@@ -84,7 +87,7 @@ def swept_columns(
         edges.root_variance,
         positive=tree["length"] > 0,
     )
-    solution = solve(swept)
+    solution = solve(swept, means)
     if edges.noise is not None:
         bad = ((tree["number"].sum(1) > 0)[:, None] & ~(edges.noise >= 0)).any(0)
         solution = solution._replace(possible=solution.possible & ~bad)

@@ -59,11 +59,19 @@ class Mixture(NamedTuple):
 
 
 class Weighted(NamedTuple):
-    """Mixtures at all nodes, with the parameters (J,) of every component, in the unit of computation."""
+    """Mixtures at all nodes, in the unit of computation.
+
+    Attributes:
+        mixture: J components.
+        sigma2, tau2: (J,) the parameters of every component.
+        means, mean_variances: (J, P) of the unknowns of the mean, of which a root's state is one.
+    """
 
     mixture: Mixture
     sigma2: FloatArray
     tau2: FloatArray
+    means: FloatArray
+    mean_variances: FloatArray
 
 
 class NodeFigures(NamedTuple):

@@ -126,4 +126,5 @@ def sampled_mixture(question: Question, sampled: Sampled) -> Weighted:
     equal = np.full(len(sigma2), 1 / len(sigma2))
     columns = np.arange(len(sigma2))
     components = Components(columns, equal, mean - given.root["mean"], variance, np.ones(len(sigma2)))
-    return Weighted(Mixture(given.mean, given.slope, given.variance, components), sigma2, tau2)
+    mixture = Mixture(given.mean, given.slope, given.variance, components)
+    return Weighted(mixture, sigma2, tau2, mean[:, None], variance[:, None])

@@ -167,7 +167,9 @@ Plane = SharedScale | SeparateScales
 def plane_of(question: Question) -> Plane:
     """The plane that needs the fewest sweeps and that its points resolve."""
     noise = question.tau2 == 0 if not isinstance(question.tau2, Prior) else _wide(question.tau2)
-    shared = _wide(question.sigma2) and noise and question.seen.exact
+    # Priors of the means do not grow with the variances.
+    free = question.seen.means is None or not question.seen.means[1].any()
+    shared = _wide(question.sigma2) and noise and question.seen.exact and free
     return SharedScale(question) if shared else SeparateScales(question)
 
 

@@ -83,6 +83,19 @@ class Prior:
         return low + shift, high + shift
 
 
+def parse_normal(text: str) -> tuple[float, float]:
+    """Mean and standard deviation of `normal(mean,sd)`, the prior of a mean.
+
+    Raises:
+        OptionError: Another form, or numbers that make no distribution.
+    """
+    found = re.fullmatch(rf"\s*normal\s*\(\s*({_NUMBER})\s*,\s*({_NUMBER})\s*\)\s*", text)
+    mean, sd = (float(found[1]), float(found[2])) if found else (math.nan, math.nan)
+    if not (math.isfinite(mean) and _SMALLEST < sd < _LARGEST):
+        raise OptionError(f"{text!r} is no prior of a mean (write normal(MEAN,SD), such as normal(0,10))")
+    return mean, sd
+
+
 class Coordinate(NamedTuple):
     """A value whose logarithm is a function of a real number.
 

@@ -24,6 +24,8 @@ from hxcli.prebuilt.discrete.likelihood import StateTree
 _STEPS, _FAR = 25, 1.0
 # How near to the end in log likelihood, and how much other rates may still gain.
 _NEAR = 1e-6
+# How far from it an end by brackets may be in log likelihood.
+_SURE = 1e-3
 
 
 def profile_intervals(tree: StateTree, fit: RateFit, level: float) -> FloatArray:
@@ -95,7 +97,9 @@ def _end(
         inner, step = outer, 2 * step
     if profile(inner) >= 0:
         return float("nan")
-    return float(np.exp(brentq(profile, inner, outer, xtol=1e-7, rtol=1e-10)))
+    end = float(brentq(profile, inner, outer, xtol=1e-7, rtol=1e-10))
+    # Where the other rates jump from one top to another the profile may only seem to have fallen.
+    return float(np.exp(end)) if abs(profile(end)) < _SURE else float("nan")
 
 
 def _stepped(
@@ -153,7 +157,7 @@ class _Profile:
     ) -> None:
         self.evaluate, self.number, self.target = evaluate, number, target
         self.others = np.delete(np.arange(len(best)), number)
-        self.bounds = [ends] * len(self.others)
+        self.bounds, self.first = [ends] * len(self.others), best[self.others].copy()
         self.begin(best)
 
     def begin(self, x: FloatArray) -> None:
@@ -172,6 +176,12 @@ class _Profile:
         if not len(self.others):
             return self.evaluate(x)[0] - self.target
         options = {"maxiter": 100, "ftol": 1e-10, "gtol": 1e-5}
-        found = minimize(along, self.held, jac=True, method="L-BFGS-B", bounds=self.bounds, options=options)
-        self.held = found.x
-        return float(found.fun) - self.target
+        best = np.inf
+        # From where the last value has led, and from the top, which is as near where others have left a ridge.
+        for start in (self.held, self.first):
+            found = minimize(along, start, jac=True, method="L-BFGS-B", bounds=self.bounds, options=options)
+            if found.fun < best:
+                best, self.held = float(found.fun), found.x
+            if best < self.target:
+                break
+        return best - self.target

@@ -10,6 +10,8 @@ where sigma2 is 1, or rss / n (ML) or rss / (n - p) (REML), the value that maxim
 Biometrika 58:545; Harville 1974, Biometrika 61:383). The sum of squares is one of residuals, never a difference of
 sums.
 
+A normal prior of an unknown is one more observation of it: its mean, with the prior's variance as its error.
+
 Where the root is observed exactly and has no variance, beta meets that observation exactly: the least squares under one
 linear constraint, and the limit of the above as the root's variance goes to 0.
 """
@@ -79,13 +81,27 @@ class Solution(NamedTuple):
         return jnp.where(self.possible, found, -jnp.inf)
 
 
-def solve(swept: Swept) -> Solution:
-    """Solves for the unknowns of every column; to be called while tracing, and differentiable."""
-    contrast, root = swept.contrast, swept.tree["mean"][0]
+def solve(swept: Swept, prior: Any = None) -> Solution:
+    """Solves for the unknowns of every column; to be called while tracing, and differentiable.
+
+    Args:
+        swept: From `sweep_up`.
+        prior: (2, P) means and precisions of the unknowns' normal priors, a precision of 0 for a flat one; None for
+            flat ones. The variances must then be those themselves, not at a rate of 1.
+    """
+    contrast, root, weight = swept.contrast, swept.tree["mean"][0], swept.weight
+    count, log_det = swept.count, swept.log_det
+    if prior is not None:
+        proper = prior[1] > 0
+        rows = jnp.concatenate([prior[0][:, None], jnp.eye(len(proper))], 1)[:, None]
+        contrast = jnp.concatenate([contrast, jnp.broadcast_to(rows, (len(proper), *contrast.shape[1:]))])
+        weight = jnp.concatenate([weight, jnp.broadcast_to(prior[1][:, None], (len(proper), weight.shape[1]))])
+        count = count + proper.sum()
+        log_det = log_det - jnp.log(jnp.where(proper, prior[1], 1)).sum()
     # Any weight of the contrast that the constraint makes 0 gives the same answer: one of the size of the others.
     usual = lax.stop_gradient(over_nodes(swept.weight) / len(swept.weight))
-    at_root = jnp.where(swept.fixed, jnp.where(usual > 0, usual, 1), swept.weight[0])
-    weighted = swept.weight.at[0].set(at_root)[:, :, None] * contrast
+    at_root = jnp.where(swept.fixed, jnp.where(usual > 0, usual, 1), weight[0])
+    weighted = weight.at[0].set(at_root)[:, :, None] * contrast
     products = _sums(weighted, contrast)
     solved, log_information, rank = _sweep(products)
     beta, covariance = solved[:, 1:, 0], -solved[:, 1:, 1:]
@@ -103,9 +119,8 @@ def solve(swept: Swept) -> Solution:
         residual = _residual(contrast, beta)
         beta = beta + _times(covariance, _sums(weighted[:, :, 1:], residual[:, :, None])[:, :, 0])
     residual = _residual(contrast, beta)
-    squares = swept.weight * residual**2
+    squares = weight * residual**2
     squares = squares.at[0].set(jnp.where(swept.fixed, 0, squares[0]))
-    count = swept.count
     return Solution(
         beta=beta,
         covariance=covariance,
@@ -114,7 +129,7 @@ def solve(swept: Swept) -> Solution:
         rank=rank,
         count=count,
         freedom=count + held - rank,
-        log_det=swept.log_det,
+        log_det=log_det,
         possible=swept.possible & (~swept.fixed | held | (response == 0)),
     )
 

@@ -16,7 +16,7 @@ from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.brownian import brownian_edges
 from hxcli.prebuilt.gaussian import LIKELIHOOD, drawn_states, gaussian_tree, likelihoods, states_given_root
 from hxcli.prebuilt.gls import Swept, sweep_down, sweep_up
-from hxcli.prebuilt.gls_solution import solve
+from hxcli.prebuilt.gls_solution import Solution, estimates, solve
 from hxcli.prebuilt.path_gains import gains
 from hxcli.traits import Observations
 
@@ -38,11 +38,14 @@ class SeenTree:
             whatever lengths also has `scale`, `design` and `root_variance` (see `ModelEdges`).
         size: N, without the padding.
         exact: Whether no observation has a known standard error.
+        means: (2, P) means and precisions of the priors of the P unknowns of the mean, which are then integrated out;
+            None where there is one, whose prior is that of the root.
     """
 
     tree: Tree
     size: int
     exact: bool
+    means: FloatArray | None = None
 
     @property
     def size_class(self) -> int:
@@ -56,14 +59,16 @@ class Given(NamedTuple):
     Attributes:
         root: What the observations say about the root: the fields of `LIKELIHOOD`, each (K,).
         mean: (N, K) mean if the root's state is `root["mean"]`. N includes the padding, K may have more columns.
-        slope: (N, K) how much the mean moves with the root's state.
+        slope: (N, K) how much the mean moves with the root's state; 0 where the unknowns are integrated out.
         variance: (N, K).
+        unknowns: Means and variances of the P unknowns of the mean, (K, P) each, where they are integrated out.
     """
 
     root: dict[str, Any]
     mean: Any
     slope: Any
     variance: Any
+    unknowns: tuple[FloatArray, FloatArray] | None = None
 
 
 class ModelEdges(NamedTuple):
@@ -72,19 +77,22 @@ class ModelEdges(NamedTuple):
     Attributes:
         variance: (N,) at a rate of 1, in the unit of computation.
         scale: (N,) what a parent's deviation is multiplied by.
-        design: (N,) derivative of the mean with respect to its one unknown.
+        design: (N, P) derivative of the mean with respect to its unknowns.
         root_variance: Of the root's deviation, at a rate of 1.
+        means: As in `SeenTree`.
     """
 
     variance: FloatArray
     scale: FloatArray
     design: FloatArray
     root_variance: float
+    means: FloatArray | None = None
 
     @property
     def is_plain(self) -> bool:
         """Whether it is Brownian motion on edges of other lengths."""
-        return self.root_variance == 0 and bool(np.all(self.scale == 1) and np.all(self.design == 1))
+        alone = self.means is None and self.root_variance == 0
+        return alone and bool(np.all(self.scale == 1) and np.all(self.design == 1))
 
 
 def seen_tree(
@@ -106,7 +114,8 @@ def seen_tree(
         data["length"] = edges.variance
         if not edges.is_plain:
             data |= {"scale": edges.scale, "design": edges.design, "root_variance": np.full(size, edges.root_variance)}
-    return SeenTree(Tree.on_frame(phylogeny.topology, data, _most_columns(size)), size, exact)
+    means = None if edges is None else edges.means
+    return SeenTree(Tree.on_frame(phylogeny.topology, data, _most_columns(size)), size, exact, means)
 
 
 def seen_fields(phylogeny: Phylogeny, observations: Observations, trait: int) -> tuple[dict[str, FloatArray], bool]:
@@ -132,18 +141,23 @@ def root_messages(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray) -> dict[
     """What the observations say about the root, the fields of `LIKELIHOOD`, at K pairs of parameters; each (K,)."""
     pairs = in_widths(seen.size_class, sigma2, tau2, widths=_few_widths(seen.size_class))
     swept = _given_root if seen.size_class <= _SMALL else _root_messages
-    parts = [swept(seen.tree, *pair)[0] for pair in pairs]
+    parts = [swept(seen.tree, *pair, seen.means)[0] for pair in pairs]
     return {name: np.concatenate([_host(part[name]) for part in parts])[: len(sigma2)] for name in LIKELIHOOD}
 
 
 def given_root(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray) -> Given:
     """All nodes given the root's state, at K pairs of parameters."""
     pairs = in_widths(seen.size_class, sigma2, tau2, widths=_few_widths(seen.size_class))
-    parts = [_given_root(seen.tree, *pair) for pair in pairs]
+    parts = [_given_root(seen.tree, *pair, seen.means) for pair in pairs]
     root = {name: np.concatenate([_host(part[0][name]) for part in parts])[: len(sigma2)] for name in LIKELIHOOD}
+    unknowns = None
+    if parts[0][4] is not None:
+        first, second = (np.concatenate([_host(part[4][i]) for part in parts])[: len(sigma2)] for i in (0, 1))
+        unknowns = first, second
     if len(parts) == 1:
-        return Given(root, *parts[0][1:])
-    return Given(root, *(jnp.concatenate(fields, 1) for fields in list(zip(*parts, strict=True))[1:]))
+        return Given(root, parts[0][1], parts[0][2], parts[0][3], unknowns)
+    mean, slope, variance = (jnp.concatenate([part[i] for part in parts], 1) for i in (1, 2, 3))
+    return Given(root, mean, slope, variance, unknowns)
 
 
 def edge_gains(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray, nodes: Any) -> tuple[FloatArray, FloatArray]:
@@ -155,9 +169,33 @@ def edge_gains(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray, nodes: Any)
         nodes: (U,) which nodes.
     """
     pairs = in_widths(seen.size_class, sigma2, tau2, widths=_few_widths(seen.size_class))
-    parts = [[_host(each)[nodes] for each in _edge_gains(seen.tree, *pair)] for pair in pairs]
+    parts = [[_host(each)[nodes] for each in _edge_gains(seen.tree, *pair, seen.means)] for pair in pairs]
     gain, own = (np.concatenate(each, 1)[:, : len(sigma2)] for each in zip(*parts, strict=True))
     return gain, own
+
+
+class OfMeans(NamedTuple):
+    """What some nodes owe to the unknowns of the mean, which are integrated out, in K columns.
+
+    Attributes:
+        variance: (U, K) variances given the unknowns.
+        rest: (U, K, P) how much the nodes' means move with them.
+        covariance: (K, P, P) theirs.
+    """
+
+    variance: FloatArray
+    rest: FloatArray
+    covariance: FloatArray
+
+
+def of_means(seen: SeenTree, sigma2: FloatArray, tau2: FloatArray, nodes: Any) -> OfMeans:
+    """What some nodes, (U,), owe to the unknowns of the mean, at K pairs of parameters."""
+    pairs = in_widths(seen.size_class, sigma2, tau2, widths=_few_widths(seen.size_class))
+    parts = [_of_means(seen.tree, *pair, seen.means) for pair in pairs]
+    variance, rest = (np.concatenate([_host(part[i])[nodes] for part in parts], 1) for i in (0, 1))
+    covariance = np.concatenate([_host(part[2]) for part in parts])
+    count = len(sigma2)
+    return OfMeans(variance[:, :count], rest[:, :count], covariance[:count])
 
 
 def drawn(
@@ -176,11 +214,11 @@ def drawn(
         key: A PRNG key.
     """
     chunks = in_widths(seen.size_class, sigma2, tau2)
-    begun = deque([_root_messages(seen.tree, *pair) for pair in chunks[:1]])
+    begun = deque([_root_messages(seen.tree, *pair, None) for pair in chunks[:1]])
     parts: list[Any] = []
     for number in range(len(chunks)):
         # JAX works on the next chunk's way up while this one's root is drawn and its way down begins.
-        begun += [_root_messages(seen.tree, *pair) for pair in chunks[number + 1 : number + 2]]
+        begun += [_root_messages(seen.tree, *pair, None) for pair in chunks[number + 1 : number + 2]]
         messages, swept = begun.popleft()
         state = root({name: _host(value) for name, value in messages.items()})
         parts.append(_drawn(swept, jnp.asarray(state), jax.random.fold_in(key, number)))
@@ -264,16 +302,41 @@ def _is_brownian(tree: Tree) -> bool:
     return "scale" not in tree.data
 
 
-def _model_swept(tree: Tree, sigma2: Any, tau2: Any) -> tuple[dict[str, Any], Swept, Any]:
-    """What the observations say about the mean's unknown, in the terms of a root's state; the sweep; the design."""
+class _ModelSwept(NamedTuple):
+    """A tree with the edges of a model, swept up.
+
+    Attributes:
+        root: What the observations say about the one unknown of the mean, in the terms of a root's state; where the
+            unknowns are integrated out, what is left, as of a root of which nothing is known.
+        swept, solution, design: The sweep, the unknowns and what the means owe to them.
+    """
+
+    root: dict[str, Any]
+    swept: Swept
+    solution: Solution
+    design: Any
+
+
+def _model_swept(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> _ModelSwept:
     shape = (tree.size, len(sigma2))
     edges = {
         "scale": jnp.broadcast_to(tree["scale"][:, None], shape),
         "variance": tree["length"][:, None] * sigma2[None],
     }
-    design = jnp.broadcast_to(tree["design"][:, None, None], (*shape, 1))
+    design = jnp.broadcast_to(tree["design"][:, None], (*shape, tree["design"].shape[1]))
     swept = sweep_up(tree.topology, edges, observed_fields(tree, tau2), design, tree["root_variance"][0] * sigma2)
-    found = solve(swept)
+    found = solve(swept, means)
+    if means is not None:
+        # `log_marginal` takes one density of these for that of a flat root.
+        root = {
+            "count": found.freedom + 1,
+            "known": jnp.zeros_like(found.rss),
+            "log_det": jnp.where(found.possible, found.log_det + found.log_information, jnp.inf),
+            "mean": found.beta[:, 0],
+            "precision": jnp.ones_like(found.rss),
+            "quadratic": found.rss,
+        }
+        return _ModelSwept(root, swept, found, design)
     spread = found.covariance[:, 0, 0]
     root = {
         "count": found.count,
@@ -283,37 +346,48 @@ def _model_swept(tree: Tree, sigma2: Any, tau2: Any) -> tuple[dict[str, Any], Sw
         "precision": jnp.where(spread > 0, 1 / jnp.where(spread > 0, spread, 1), 0),
         "quadratic": found.rss,
     }
-    return root, swept, design
+    return _ModelSwept(root, swept, found, design)
 
 
 @jax.jit
-def _root_messages(tree: Tree, sigma2: Any, tau2: Any) -> tuple[dict[str, Any], Any]:
+def _root_messages(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> tuple[dict[str, Any], Any]:
     if not _is_brownian(tree):
-        return _model_swept(tree, sigma2, tau2)[:2]
+        return _model_swept(tree, sigma2, tau2, means)[:2]
     swept = swept_up(tree, sigma2, tau2)
     return {name: swept[name][0] for name in LIKELIHOOD}, swept
 
 
 @jax.jit
-def _given_root(tree: Tree, sigma2: Any, tau2: Any) -> tuple[Any, ...]:
+def _given_root(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> tuple[Any, ...]:
     if not _is_brownian(tree):
-        root, gls, design = _model_swept(tree, sigma2, tau2)
+        root, gls, solved, design = _model_swept(tree, sigma2, tau2, means)
+        if means is not None:
+            mean, variance = estimates(gls, solved, design, jnp.ones_like(sigma2))
+            of_unknowns = solved.beta, jnp.diagonal(solved.covariance, axis1=1, axis2=2)
+            return root, mean, jnp.zeros_like(mean), variance, of_unknowns
         state, variance = sweep_down(gls)
         slope = design[:, :, 0] - state[:, :, 1]
-        return root, state[:, :, 0] + slope * root["mean"][None], slope, variance
+        return root, state[:, :, 0] + slope * root["mean"][None], slope, variance, None
     swept = swept_up(tree, sigma2, tau2)
     root = {name: swept[name][0] for name in LIKELIHOOD}
     blank = jnp.zeros_like(swept["state"])
     seeded = swept.update(slope=sigma2.shape).set(slope=blank).at[0].set(state=root["mean"], slope=1.0)
     found = states_given_root(seeded)
-    return root, found["state"], found["slope"], found["state_variance"]
+    return root, found["state"], found["slope"], found["state_variance"], None
 
 
 @jax.jit
-def _edge_gains(tree: Tree, sigma2: Any, tau2: Any) -> tuple[Any, Any]:
-    swept = swept_up(tree, sigma2, tau2) if _is_brownian(tree) else _model_swept(tree, sigma2, tau2)[1].tree
+def _edge_gains(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> tuple[Any, Any]:
+    swept = swept_up(tree, sigma2, tau2) if _is_brownian(tree) else _model_swept(tree, sigma2, tau2, means).swept.tree
     scale = swept["scale"].reshape(tree.size, -1)
     return gains(swept["known"], swept["precision"], scale, swept["variance"])
+
+
+@jax.jit
+def _of_means(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> tuple[Any, Any, Any]:
+    _, swept, found, design = _model_swept(tree, sigma2, tau2, means)
+    state, variance = sweep_down(swept)
+    return variance, design - state[:, :, 1:], found.covariance
 
 
 @jax.jit

@@ -9,9 +9,10 @@ import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
 from hxcli.analyses.posterior.question import Asked, Options
-from hxcli.analyses.posterior.solution import PROBABILITIES, Solved
+from hxcli.analyses.posterior.solution import PROBABILITIES, Solved, unit_of
 from hxcli.analyses.posterior.tables import further_tables
 from hxcli.engine.topology import BoolArray
+from hxcli.findings import number
 from hxcli.inference.normal_mixture import NodeFigures
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.units import Units
@@ -76,7 +77,7 @@ def report(
         ends=(ends["lower"], ends["upper"]),
         parameters=_parameters(units, solved, options),
         root_how=("posterior mean", "posterior standard deviation"),
-        method=_method(options),
+        method=_method(options, solved),
         shortest=(ends["shortest_lower"], ends["shortest_upper"]),
         tables={"parameter table": _parameter_table(names, units, solved), **further.tables},
         details={
@@ -107,8 +108,11 @@ def _is_beyond(one: Solved | None, units: Units, trait: int) -> bool:
     )
 
 
-def _method(options: Options) -> str:
+def _method(options: Options, solved: Sequence[Solved | None]) -> str:
     names = options.models or ("bm",)
+    if options.model_priors:
+        total = sum(options.model_priors.values())
+        names = tuple(f"{name} (prior {options.model_priors[name] / total:.6g})" for name in names)
     process = (
         "Brownian motion"
         if names == ("bm",)
@@ -119,7 +123,12 @@ def _method(options: Options) -> str:
     if options.sigma2 is not None and options.tau2 is not None:
         return f"{process}, posterior of all nodes for given variances, {options.root}"
     how = {"quadrature": "by quadrature", "nuts": "by the no-U-turn sampler"}[options.method]
-    return f"{process}, posterior of all nodes and parameters {how}, {options.root}"
+    priors = next((one.priors for one in solved if one is not None), {})
+    told = "".join(f", {name} ~ {prior}" for name, prior in priors.items())
+    # Several means have priors of their own, of which the root's is one.
+    of_means = any(prior == "flat" or prior.startswith("normal") for prior in priors.values())
+    root = "" if of_means else f", {options.root}"
+    return f"{process}, posterior of all nodes and parameters {how}{root}{told}"
 
 
 def _factors(units: Units, trait: int) -> dict[str, tuple[float, float]]:
@@ -146,6 +155,13 @@ def _parameters(units: Units, solved: Sequence[Solved | None], options: Options)
         evidence, how = "log_likelihood", f"log marginal likelihood, {options.root}"
     else:
         evidence, how = "log_evidence", "log evidence"
+    several = [one for one in solved if one is not None and len(one.models) > 1]
+    if several:
+        best = [max(one.models, key=lambda each: each.probability) if one is not None else None for one in solved]
+        parameters["probability"] = (
+            np.array([np.nan if each is None else each.probability for each in best]),
+            ["" if each is None else f"probability of {each.name}" for each in best],
+        )
     if options.method == "quadrature":
         parameters[evidence] = (np.array([_evidence(one, units, i) for i, one in enumerate(solved)]), how)
     return parameters
@@ -163,17 +179,20 @@ def _parameter_table(names: Sequence[str], units: Units, solved: Sequence[Solved
     for trait, (name, one) in enumerate(zip(names, solved, strict=True)):
         own = _factors(units, trait)
         # Shape parameters have no unit of the trait.
-        shapes = [key for key in one.figures if key not in own] if one is not None else []
-        for parameter, (factor, plus) in {**own, **dict.fromkeys(shapes, (1.0, 0.0))}.items():
+        more = [key for key in one.figures if key not in own] if one is not None else []
+        place = float(units.scale[trait]), float(units.location[trait]), units.length
+        further = {key: unit_of(one.kinds.get(key, ""), *place) for key in more} if one is not None else {}
+        for parameter, (factor, plus) in {**own, **further}.items():
             figures = one.figures[parameter].times(factor, plus) if one is not None else None
             prior = getattr(one.asked, f"prior_{parameter}", None) if one is not None else None
-            if one is not None and parameter in shapes:
-                prior = one.details.get("shape_priors", {}).get(parameter.rpartition(":")[2])
-            row: dict[str, Any] = {"trait": name, "parameter": parameter, "prior": str(prior) if prior else None}
+            if one is not None and prior is None:
+                prior = one.priors.get(parameter)
+            called = one.rate if one is not None and parameter == "sigma2" else parameter
+            row: dict[str, Any] = {"trait": name, "parameter": called, "prior": str(prior) if prior else None}
             row["mean"] = figures.mean if figures else np.nan
             row["sd"] = figures.deviation if figures else np.nan
-            for number, probability in enumerate(PROBABILITIES):
-                row[f"q{probability:g}"] = float(figures.quantiles[number]) if figures else np.nan
+            for rank, probability in enumerate(PROBABILITIES):
+                row[f"q{probability:g}"] = float(figures.quantiles[rank]) if figures else np.nan
             for diagnostic in ("rhat", "ess_bulk", "ess_tail"):
                 row[diagnostic] = figures.diagnostics.get(diagnostic, np.nan) if figures else np.nan
             rows.append(row)
@@ -205,8 +224,13 @@ def _models(one: Solved, units: Units, trait: int) -> dict[str, Any]:
     move = one.densities * float(np.log(units.scale[trait]))
     return {
         "models": [
-            {"model": name, "probability": probability, "log_evidence": float(evidence - move)}
-            for name, probability, evidence in one.models
+            {
+                "model": each.name,
+                "prior": each.prior,
+                "probability": each.probability,
+                "log_evidence": number(each.log_evidence - move),
+            }
+            for each in one.models
         ]
     }
 

@@ -107,7 +107,12 @@ def mixture_of(question: Question, plane: Plane, found: Integrated, orders: tupl
     parts = (wanted.column, weight / weight.sum(), mean - root["mean"], variance, scale)
     components = Components(*(part.ravel() for part in parts))
     sigma2, tau2 = ((value[wanted.column] * scale).ravel() for value in (wanted.sigma2, wanted.tau2))
-    return Weighted(Mixture(given.mean, given.slope, given.variance, components), sigma2, tau2)
+    means, variances = mean.ravel()[:, None], np.broadcast_to(variance, mean.shape).ravel()[:, None]
+    if given.unknowns is not None:
+        means, variances = (each[components.column] for each in given.unknowns)
+        variances = variances * components.scale[:, None]
+    mixture = Mixture(given.mean, given.slope, given.variance, components)
+    return Weighted(mixture, sigma2, tau2, means, variances)
 
 
 def figures_of(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,11 +22,15 @@ class Draws(NamedTuple):
     Attributes:
         sigma2, tau2: (K,).
         states: (K, N).
+        more: Further parameters of a model by name, (K,) each; nan in draws of another model.
+        model: (K,) names of the models; empty for one.
     """
 
     sigma2: FloatArray
     tau2: FloatArray
     states: FloatArray
+    more: Mapping[str, FloatArray] = {}
+    model: Sequence[str] = ()
 
 
 def trait_seed(seed: int, trait: str) -> list[int]:
@@ -41,7 +46,13 @@ def draw_parameters(
     The first coordinate comes from its marginal density, the second from its density given the first, both between
     the points of the grid.
     """
-    uniform = np.random.default_rng(seed).uniform(size=(2, count))
+    log_sigma2, log_tau2 = parameters_at(question, plane, found, np.random.default_rng(seed).uniform(size=(2, count)))
+    return np.exp(log_sigma2), np.exp(log_tau2)
+
+
+def parameters_at(question: Question, plane: Plane, found: Integrated, uniform: FloatArray) -> FloatArray:
+    """(2, K) log sigma2 and log tau2 at the quantiles `uniform`, (2, K), of the plane's coordinates."""
+    count = uniform.shape[1]
     first = np.repeat(found.first, count)
     if len(found.first) > 1:
         first = Marginals(found.first, found.weights.sum(1)[None]).quantiles(uniform[:1])[0]
@@ -51,8 +62,9 @@ def draw_parameters(
         second = Marginals(found.second, given).quantiles(uniform[1][:, None])[:, 0]
     wanted = plane.columns(first, second[:, None])
     root = root_messages(question.seen, wanted.sigma2, wanted.tau2)
-    scale = np.exp(plane.log_scale(root, second[:, None]))[:, 0]
-    return wanted.sigma2 * scale, wanted.tau2 * scale
+    log_scale = plane.log_scale(root, second[:, None])[:, 0]
+    with np.errstate(divide="ignore"):
+        return np.stack([np.log(wanted.sigma2) + log_scale, np.log(wanted.tau2) + log_scale])
 
 
 def draw_states(question: Question, sigma2: FloatArray, tau2: FloatArray, seed: list[int]) -> FloatArray:

@@ -9,7 +9,7 @@ from hxcli.engine.topology import Topology
 from hxcli.inference.normal_mixture import Weighted, at_nodes, normals
 from hxcli.node_pairs import NodePairs
 from hxcli.phylogeny import FloatArray
-from hxcli.prebuilt.parameter_columns import SeenTree, edge_gains
+from hxcli.prebuilt.parameter_columns import SeenTree, edge_gains, of_means
 from hxcli.prebuilt.path_gains import Shared, along_paths, paths_between
 
 
@@ -31,15 +31,26 @@ def mixed_pairs(topology: Topology, seen: SeenTree, weighted: Weighted, pairs: N
     sigma2, tau2 = (each[some] / scale[some] for each in (weighted.sigma2, weighted.tau2))
     alone = along_paths(paths, *edge_gains(seen, sigma2, tau2, paths.nodes))
     shared = Shared(alone.first[:, place], alone.second[:, place], alone.own[:, place] * scale)
-    at_meeting = np.asarray(mixture.variance)[paths.meet][:, column] * scale
+    ends = pairs.first, pairs.second
     (first, of_first), (second, of_second) = (
-        tuple(np.asarray(each, float) for each in normals(at_nodes(mixture, nodes)))
-        for nodes in (pairs.first, pairs.second)
+        tuple(np.asarray(each, float) for each in normals(at_nodes(mixture, nodes))) for nodes in ends
     )
-    spread = np.asarray(components.spread)
-    slopes = [np.asarray(mixture.slope)[nodes][:, column] for nodes in (pairs.first, pairs.second)]
-    of_means = slopes[0] * slopes[1] * spread, (slopes[0] - slopes[1]) ** 2 * spread
-    return joined(shared, at_meeting, (first, second), (of_first, of_second), of_means)
+    if seen.means is None:
+        at_meeting = np.asarray(mixture.variance)[paths.meet][:, column] * scale
+        slopes = [np.asarray(mixture.slope)[nodes][:, column] for nodes in ends]
+        spread = np.asarray(components.spread)
+        further = slopes[0] * slopes[1] * spread, (slopes[0] - slopes[1]) ** 2 * spread
+    else:
+        found = of_means(seen, sigma2, tau2, np.concatenate([paths.meet, *ends]))
+        count = len(paths.meet)
+        at_meeting = found.variance[:count][:, place] * scale
+        rest = found.rest[count : 2 * count], found.rest[2 * count :]
+
+        def product(one: FloatArray, other: FloatArray) -> FloatArray:
+            return np.einsum("nkp,kpq,nkq->nk", one, found.covariance, other)[:, place] * scale
+
+        further = product(*rest), product(rest[0] - rest[1], rest[0] - rest[1])
+    return joined(shared, at_meeting, (first, second), (of_first, of_second), further)
 
 
 def side_by_side(parts: list[tuple[PairStates, FloatArray]]) -> tuple[PairStates, FloatArray]:

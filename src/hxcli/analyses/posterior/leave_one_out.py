@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hxcli.inference.normal_mixture import Mixture, normals
+from hxcli.inference.normal_mixture import Mixture, Weighted, normals
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.parameter_columns import SeenTree
 
@@ -38,18 +38,16 @@ class LeftOut(NamedTuple):
     log_density: FloatArray
 
 
-def leave_one_out(
-    phylogeny: Phylogeny, seen: SeenTree, mixture: Mixture, sigma2: FloatArray, tau2: FloatArray, unit: float
-) -> LeftOut:
+def leave_one_out(phylogeny: Phylogeny, seen: SeenTree, weighted: Weighted, unit: float) -> LeftOut:
     """The prediction of every observed tip by all others.
 
     Args:
         phylogeny: N nodes.
         seen: Its observations.
-        mixture: All nodes given all observations, J components.
-        sigma2, tau2: (J,) the parameters of every component.
+        weighted: All nodes given all observations, J components.
         unit: Edge lengths are divided by it.
     """
+    mixture, sigma2, tau2 = weighted[:3]
     number = np.asarray(seen.tree["number"])[: seen.size]
     tips = np.flatnonzero(number.sum(1) > 0)
     step = max(1, _MOST_NUMBERS // len(sigma2))

@@ -18,15 +18,15 @@ _BEYOND = 1e-3
 
 
 def own_priors(bound: BoundModel, options: Options) -> Options:
-    """The options with the priors of the file's rate and of its mean, unless the options give others.
+    """The options with the prior of the file's rate, unless the options give another.
 
     Args:
-        bound: A model of one mean.
+        bound: The model.
         options: What the user wants.
 
     Raises:
-        InputError: A file whose variances are not all multiplied by one rate, that has errors of its own, or priors
-            that posteriors do not take.
+        InputError: A file whose variances are not all multiplied by one rate, that has errors of its own, or a
+            prior that posteriors do not take.
     """
     model = bound.model
     if model.noise is not None:
@@ -42,7 +42,7 @@ def own_priors(bound: BoundModel, options: Options) -> Options:
             'name it, as in RATES = ("sigma2",)',
             file=model.source,
         )
-    rate, mean = bound.declarations[bound.rates[0].partition("(")[0]], bound.declarations.get(bound.layout[0][0])
+    rate = bound.declarations[bound.rates[0].partition("(")[0]]
     if options.sigma2 is None and options.prior_sigma2 is None and rate.family:
         low, high = (float(np.min(end)) for end in rate.support)
         if rate.family != "log_normal" or low > 0 or high < math.inf:
@@ -52,15 +52,30 @@ def own_priors(bound: BoundModel, options: Options) -> Options:
             )
         median, sd = (float(rate.numbers[key]) for key in ("median", "sd"))
         options = dataclasses.replace(options, prior_sigma2=f"lognormal({math.log(median):.15g},{sd:.15g})")
-    if mean is not None and mean.family and options.root_mean is None and options.root_state is None:
+    return options
+
+
+def own_mean_priors(bound: BoundModel) -> dict[str, tuple[float, float]]:
+    """Mean -> mean and standard deviation of its normal prior, of those in a user's file that have one.
+
+    Raises:
+        InputError: Another prior, or one with ends.
+    """
+    found: dict[str, tuple[float, float]] = {}
+    names = iter(bound.unknowns)
+    for name, shape in bound.layout:
+        mean, count = bound.declarations.get(name), math.prod(shape)
+        entries = [next(names) for _ in range(count)]
+        if mean is None or not mean.family:
+            continue
         if mean.family != "normal" or mean.low is not None or mean.high is not None:
             raise mean.site.error(
                 f"the prior of the mean {mean.name!r} is {mean.prior}, or has ends",
                 "write normal without ends, or param for a flat one",
             )
-        centre, sd = (float(mean.numbers[key]) for key in ("mean", "sd"))
-        options = dataclasses.replace(options, root_mean=centre, root_variance=sd**2)
-    return options
+        numbers = (np.broadcast_to(np.asarray(mean.numbers[key], float), shape).ravel() for key in ("mean", "sd"))
+        found |= dict(zip(entries, zip(*(each.tolist() for each in numbers), strict=True), strict=True))
+    return found
 
 
 def prior_fits(declared: Declaration, coordinate: Coordinate) -> bool:

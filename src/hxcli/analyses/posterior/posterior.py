@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from hxcli.analyses.posterior.assemble import report
 from hxcli.analyses.posterior.methods import integrated_posterior, sampled_posterior
+from hxcli.analyses.posterior.model_posterior import posterior_under_models
+from hxcli.analyses.posterior.model_question import ModelQuestion, given_models, model_questions
 from hxcli.analyses.posterior.question import Options, ask
-from hxcli.analyses.posterior.shapes import given_models, model_questions, posterior_under_models
 from hxcli.analyses.posterior.solution import Solved
 from hxcli.errors import OptionError
 from hxcli.node_pairs import PairTable
@@ -66,18 +69,42 @@ def posterior(
     count = len(observations.traits)
     if given_models(wanted):
         painted, questions = model_questions(phylogeny, units, wanted)
-        if len(questions) == 1:
-            wanted = questions[0].options
+        wanted = _settled(wanted, questions)
         placed = painted.observations(seen)
-        solved: list[Solved | None] = [
-            None
-            if np.isnan(seen.values[:, trait]).all()
-            else posterior_under_models(painted, placed, units, trait, questions, wanted, level)
-            for trait in range(count)
-        ]
+        solved: list[Solved | None] = []
+        for trait in range(count):
+            if np.isnan(seen.values[:, trait]).all():
+                solved.append(None)
+            elif wanted.method == "nuts":
+                # Here, because nothing else needs the sampler's company.
+                from hxcli.analyses.posterior.sampled_models import sampled_under_model
+
+                solved.append(sampled_under_model(painted, placed, units, trait, questions[0], wanted, level))
+            else:
+                solved.append(posterior_under_models(painted, placed, units, trait, questions, wanted, level))
     else:
         solved = [_solve(phylogeny, seen, units, trait, wanted, level) for trait in range(count)]
     return report(phylogeny, observations, units, solved, wanted, level)
+
+
+def _settled(options: Options, questions: Sequence[ModelQuestion]) -> Options:
+    """The options with what the models leave open: priors of a file, and sampling where a quadrature does not do.
+
+    Raises:
+        OptionError: Several models of which one is sampled, or products that models do not have.
+    """
+    if len(questions) == 1:
+        options = questions[0].options
+    if options.loo:
+        raise OptionError("--loo goes with Brownian motion only (leave it or --model out)")
+    sampled = [each for each in questions if len(each.shapes) > 1 or options.method == "nuts"]
+    if sampled and len(questions) > 1:
+        names = ", ".join(shape.name for shape in sampled[0].shapes)
+        raise OptionError(
+            f"hx posterior --model {sampled[0].name} is sampled ({names or '--method nuts'}), which gives no evidence "
+            "to weigh models by (one --model at a time, or hold parameters with --set)"
+        )
+    return dataclasses.replace(options, method="nuts") if sampled else options
 
 
 def _solve(

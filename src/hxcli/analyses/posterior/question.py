@@ -36,7 +36,8 @@ class Options:
         chains, samples: Of the sampler: number of chains, and of draws of each.
         loo: Whether to predict every observed tip from all others.
         models: Names of the models; none for Brownian motion.
-        priors: Shape parameter -> its prior, as `priors.parse_prior` reads it.
+        priors: Shape parameter -> its prior, as `priors.parse_prior` reads it; mean -> its, as `parse_normal` does.
+        model_priors: Model -> its weight before the data; empty for equal ones.
         held: Shape parameter -> a given value.
         ou_root, regimes, lambda_max, edge_data: As in `fit`.
         pairs: Pairs of nodes to tell together.
@@ -57,6 +58,7 @@ class Options:
     samples: int = 1000
     models: tuple[str, ...] = ()
     priors: Mapping[str, str] = field(default_factory=dict)
+    model_priors: Mapping[str, float] = field(default_factory=dict)
     held: Mapping[str, float] = field(default_factory=dict)
     ou_root: str | None = None
     regimes: Regimes | None = None
@@ -79,6 +81,9 @@ class Options:
                 parse_prior(prior)
                 if value is not None:
                     raise OptionError(f"{name} is given, so it has no prior (leave one of the two out)")
+        for name, weight in self.model_priors.items():
+            if not 0 < weight < np.inf:
+                raise OptionError(f"--model-prior {name}={weight:g}: a weight is above 0 (or leave the model out)")
         if self.method == "nuts":
             if self.sigma2 is not None and self.tau2 is not None:
                 raise OptionError("both variances are given: nothing is left to sample (leave --method nuts out)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from hxcli.analyses.pairs import PairStates
 from hxcli.analyses.posterior.joint_draws import Draws
 from hxcli.analyses.posterior.leave_one_out import LeftOut
@@ -12,7 +14,16 @@ from hxcli.analyses.posterior.question import Asked
 from hxcli.inference.normal_mixture import NodeFigures
 from hxcli.phylogeny import FloatArray
 
+# Kinds of parameters by their unit: a state of the trait, a change of it, a rate.
+KINDS = STATE, CHANGE, RATE = "state", "change", "rate"
 PROBABILITIES = (0.025, 0.05, 0.25, 0.5, 0.75, 0.95, 0.975)
+
+
+def unit_of(kind: str, scale: float, location: float, length: float) -> tuple[float, float]:
+    """What a parameter of a kind is multiplied by, and what is then added, from the unit of computation."""
+    with np.errstate(over="ignore", under="ignore"):
+        units = {STATE: (scale, location), CHANGE: (scale, 0.0), RATE: (scale / length * scale, 0.0)}
+    return units.get(kind, (1.0, 0.0))
 
 
 class Figures(NamedTuple):
@@ -35,6 +46,21 @@ class Figures(NamedTuple):
         return Figures(*moved, self.diagnostics)
 
 
+class WeighedModel(NamedTuple):
+    """A model among several.
+
+    Attributes:
+        name: Its name.
+        prior, probability: Before and after the data.
+        log_evidence: Log density of the observations under it; nan where it was not computed.
+    """
+
+    name: str
+    prior: float
+    probability: float
+    log_evidence: float
+
+
 class Solved(NamedTuple):
     """The posterior of one trait, in the unit of computation.
 
@@ -50,7 +76,10 @@ class Solved(NamedTuple):
         draws: Joint draws, if asked for.
         left_out: What all other tips predict of every observed tip, if asked for.
         pairs: Pairs of nodes together and the weights of their components, if asked for.
-        models: (name, posterior probability, log evidence) of every model; empty for Brownian motion alone.
+        models: Of every model; empty for Brownian motion alone.
+        kinds: Parameter -> what unit it has, of those that are no shape parameters; see `KINDS`.
+        rate: What the first rate is called.
+        priors: Parameter -> its prior in words, of those that are no variances.
     """
 
     asked: Asked
@@ -64,4 +93,7 @@ class Solved(NamedTuple):
     draws: Draws | None = None
     left_out: LeftOut | None = None
     pairs: tuple[PairStates, FloatArray] | None = None
-    models: Sequence[tuple[str, float, float]] = ()
+    models: Sequence[WeighedModel] = ()
+    kinds: Mapping[str, str] = {}
+    rate: str = "sigma2"
+    priors: Mapping[str, str] = {}

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hxcli.analyses.pairs import PAIRS, PairFigures, pair_details, pair_figures, pair_table
-from hxcli.analyses.posterior.solution import Solved
+from hxcli.analyses.posterior.joint_draws import Draws
+from hxcli.analyses.posterior.solution import Solved, unit_of
 from hxcli.close_names import listed
 from hxcli.errors import Note
 from hxcli.node_pairs import NodePairs
@@ -48,6 +49,7 @@ def further_tables(
                 [d.sigma2 * s / units.length * s for (_, d), s in zip(drawn, scales, strict=True)]
             ),
             "tau2": np.concatenate([d.tau2 * s * s for (_, d), s in zip(drawn, scales, strict=True)]),
+            **_further_columns(units, solved, drawn),
             "states": np.concatenate([d.states * units.scale[i] + units.location[i] for i, d in drawn]),
         }
     rows: list[dict[str, Any]] = []
@@ -67,6 +69,24 @@ def further_tables(
     if rows:
         tables["leave-one-out table"] = {key: [v for row in rows for v in row[key]] for key in rows[0]}
     return Further(tables, details, tuple(warnings))
+
+
+def _further_columns(
+    units: Units, solved: Sequence[Solved | None], drawn: Sequence[tuple[int, Draws]]
+) -> dict[str, Any]:
+    """The models of draws and their further parameters, in the traits' own units; nan where a trait has none."""
+    found: dict[str, Any] = {}
+    if drawn[0][1].model:
+        found["model"] = [name for _, each in drawn for name in each.model]
+    for name in dict.fromkeys(name for _, each in drawn for name in each.more):
+        columns = []
+        for trait, each in drawn:
+            one = solved[trait]
+            kind = "" if one is None else one.kinds.get(name, "")
+            factor, plus = unit_of(kind, float(units.scale[trait]), float(units.location[trait]), units.length)
+            columns.append(each.more.get(name, np.full(len(each.sigma2), np.nan)) * factor + plus)
+        found[name] = np.concatenate(columns)
+    return found
 
 
 def _pairs(one: Solved | None, scale: float, location: float, level: float) -> PairFigures | None:

@@ -7,37 +7,31 @@ coordinate, whose error is measured in the same way: every other point must agre
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
-from hxcli.analyses.fit.fit import painted_tree
-from hxcli.analyses.fit.fitted import file_of, largest_lambda
-from hxcli.analyses.fit.options import has_roots, height_spread, refuse_unidentified
+from hxcli.analyses.fit.fitted import file_of, with_all
 from hxcli.analyses.pairs import PairStates
 from hxcli.analyses.posterior.integrated_posterior import mixture_of
+from hxcli.analyses.posterior.joint_draws import Draws, trait_seed
 from hxcli.analyses.posterior.joint_pairs import mixed_pairs, side_by_side
-from hxcli.analyses.posterior.own_priors import own_priors, prior_fits
+from hxcli.analyses.posterior.model_density import TAU2, density_of
+from hxcli.analyses.posterior.model_draws import PlaneAt, draw_plane_parameters, draws_of
+from hxcli.analyses.posterior.model_question import ModelQuestion
 from hxcli.analyses.posterior.question import Asked, Options, ask
-from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
-from hxcli.edge_data import edge_columns
-from hxcli.errors import Note, OptionError
-from hxcli.inference.likelihood_columns import framed
+from hxcli.analyses.posterior.solution import CHANGE, PROBABILITIES, RATE, STATE, Figures, Solved, WeighedModel
+from hxcli.errors import ModelError, Note
 from hxcli.inference.marginal_density import Marginals
 from hxcli.inference.normal_mixture import Components, Mixture, NodeFigures, Weighted, node_figures, quantiles
 from hxcli.inference.parameter_plane import Plane, plane_of
-from hxcli.inference.priors import Prior, parse_prior
 from hxcli.inference.quadrature import Integrated, integrate
-from hxcli.model import Sde
-from hxcli.models import GRID_MODELS, named_model
-from hxcli.models.edge_fields import edge_fields
-from hxcli.models.gaussian_model import OFFSET, BoundModel
 from hxcli.node_pairs import NodePairs
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
-from hxcli.prebuilt.gls import sweep_design
-from hxcli.prebuilt.parameter_columns import ModelEdges
 from hxcli.prebuilt.units import Units
 from hxcli.traits import Observations
 
@@ -45,36 +39,13 @@ from hxcli.traits import Observations
 _SCAN, _FIRST, _MOST = 17, 17, 65
 # How far below its top, in logs, the density over a shape parameter is cut off.
 _DEPTH = 18.0
+# How far it has to have fallen at the ends of its prior.
+_FALLEN = 6.0
 # Points with less weight than this are left out at the nodes; points of the plane for each that is not.
 _NEGLIGIBLE = 1e-7
 _COARSE, _FINE = (6, 6), (12, 10)
 # Largest errors wanted, and of which the user is told.
 _TOLERANCE, _TOLD = 1e-5, 1e-4
-
-
-class Shape(NamedTuple):
-    """A shape parameter's prior.
-
-    Attributes:
-        name: Of the parameter.
-        prior: Of `value - offset`.
-        offset: Where the prior begins.
-        text: The prior as a user would write it.
-    """
-
-    name: str
-    prior: Prior
-    offset: float
-    text: str
-
-    def value(self, w: float) -> float:
-        """The value at a point of the prior's coordinate."""
-        return float(np.exp(self.prior.coordinate(np.array([w])).log_value[0])) + self.offset
-
-    def log_density(self, w: float) -> float:
-        """Log density of the prior over its coordinate."""
-        at = self.prior.coordinate(np.array([w]))
-        return float((self.prior.log_density(at.log_value) + at.log_slope)[0])
 
 
 class Point(NamedTuple):
@@ -93,130 +64,6 @@ class Point(NamedTuple):
     asked: Asked
     plane: Plane
     found: Integrated
-
-
-class ModelQuestion:
-    """A model on a tree, whose shape parameter is to be integrated over."""
-
-    def __init__(self, name: str, painted: Painted, units: Units, options: Options) -> None:
-        """Finds the model and the prior of its shape parameter.
-
-        Raises:
-            OptionError: A model that this tree or these options do not allow.
-        """
-        if name in GRID_MODELS:
-            raise _of_grid(name)
-        fields = edge_fields(painted, edge_columns(painted, options.edge_data))
-        model = named_model(name, options.ou_root if has_roots(name) else None)
-        refuse_unidentified(model, fields, height_spread(painted.phylogeny))
-        self.bound: BoundModel = model.on(fields)
-        if options.lambda_max:
-            self.bound.widen("lambda", largest_lambda(fields))
-        if isinstance(self.bound.returned, Sde):
-            raise _of_grid(name)
-        unknowns = [each for each in self.bound.unknowns if each != OFFSET]
-        if len(unknowns) != 1:
-            raise OptionError(
-                f"hx posterior --model {name}: the model has {len(unknowns)} means, and posteriors are of models with "
-                f"one ({'hx ancestral --model estimates the others' if unknowns else 'MEANS names it in the file'})"
-            )
-        self.options = own_priors(self.bound, options) if model.text else options
-        free = [each for each in self.bound.coordinates if each.name not in options.held]
-        if len(free) > 1:
-            names = ", ".join(each.name for each in free)
-            raise OptionError(
-                f"hx posterior --model {name}: {names} are free, and one is integrated over (hold others with --set)"
-            )
-        self.held = {
-            name: value for name, value in options.held.items() if name in {c.name for c in self.bound.coordinates}
-        }
-        for each in self.bound.coordinates:
-            if each.name in self.held and not each.low <= self.held[each.name] <= each.high:
-                raise OptionError(
-                    f"--set {each.name}={self.held[each.name]:g}: outside its support, "
-                    f"{each.low:.6g} to {each.high:.6g}"
-                )
-        self.shape = self._prior(free[0].name, options) if free else None
-        self._framed = framed(fields.columns, painted.phylogeny)
-        self._units = units
-
-    def edges(self, value: float) -> ModelEdges:
-        """The edges at a value of the shape parameter, in the unit of computation."""
-        values = {**self.held, **({self.shape.name: value} if self.shape else {})}
-        x = np.array([[float(each.to_search(values[each.name])) for each in self.bound.coordinates]])
-        found = self.bound.edges(x, dict(self._framed.columns))
-        if len(self.bound.unknowns) > 1 and (np.any(found.shift[..., 1]) or np.any(found.root_mean[..., 1])):
-            raise OptionError(
-                f"hx posterior --model {self.bound.model.source}: its means have a part that no mean in MEANS "
-                "multiplies, and posteriors are of models without one (hx ancestral --model takes it)"
-            )
-        design = sweep_design(self._framed.tree.topology, found.scale, found.shift, found.root_mean)
-        size, unit = self._framed.size, self._units.length
-        scale, variance = (np.asarray(each)[:size, 0] for each in (found.scale, found.variance))
-        # Of no meaning at the root.
-        scale = np.where(np.arange(size) == 0, 1.0, scale)
-        root_variance = float(np.asarray(found.root_variance)[0]) / unit
-        return ModelEdges(variance / unit, scale, np.asarray(design)[:size, 0, 0], root_variance)
-
-    def _prior(self, name: str, options: Options) -> Shape:
-        coordinate = next(each for each in self.bound.coordinates if each.name == name)
-        declared = self.bound.declarations[coordinate.parameter]
-        if name in options.priors:
-            if coordinate.low < 0:
-                raise OptionError(f"--prior {name}: its prior is uniform over its support (leave the option out)")
-            prior = parse_prior(options.priors[name])
-            return Shape(name, prior, 0.0, str(prior))
-        if self.bound.model.text and not prior_fits(declared, coordinate):
-            raise OptionError(
-                f"hx posterior --model {self.bound.model.source}: the prior of {name} is {declared.prior or 'none'} "
-                f"over {coordinate.low:.6g} to {coordinate.high:.6g} (take log_normal, or uniform between its ends)"
-            )
-        if declared.family == "log_normal":
-            prior = Prior(
-                "lognormal", (float(f"{np.log(declared.numbers['median']):.6g}"), float(declared.numbers["sd"]))
-            )
-            return Shape(name, prior, 0.0, str(prior))
-        low, high = coordinate.low, coordinate.high
-        return Shape(name, Prior("uniform", (0.0, high - low)), low, f"uniform({low:.6g},{high:.6g})")
-
-
-def _of_grid(name: str) -> OptionError:
-    return OptionError(
-        f"hx posterior --model {name}: posteriors are of Gaussian models, and this one is a diffusion on a grid (hx "
-        "ancestral --model gives every node's density at the most likely parameters)"
-    )
-
-
-def model_questions(phylogeny: Phylogeny, units: Units, options: Options) -> tuple[Painted, list[ModelQuestion]]:
-    """The tree with its regimes, and every model on it.
-
-    Raises:
-        InputError: Regimes that do not fit the tree.
-        OptionError: Models or options that this tree does not allow; a prior of no free parameter.
-    """
-    for given, option in (
-        (options.method == "nuts", "--method nuts"),
-        (options.loo, "--loo"),
-        (options.draws, "--draws"),
-    ):
-        if given:
-            raise OptionError(f"{option} goes with Brownian motion only (leave it or --model out)")
-    names = options.models or ("bm",)
-    if len(set(names)) < len(names):
-        raise OptionError("--model names one model twice (give each once)")
-    painted = painted_tree(phylogeny, options.regimes)
-    questions = [ModelQuestion(name, painted, units, options) for name in names]
-    free = {each.shape.name for each in questions if each.shape}
-    for name in options.priors:
-        if name not in free:
-            raise OptionError(f"--prior {name}: no model here has it as a free parameter")
-    if len(questions) > 1 and len({each.options.root for each in questions}) > 1:
-        raise OptionError("the models have priors of the root or mean of their own (one --model at a time)")
-    known = {each.name for question in questions for each in question.bound.coordinates}
-    for name in options.held:
-        if name not in known:
-            raise OptionError(f"--set {name}: no model here has such a shape parameter")
-    return painted, questions
 
 
 def posterior_under_models(
@@ -241,15 +88,16 @@ def posterior_under_models(
     """
     points: list[Point] = []
     errors, evidences = [], []
-    for number, question in enumerate(questions):
+    priors = _model_priors(questions, options)
+    for number, (question, prior) in enumerate(zip(questions, priors, strict=True)):
         found, error = _points_of(number, question, painted.phylogeny, seen, units, trait)
-        points += found
         errors.append(error)
         evidences.append(_log_sum([each.log_weight for each in found]))
+        points += [each._replace(log_weight=each.log_weight + math.log(prior)) for each in found]
     logs = np.array([each.log_weight for each in points])
     weights = np.exp(logs - logs.max())
     weights /= weights.sum()
-    probabilities = np.array([weights[[p.model == m for p in points]].sum() for m in range(len(questions))])
+    probabilities = [float(weights[[p.model == m for p in points]].sum()) for m in range(len(questions))]
     used = [(point, weight) for point, weight in zip(points, weights, strict=True) if weight > _NEGLIGIBLE]
     mixtures = _mixtures(used, _FINE)
     fine, coarse = _combined(used, mixtures), _combined(used, _mixtures(used, _COARSE))
@@ -260,6 +108,14 @@ def posterior_under_models(
     levels = np.array(PROBABILITIES)
     root = Figures(float(nodes.mean[0]), float(nodes.deviation[0]), quantiles(fine, int(painted.nodes[0]), levels))
     figures = {"sigma2": _pooled(used, "log_sigma2"), "tau2": _pooled(used, "log_tau2"), "root": root}
+    kinds: dict[str, str] = {}
+    for number, question in enumerate(questions):
+        mine = [(point, mixture) for (point, _), mixture in zip(used, mixtures, strict=True) if point.model == number]
+        told = _figures_of(question, mine, [weight for point, weight in used if point.model == number], level)
+        for name, (found_figures, kind) in told.items():
+            label = name if len(questions) == 1 else f"{question.name}:{name}"
+            figures[label] = found_figures
+            kinds |= {label: kind} if kind else {}
     figures |= _shape_figures(questions, points, weights)
     warnings = []
     if error > _TOLD:
@@ -271,7 +127,7 @@ def posterior_under_models(
         asked,
         nodes,
         figures,
-        _log_sum(evidences) - np.log(len(questions)),
+        _log_sum([math.log(prior) + each for prior, each in zip(priors, evidences, strict=True)]),
         count + known if asked.question.root is not None else count - (1 - known),
         all(point.found.moments for point, _ in used),
         {
@@ -279,16 +135,126 @@ def posterior_under_models(
             "error_bound": error,
             "components": len(fine.components.weight),
             "shape_points": len(points),
-            "shape_priors": {each.shape.name: each.shape.text for each in questions if each.shape},
+            "shape_priors": priors_in_words(questions),
             **({"files": files} if files else {}),
         },
         tuple(warnings),
+        _draws(painted, seen, units, trait, questions, points, weights, options) if options.draws else None,
         pairs=None if options.pairs is None else _pairs(painted, used, mixtures, options.pairs),
         models=[
-            (question.bound.name, float(probability), evidence)
-            for question, probability, evidence in zip(questions, probabilities, evidences, strict=True)
+            WeighedModel(question.name, prior, probability, evidence)
+            for question, prior, probability, evidence in zip(questions, priors, probabilities, evidences, strict=True)
         ],
+        kinds=kinds,
+        rate=questions[0].rates[0] if len(questions) == 1 else "sigma2",
+        priors=priors_in_words(questions),
     )
+
+
+def _draws(
+    painted: Painted,
+    seen: Observations,
+    units: Units,
+    trait: int,
+    questions: Sequence[ModelQuestion],
+    points: Sequence[Point],
+    weights: FloatArray,
+    options: Options,
+) -> Draws:
+    """Independent joint draws: a model by its probability, its parameters, and all nodes."""
+    seed = trait_seed(options.seed, seen.traits[trait])
+    generator = np.random.default_rng([*seed, 3])
+    shares = [weights[[point.model == m for point in points]].sum() for m in range(len(questions))]
+    which = generator.choice(len(questions), options.draws, p=np.array(shares) / sum(shares))
+    parts: list[tuple[NDArray[np.intp], Draws]] = []
+    for number, question in enumerate(questions):
+        mine = np.flatnonzero(which == number)
+        if not mine.size:
+            continue
+        planes = [
+            PlaneAt(point.place, weight, point.asked.question, point.plane, point.found)
+            for point, weight in zip(points, weights.tolist(), strict=True)
+            if point.model == number
+        ]
+        own_seed = [*seed, number]
+        w, log_sigma2, log_tau2 = draw_plane_parameters(planes, mine.size, np.random.default_rng(own_seed))
+        values = {question.rates[0]: np.exp(log_sigma2) / units.length, TAU2: np.exp(log_tau2)}
+        values |= {name: np.full(mine.size, value) for name, value in question.held.items()}
+        values |= {shape.name: np.array([shape.value(each) for each in w]) for shape in question.shapes}
+        asked = next(point.asked for point in points if point.model == number)
+        density = density_of(question, asked, seen, units, trait)
+        topology = painted.phylogeny.topology
+        parts.append((mine, draws_of(question, density, topology, painted.nodes, values, units, own_seed)))
+    if len(questions) == 1:
+        return parts[0][1]
+    return _in_order(parts, options.draws, [questions[m].name for m in which])
+
+
+def _in_order(parts: Sequence[tuple[NDArray[np.intp], Draws]], count: int, names: Sequence[str]) -> Draws:
+    """Draws of several models, each in its places."""
+    order = np.argsort(np.concatenate([mine for mine, _ in parts]))
+    sigma2, tau2, states = (np.concatenate([each[i] for _, each in parts])[order] for i in (0, 1, 2))
+    more: dict[str, FloatArray] = {}
+    for mine, each in parts:
+        for name, value in each.more.items():
+            label = f"{names[int(mine[0])]}:{name}"
+            more[label] = np.full(count, np.nan)
+            more[label][mine] = value
+    return Draws(sigma2, tau2, states, more, names)
+
+
+def priors_in_words(questions: Sequence[ModelQuestion]) -> dict[str, str]:
+    """Parameter, with its model's name where there are several -> its prior."""
+    return {
+        name if len(questions) == 1 else f"{each.name}:{name}": prior
+        for each in questions
+        for name, prior in each.priors_in_words().items()
+    }
+
+
+def _model_priors(questions: Sequence[ModelQuestion], options: Options) -> list[float]:
+    """The models' probabilities before the data."""
+    given = [options.model_priors.get(each.asked_as, 1.0) for each in questions]
+    return [each / sum(given) for each in given]
+
+
+def _figures_of(
+    question: ModelQuestion, mine: Sequence[tuple[Point, Weighted]], weights: Sequence[float], level: float
+) -> dict[str, tuple[Figures, str]]:
+    """Figures of the unknowns of the mean and of all rates but the first, given the model, and of what kind each is."""
+    if not mine:
+        return {}
+    found: dict[str, tuple[Figures, str]] = {}
+    share = np.concatenate(
+        [np.asarray(each.mixture.components.weight) * weight for (_, each), weight in zip(mine, weights, strict=True)]
+    )
+    means, variances = (
+        np.concatenate([getattr(each, name) for _, each in mine]) for name in ("means", "mean_variances")
+    )
+    for place, name in enumerate(question.means):
+        if name != "root":
+            figures = mean_figures(means[:, place], variances[:, place], share / share.sum(), level)
+            found[name] = figures, STATE if with_all(name) else CHANGE
+    ratios = [shape for shape in question.shapes if shape.name in question.rates]
+    held = {name: value for name, value in question.held.items() if name in question.rates}
+    for name in question.rates[1:]:
+        logs, cells = [], []
+        for (point, _), weight in zip(mine, weights, strict=True):
+            ratio = held[name] if name in held else ratios[0].value(point.place)
+            logs.append(point.found.cells.log_sigma2.ravel() + math.log(ratio))
+            cells.append(point.found.weights.ravel() * weight)
+        found[name] = _weighted(np.exp(np.concatenate(logs)), np.concatenate(cells)), RATE
+    return found
+
+
+def mean_figures(means: FloatArray, variances: FloatArray, weights: FloatArray, level: float) -> Figures:
+    """Figures of a mixture of J normals."""
+    zeros = np.zeros(len(means))
+    components = Components(np.arange(len(means)), weights, zeros, zeros, zeros + 1)
+    mixture = Mixture(means[None], zeros[None], variances[None], components)
+    figures = node_figures(mixture, mixture, level)
+    found = quantiles(mixture, 0, np.array(PROBABILITIES))
+    return Figures(float(figures.mean[0]), float(figures.deviation[0]), found)
 
 
 def _points_of(
@@ -301,13 +267,14 @@ def _points_of(
 ) -> tuple[list[Point], float]:
     """The points of one model with their weights, and the error of the rule over its shape parameter."""
     name = seen.traits[trait]
+    shape = question.shapes[0] if question.shapes else None
 
     def at(value: float) -> tuple[Asked, Plane, Integrated]:
-        asked = ask(phylogeny, seen, units, trait, question.options, question.edges(value))
+        values = {shape.name: value} if shape is not None else {}
+        asked = ask(phylogeny, seen, units, trait, question.options, question.edges(values, trait))
         plane = plane_of(asked.question)
         return asked, plane, integrate(plane, asked.question.root, _TOLERANCE, name)
 
-    shape = question.shape
     if shape is None:
         solved = at(np.nan)
         return [Point(number, np.nan, solved[2].log_evidence, *solved)], 0.0
@@ -322,6 +289,12 @@ def _points_of(
     low, high = shape.prior.start()
     grid = np.linspace(low, high, _SCAN)
     heights = np.array([point(float(w)).log_weight for w in grid])
+    if not shape.prior.bounded and max(heights[0], heights[-1]) > heights.max() - _FALLEN:
+        raise ModelError(
+            f"trait {name!r}, model {question.name}: the posterior of {shape.name} does not fall off where its prior "
+            f"{shape.text} ends: it has no finite integral, or prior and observations disagree (give --prior "
+            f"'{question.means[-1]}=normal(MEAN,SD)', or another prior of {shape.name})"
+        )
     inside = np.flatnonzero(heights > heights.max() - _DEPTH)
     step = grid[1] - grid[0]
     low, high = max(low, grid[inside[0]] - step), min(high, grid[inside[-1]] + step)
@@ -389,16 +362,16 @@ def _shape_figures(
     """Figures of the shape parameters, each given its model."""
     figures = {}
     for number, question in enumerate(questions):
-        shape = question.shape
         mine = [i for i, point in enumerate(points) if point.model == number]
-        if shape is None or not weights[mine].sum() > 0:
+        shape = question.shapes[0] if question.shapes else None
+        if shape is None or shape.name in question.rates or not weights[mine].sum() > 0:
             continue
         places = np.array([points[i].place for i in mine])
         share = weights[mine] / weights[mine].sum()
         values = np.array([shape.value(w) for w in places])
         mean = float(share @ values)
         found = Marginals(places, share[None]).quantiles(np.array(PROBABILITIES)[None])[0]
-        label = shape.name if len(questions) == 1 else f"{question.bound.name}:{shape.name}"
+        label = shape.name if len(questions) == 1 else f"{question.name}:{shape.name}"
         deviation = float(np.sqrt(share @ (values - mean) ** 2))
         figures[label] = Figures(mean, deviation, np.array([shape.value(w) for w in found]))
     return figures
@@ -406,9 +379,9 @@ def _shape_figures(
 
 def _weighted(values: FloatArray, weights: FloatArray) -> Figures:
     """Mean, deviation and quantiles of weighted points; half of a point's weight lies on either side of it."""
-    weights = weights / weights.sum()
-    order = np.argsort(values, kind="stable")
-    values, weights = values[order], weights[order]
+    # Equal values are one point, or its weight would lie in steps.
+    values, place = np.unique(values, return_inverse=True)
+    weights = np.bincount(place.ravel(), weights) / weights.sum()
     mean = float(weights @ values)
     middle = np.cumsum(weights) - weights / 2
     found = np.interp(PROBABILITIES, middle, values)
@@ -418,8 +391,3 @@ def _weighted(values: FloatArray, weights: FloatArray) -> Figures:
 def _log_sum(logs: Sequence[float]) -> float:
     top = max(logs)
     return float(top + np.log(np.exp(np.array(logs) - top).sum()))
-
-
-def given_models(options: Options) -> bool:
-    """Whether another process than plain Brownian motion is asked for."""
-    return options.models not in ((), ("bm",)) or bool(options.held or options.priors or options.regimes)
