@@ -68,7 +68,8 @@ def on_grid(model, case, **options) -> GridLikelihood:
     return GridLikelihood(model.on(EdgeFields(fields.phylogeny, columns)), observations, 0, **options)
 
 
-def test_a_process_written_in_two_ways(case, tmp_path) -> None:
+def in_two_ways(case, tmp_path) -> tuple[TraitLikelihood, GridLikelihood]:
+    """One process as a Gaussian and as a diffusion on the grid."""
     path = tmp_path / "ou.py"
     path.write_text(OU)
     fields, observations = case
@@ -79,7 +80,11 @@ def test_a_process_written_in_two_ways(case, tmp_path) -> None:
         0,
         restricted=False,
     )
-    grid = on_grid(named_model(f"{path}:sde"), case, cells=160)
+    return gaussian, on_grid(named_model(f"{path}:sde"), case, cells=160)
+
+
+def test_a_process_written_in_two_ways(case, tmp_path) -> None:
+    gaussian, grid = in_two_ways(case, tmp_path)
     assert [each.name for each in grid.coordinates] == ["alpha", "theta", "sigma2"]
     order = [[each.name for each in gaussian.coordinates].index(each.name) for each in grid.coordinates]
     x = np.array([0.0, 0.2, -0.2])
@@ -96,10 +101,15 @@ def test_a_process_written_in_two_ways(case, tmp_path) -> None:
     halves = [density_figures(each.chances, each.states, each.walls, 0.95) for each in (fine, coarse)]
     found = extrapolated_figures(*halves, fine.walls)
     means, variances, _ = gaussian.states(back)
-    inner, sd = ~fields.phylogeny.topology.is_leaf, np.sqrt(variances)
+    inner, sd = ~case[0].phylogeny.topology.is_leaf, np.sqrt(variances)
     np.testing.assert_allclose(found.estimate[inner], means[inner], atol=1e-4)
     np.testing.assert_allclose(found.standard_error[inner], sd[inner], atol=1e-4)
     np.testing.assert_allclose(found.upper[inner], (means + 1.959963984540054 * sd)[inner], atol=1e-3)
+
+
+@pytest.mark.slow
+def test_a_process_written_in_two_ways_has_one_maximum_and_one_interval(case, tmp_path) -> None:
+    gaussian, grid = in_two_ways(case, tmp_path)
     optimum = maximise_on_grid(grid)
     assert optimum.converged
     best = maximise(gaussian)
@@ -141,7 +151,11 @@ def by_small_steps(states: np.ndarray, sigma: float, time: float) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    ("name", "exact", "low", "high"), [("walls", by_cosines, -1.5, 2.5), ("wells", by_small_steps, -2.5, 2.5)]
+    ("name", "exact", "low", "high"),
+    [
+        ("walls", by_cosines, -1.5, 2.5),
+        pytest.param("wells", by_small_steps, -2.5, 2.5, marks=pytest.mark.slow),
+    ],
 )
 def test_it_is_the_process_worked_out_in_another_way(tmp_path, name, exact, low, high) -> None:
     path = tmp_path / "between.py"
@@ -166,6 +180,7 @@ def test_it_is_the_process_worked_out_in_another_way(tmp_path, name, exact, low,
     assert grid.value(grid.start) == pytest.approx(np.log(between(likelihood, 0.3)), abs=2e-4)
 
 
+@pytest.mark.slow
 def test_noise_of_a_file_is_that_of_known_errors(case, tmp_path) -> None:
     fields, observations = case
     path = tmp_path / "noisy.py"

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hxcli.analyses.fit.drawing import drawn, model_edges, refuse_undrawn
+from hxcli.analyses.fit.drawing import drawn, model_edges
 from hxcli.analyses.fit.fitted import FittedModel
 from hxcli.inference.simulated_traits import observed
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -78,12 +78,7 @@ def adequacy(fitted: Sequence[FittedModel], seed: int, level: float) -> list[Ade
         fitted: The models.
         seed: Of the random numbers, which do not depend on the other models and traits.
         level: Probability between the quantiles of the draws.
-
-    Raises:
-        OptionError: A model of which no traits are drawn.
     """
-    for each in fitted:
-        refuse_undrawn(each, "--adequacy")
     return [_adequacy(each, seed, level) for each in fitted if np.isfinite(each.log_likelihood)]
 
 

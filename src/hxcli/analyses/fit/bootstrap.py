@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from hxcli.analyses.fit.drawing import drawn, refuse_undrawn
+from hxcli.analyses.fit.drawing import drawn
 from hxcli.analyses.fit.fit import NULL
 from hxcli.analyses.fit.fitted import FittedModel, in_units, quantities_of
 from hxcli.errors import OptionError
@@ -98,10 +98,9 @@ def bootstrap(
         level: Probability of the intervals.
 
     Raises:
-        OptionError: A model of which no traits are drawn, or whose likelihood does not compare with that of bm.
+        OptionError: A model whose likelihood does not compare with that of bm.
     """
     for each in fitted:
-        refuse_undrawn(each, "--bootstrap")
         _refuse_other_likelihood(each, null)
     if not np.isfinite(null.log_likelihood):
         return []

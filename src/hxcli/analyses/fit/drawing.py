@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from hxcli.analyses.fit.fitted import FittedModel
 from hxcli.errors import OptionError
-from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.simulated_traits import Simulated, edges_of, simulated
+from hxcli.model import Sde
+from hxcli.models.gaussian_model import BoundModel
 from hxcli.prebuilt.node_draws import NodeEdges
 
 
-def refuse_undrawn(fitted: FittedModel, option: str) -> None:
-    """Raises for a model of which no traits are drawn.
+def refuse_undrawn(bound: BoundModel, option: str) -> None:
+    """Raises for a model on a tree of which no traits are drawn.
 
     Raises:
         OptionError: Names the option that asks for them.
     """
-    if not isinstance(fitted.likelihood, TraitLikelihood):
-        raise OptionError(f"{option} with --model {fitted.name}: diffusions on a grid cannot be drawn (leave it out)")
-    if fitted.bound.model.noise is not None:
+    if isinstance(bound.returned, Sde):
+        raise OptionError(f"{option} with --model {bound.name}: diffusions on a grid cannot be drawn (leave it out)")
+    if bound.model.noise is not None:
         raise OptionError(
-            f"{option} with --model {fitted.name}: observations with a noise(tip) of the model's own are not drawn "
+            f"{option} with --model {bound.name}: observations with a noise(tip) of the model's own are not drawn "
             "(leave it out, or give --tau2 in its place)"
         )
 

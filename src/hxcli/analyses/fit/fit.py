@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hxcli.analyses.canonical import in_canonical_order
+from hxcli.analyses.fit.drawing import refuse_undrawn
 from hxcli.analyses.fit.fitted import FittedModel, Fitter, file_of, refuse_unknown_parameters
 from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.fit.options import NEARLY_ULTRAMETRIC, ULTRAMETRIC, FitOptions, height_spread, models_on
@@ -63,7 +64,8 @@ def fit(
     # The last digits of a sum hang on its order, and figures are the same however the files are sorted.
     tree, observations, _ = in_canonical_order(phylogeny, observations)
     painted = painted_tree(tree, regimes)
-    fitted = fit_models(painted, observations, models, chosen)
+    drawn_for = [option for option, asked in (("--bootstrap", bootstrap), ("--adequacy", adequacy)) if asked]
+    fitted = fit_models(painted, observations, models, chosen, drawn_for=drawn_for)
     found = _findings(phylogeny, observations.traits, fitted, chosen)
     if picture:
         from hxcli.analyses.fit.comparison import comparison
@@ -100,6 +102,7 @@ def fit_models(
     options: FitOptions,
     *,
     compared: bool = True,
+    drawn_for: Sequence[str] = (),
 ) -> list[list[FittedModel]]:
     """For every trait its fitted models, in the order of their names.
 
@@ -109,6 +112,7 @@ def fit_models(
         models: Names; none for the usual ones.
         options: How they are fitted.
         compared: Whether their likelihoods will be compared.
+        drawn_for: Options that will have traits drawn under the fitted models.
 
     Raises:
         ModelError: Error-free observations that contradict each other.
@@ -117,7 +121,11 @@ def fit_models(
     fields = edge_fields(painted, edge_columns(painted, options.edge_data))
     chosen = models_on(models, fields, options.ou_root)
     fitter = Fitter(fields, painted.observations(observations), options)
-    refuse_unknown_parameters(options.held, [fitter.bound(model) for model in chosen])
+    bound = [fitter.bound(model) for model in chosen]
+    refuse_unknown_parameters(options.held, bound)
+    for option in drawn_for:
+        for each in bound:
+            refuse_undrawn(each, option)
     if compared and options.estimator == "REML":
         _refuse_different_means(fitter, chosen)
     return [[fitter.fit(model, trait) for model in chosen] for trait in range(len(observations.traits))]
