@@ -66,6 +66,7 @@ def test_moments_are_those_of_the_exact_process(path: str) -> None:
     np.testing.assert_array_equal(states[6], states[2])
 
 
+@pytest.mark.slow
 def test_walls_and_axes_are_kept() -> None:
     between = drawn("bounded", 2000, sigma2=3.0, low=-1.0, high=2.0, root=1.9)
     assert between.min() >= -1

@@ -167,6 +167,7 @@ def test_a_file_that_returns_rates_is_a_model_of_states(hx, states):
     assert done.code == 0, done.err
 
 
+@pytest.mark.slow
 def test_rates_of_every_edge_are_drawn_fitted_and_checked(hx, states):
     given = ("--model", "mine.py", "--edge-data", "own.csv")
     done = hx("check", "tree.nwk", "states.csv", "--column", "habitat", *given)

@@ -28,7 +28,7 @@ QUICK: dict[str, bool | int | str] = {"xla_backend_optimization_level": 0}
 # A program has one body for every power of two up to the largest degree.
 SMALL = [
     # Equal degrees of 1, 2 and 3 are those of other trees.
-    pytest.param(name, marks=pytest.mark.slow) if name in ("star", "chain", "ungrouped symmetric") else name
+    pytest.param(name, marks=pytest.mark.slow) if name in ("star", "chain", "ladder", "ungrouped symmetric") else name
     for name in examples.NAMES
     if name != "large polytomy"
 ]

@@ -110,6 +110,7 @@ def test_ends_of_intervals_of_several_rates_are_where_the_profile_has_fallen() -
         assert fit_rates(tree, fit.pattern, fit.root, held).log_likelihood > fit.log_likelihood - 3.8414588 / 2
 
 
+@pytest.mark.slow
 def test_the_likelihood_falls_by_no_more_than_it_must_where_rates_at_0_have_an_upper_end() -> None:
     tree = random_tree(64, 3)
     fit = fit_rates(tree, rate_pattern("ard", ("a", "b", "c")), RootPrior("flat"))
