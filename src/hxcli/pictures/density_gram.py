@@ -17,6 +17,8 @@ from hxcli.pictures.traitgram import time_against_trait
 
 # Steps of the picture along the tree and across the trait.
 _ALONG, _ACROSS = 240, 300
+# Probabilities whose quantiles are followed along an edge.
+_LEVELS = np.linspace(0, 1, 101)
 # Width of a known value, as a share of the trait's axis; of an outline, of the tree's height.
 _POINT, _OUTLINE = 0.008, 0.07
 # Inner nodes above which no outlines are drawn.
@@ -37,7 +39,7 @@ def density_gram(subject: Subject, choices: PictureChoices, colours: Colormap, s
             "model on a grid, such as --model doublewell)"
         )
     inner = int((~subject.layout.topology.is_leaf).sum())
-    said = [*small_print, f"shade: where lineages are likely to be{_of_outlines(inner)}"]
+    said = [*small_print, f"shade: where lineages are likely to be, straight between nodes{_of_outlines(inner)}"]
     return time_against_trait(subject, choices, colours, said, _draw)
 
 
@@ -50,7 +52,7 @@ def _draw(plot: Axes, subject: Subject, colours: Colormap) -> None:
     low, high = plot.get_ylim()
     states = low + (np.arange(_ACROSS) + 0.5) * (high - low) / _ACROSS
     at_nodes = _at(subject, states, _POINT * (high - low))
-    shade = _along(subject, at_nodes)
+    shade = _along(subject, states, at_nodes)
     # Brightness by the root: a density of two lineages is seen beside that of many.
     strength = np.sqrt(shade / max(float(shade.max()), 1e-300))
     dark = colours if sum(colours(1.0)[:3]) < sum(colours(0.0)[:3]) else colours.reversed()
@@ -85,17 +87,32 @@ def _at(subject: Subject, states: FloatArray, point: float) -> FloatArray:
     return np.nan_to_num(found)
 
 
-def _along(subject: Subject, at_nodes: FloatArray) -> FloatArray:
-    """(k, steps) mean density of the lineages at every step from the root, between those of the nodes at both ends."""
+def _along(subject: Subject, states: FloatArray, at_nodes: FloatArray) -> FloatArray:
+    """(k, steps) mean density of the lineages at every step from the root.
+
+    Along an edge every quantile runs straight from the one node's to the other's: a lineage moves, and does not fade out
+    at one place to appear at another.
+    """
     layout = subject.layout
     times = (np.arange(_ALONG) + 0.5) * layout.height / _ALONG
-    total, lineages = np.zeros((_ALONG, at_nodes.shape[1])), np.zeros(_ALONG)
+    width = states[1] - states[0]
+    walls = np.append(states - width / 2, states[-1] + width / 2)
+    at_levels = np.stack([_quantiles(density, walls) for density in at_nodes])
+    total, lineages = np.zeros((_ALONG, len(states))), np.zeros(_ALONG)
     parents = layout.topology.parents
     for node in range(1, layout.topology.size):
         start, end = layout.depths[parents[node]], layout.depths[node]
-        there = np.flatnonzero((times >= start) & (times < end))
-        if len(there):
-            share = ((times[there] - start) / (end - start))[:, None]
-            total[there] += (1 - share) * at_nodes[parents[node]] + share * at_nodes[node]
-            lineages[there] += 1
+        for step in np.flatnonzero((times >= start) & (times < end)):
+            share = (times[step] - start) / (end - start)
+            between = (1 - share) * at_levels[parents[node]] + share * at_levels[node]
+            total[step] += np.diff(np.interp(walls, between, _LEVELS)) / width
+            lineages[step] += 1
     return (total / np.maximum(lineages, 1)[:, None]).T
+
+
+def _quantiles(density: FloatArray, walls: FloatArray) -> FloatArray:
+    """Where a density (k,) between k + 1 walls has the probabilities `_LEVELS`."""
+    below = np.append(0.0, np.cumsum(density))
+    if not below[-1] > 0:
+        return np.linspace(walls[0], walls[-1], len(_LEVELS))
+    return np.interp(_LEVELS, below / below[-1], walls)
