@@ -221,7 +221,7 @@ def test_densities_are_drawn_where_there_are_some() -> None:
     svg = written("svg", replace(found, densities={trait: NodeDensities(states, density)}), choices)
     said = texts(svg)
     assert set(found.phylogeny.tip_names) <= set(said)
-    assert "shade: where lineages are likely to be; outlines: densities of the nodes" in said
+    assert "shade: where lineages are likely to be, straight between nodes; outlines: densities of the nodes" in said
     assert b"<image" in svg
 
 

@@ -90,7 +90,7 @@ def _at(subject: Subject, states: FloatArray, point: float) -> FloatArray:
 def _along(subject: Subject, states: FloatArray, at_nodes: FloatArray) -> FloatArray:
     """(k, steps) mean density of the lineages at every step from the root.
 
-    Along an edge every quantile runs straight from the one node's to the other's: a lineage moves, and does not fade out
+    Along an edge every quantile runs straight from one node to the other: a lineage moves, and does not fade out
     at one place to appear at another.
     """
     layout = subject.layout
