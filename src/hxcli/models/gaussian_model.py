@@ -81,7 +81,8 @@ class Coordinate(NamedTuple):
 
     def from_search(self, x: Any) -> Any:
         """From where the search has it to its value, the ends of the support exactly."""
-        value = np.clip(np.exp(x) if self.log else x, self.low, self.high)
+        # Beyond that, float64 has no number.
+        value = np.clip(np.exp(np.minimum(x, 709.0)) if self.log else x, self.low, self.high)
         low, high = self.to_search(self.low), self.to_search(self.high)
         return np.where(x <= low, self.low, np.where(x >= high, self.high, value))
 
