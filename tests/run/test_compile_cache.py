@@ -29,7 +29,32 @@ def test_a_program_moves_from_one_session_into_the_next(tmp_path):
     assert [path.name for path in third.session.iterdir()] == ["a-cache"]
     second.close()
     third.close()
-    assert [path.name for path in third.shared.iterdir()] == ["a-cache"]
+    assert [path.name for path in third.shared.glob("*-cache")] == ["a-cache"]
+
+
+def test_a_run_takes_up_the_folder_of_one_that_has_ended_and_finds_in_it_what_is_kept_now(tmp_path):
+    first = open_cache(tmp_path)
+    for name in "ab":
+        program(first.session, name)
+    first.close()
+    second, beside = open_cache(tmp_path), open_cache(tmp_path)
+    assert second.session.name == first.session.name != beside.session.name
+    program(second.session, "cut").write_bytes(zlib.compress(b"a long program" * 100)[:-3])
+    second.close()
+    program(beside.session, "c")
+    beside.close()
+    (beside.shared / "a-cache").unlink()
+    third, fourth = open_cache(tmp_path), open_cache(tmp_path)
+    assert {third.session.name, fourth.session.name} == {first.session.name, beside.session.name}
+    for run in (third, fourth):
+        assert sorted(path.name for path in run.session.iterdir()) == ["b-cache", "c-cache"] == sorted(run.known)
+
+
+def test_a_few_folders_wait_for_the_next_runs(tmp_path):
+    runs = [open_cache(tmp_path) for _ in range(7)]
+    for run in runs:
+        run.close()
+    assert len(list(runs[0].shared.iterdir())) == 4
 
 
 def test_a_program_that_is_removed_meanwhile_stays_with_the_session(tmp_path):
@@ -40,7 +65,7 @@ def test_a_program_that_is_removed_meanwhile_stays_with_the_session(tmp_path):
     prune(tmp_path, 0)
     assert (second.session / "a-cache").read_bytes() == zlib.compress(b"program")
     second.close()
-    assert list(second.shared.iterdir()) == []
+    assert list(second.shared.glob("*-cache")) == []
 
 
 def test_a_program_cut_short_is_not_kept(tmp_path):
@@ -49,7 +74,7 @@ def test_a_program_cut_short_is_not_kept(tmp_path):
     path.write_bytes(path.read_bytes()[:-3])
     program(cache.session, "b")
     cache.close()
-    assert [path.name for path in cache.shared.iterdir()] == ["b-cache"]
+    assert [path.name for path in cache.shared.glob("*-cache")] == ["b-cache"]
 
 
 def test_the_bound_keeps_what_was_used_last(tmp_path):
@@ -64,8 +89,8 @@ def test_the_bound_keeps_what_was_used_last(tmp_path):
 def test_sessions_of_killed_runs_are_removed(tmp_path):
     killed, running = open_cache(tmp_path), open_cache(tmp_path)
     os.utime(killed.session, (1e9, 1e9))
-    open_cache(tmp_path).close()
-    assert [path.name for path in killed.shared.iterdir()] == [running.session.name]
+    last = open_cache(tmp_path)
+    assert sorted(path.name for path in killed.shared.iterdir()) == sorted([running.session.name, last.session.name])
 
 
 def test_another_processor_has_another_folder(monkeypatch):

@@ -3,7 +3,8 @@
 JAX's own persistent cache does the reading and writing, but it writes its files in place, so that a process can
 meet another one's half-written program (jax-ml/jax#22718), and its size bound takes a lock on every read. So each
 run gives JAX a folder of its own, filled with hard links to the shared programs, and what the run adds moves
-into the shared folder by renaming: whole or not at all, without a lock.
+into the shared folder by renaming: whole or not at all, without a lock. A run that ends in order leaves its folder
+for the next one, which then links only what is new.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from hxcli import __version__
 MAX_BYTES = 256 * 2**20
 _PROGRAM = "*-cache"
 _SESSION = "session-"
+# Folders of runs that have ended in order; more than so many are not kept for runs side by side.
+_READY, _MOST_READY = "ready-", 4
 # A session folder this old belongs to a run that was killed.
 _STALE_SECONDS = 86_400.0
 
@@ -54,6 +57,9 @@ class CompileCache:
                 os.replace(path, self.shared / path.name)
             if added:
                 prune(self.shared.parent, max_bytes)
+            if len(list(self.shared.glob(f"{_READY}*"))) < _MOST_READY:
+                os.rename(self.session, self.shared / self.session.name.replace(_SESSION, _READY, 1))
+                return
         shutil.rmtree(self.session, ignore_errors=True)
 
 
@@ -82,13 +88,17 @@ def open_cache(root: Path) -> CompileCache:
     # For this user alone: a program in the cache is code that the next run executes.
     shared.mkdir(mode=0o700, parents=True, exist_ok=True)
     _sweep(shared)
-    session = Path(tempfile.mkdtemp(prefix=_SESSION, dir=shared))
-    known = []
-    for path in shared.glob(_PROGRAM):
+    session = _ready_session(shared) or Path(tempfile.mkdtemp(prefix=_SESSION, dir=shared))
+    kept, held = _programs(shared), _programs(session)
+    for name in held - kept:
+        # Pruned, or cut short.
+        (session / name).unlink(missing_ok=True)
+    known = held & kept
+    for name in kept - held:
         # Another process may have pruned it since it was listed.
         with contextlib.suppress(FileNotFoundError):
-            _link(path, session / path.name)
-            known.append(path.name)
+            _link(shared / name, session / name)
+            known.add(name)
     return CompileCache(shared, session, frozenset(known))
 
 
@@ -133,6 +143,22 @@ def processor() -> str:
         return os.environ.get("PROCESSOR_IDENTIFIER") or platform.version()
 
 
+def _ready_session(shared: Path) -> Path | None:
+    """The folder that an earlier run has left, which is this one's from now on; None where there is none."""
+    for ready in shared.glob(f"{_READY}*"):
+        session = shared / ready.name.replace(_READY, _SESSION, 1)
+        # Another process may take it first.
+        with contextlib.suppress(OSError):
+            os.utime(ready)
+            os.rename(ready, session)
+            return session
+    return None
+
+
+def _programs(folder: Path) -> set[str]:
+    return {name for name in os.listdir(folder) if name.endswith(_PROGRAM.removeprefix("*"))}
+
+
 def _link(source: Path, target: Path) -> None:
     try:
         os.link(source, target)
@@ -156,8 +182,8 @@ def _is_whole(path: Path) -> bool:
 
 
 def _sweep(shared: Path) -> None:
-    """Removes the session folders that killed runs have left."""
-    for folder in shared.glob(f"{_SESSION}*"):
+    """Removes the folders that killed runs have left, and those that no run has taken up again."""
+    for folder in (*shared.glob(f"{_SESSION}*"), *shared.glob(f"{_READY}*")):
         with contextlib.suppress(OSError):
             if time.time() - folder.stat().st_mtime > _STALE_SECONDS:
                 shutil.rmtree(folder, ignore_errors=True)
