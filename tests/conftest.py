@@ -93,6 +93,9 @@ def _room_for_programs() -> Iterator[None]:
 
     maps = Path("/proc/self/maps")
     if maps.exists() and maps.read_bytes().count(b"\n") > 25_000:
+        from hxcli.engine.program import forget_programs
+
+        forget_programs()
         jax.clear_caches()
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
 from hxcli.analyses.pairs import PAIRS, PairFigures, PairStates, joined, pair_details, pair_figures, pair_table
+from hxcli.engine.program import program
 from hxcli.engine.tree import Tree
 from hxcli.inference.estimated_rate import Estimator, figures, prepare, sweep_up
 from hxcli.node_pairs import NodePairs, PairTable
@@ -110,7 +109,7 @@ def _pairs(
     return pair_table(pairs, units.traits, told)
 
 
-@partial(jax.jit, static_argnums=(2, 3))
+@program(static_argnums=(2, 3))
 def _ancestral(tree: Tree, start: Any, restricted: bool, of_edges: bool) -> tuple[Any, ...]:
     """Estimates and variances (N, D); sigma2, log likelihood and its number of densities (D,); gains of edges."""
     swept, scale, sigma2, log_likelihood, densities = sweep_up(tree, start, restricted)

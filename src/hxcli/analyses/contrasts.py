@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-import jax
 import numpy as np
 
+from hxcli.engine.program import program
 from hxcli.errors import Note
 from hxcli.findings import TableFindings
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -91,7 +91,7 @@ def contrasts(phylogeny: Phylogeny, observations: Observations) -> TableFindings
     )
 
 
-@jax.jit
+@program()
 def _messages(tree: Any) -> tuple[Any, ...]:
     swept = likelihoods(tree)
     return swept["known"], swept["mean"], swept["precision"]

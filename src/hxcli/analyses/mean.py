@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 from typing import Any, Literal
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
+from hxcli.engine.program import program
 from hxcli.engine.sweep import up
 from hxcli.engine.tree import Tree
 from hxcli.errors import Note, OptionError
@@ -101,7 +100,7 @@ def _distances_to_tips(node: Any, children: Any, params: Any) -> dict[str, Any]:
     return {"tips": over.tips.sum(0), "distance": over.distance.sum(0)}
 
 
-@partial(jax.jit, static_argnums=3)
+@program(static_argnums=3)
 def _mean(tree: Tree, reach: Tree, start: Any, restricted: bool) -> tuple[Any, ...]:
     """Means, variances, effective numbers of tips (N, D); sigma2, log likelihood, its number of densities (D,)."""
     swept, scale, sigma2, log_likelihood, densities = sweep_up(tree, start, restricted)

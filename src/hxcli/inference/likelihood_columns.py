@@ -173,8 +173,10 @@ class TraitLikelihood:
         """One column at a point of the search, (S,), and the exact derivatives, each with a last axis S."""
         coordinates = tuple((each.parameter, each.entry, each.log) for each in self.coordinates)
         values = {name: value[0] for name, value in self._values(self._whole(np.asarray(x, float)[None])).items()}
-        found = slopes_at(self.bound.model, self.bound.layout, coordinates, self.shape)(
-            jnp.asarray(x, float), values, dict(self.on.columns), self.tree, self.tau2, self.given_beta
+        model, layout, shape = self.bound.model, self.bound.layout, self.shape
+        point, columns = jnp.asarray(x, float), dict(self.on.columns)
+        found = slopes_at(
+            model, layout, coordinates, shape, point, values, columns, self.tree, self.tau2, self.given_beta
         )
         figures, slopes = jax.tree.map(lambda part: np.asarray(part, float), found)
         return figures, slopes

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from functools import lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.engine.program import program
 from hxcli.engine.tree import Tree
 from hxcli.models.gaussian_model import Edges, GaussianModel, Layout
 from hxcli.phylogeny import FloatArray
@@ -109,7 +109,7 @@ def _design(tree: Tree, edges: Edges, given_beta: Any, shape: Shape) -> tuple[An
     return design[:, :, free], given
 
 
-@partial(jax.jit, static_argnums=4)
+@program(static_argnums=4)
 def columns_at(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: Shape) -> ColumnFigures:
     """The figures of K columns that have the observations in common."""
     _, solution, _, _ = swept_columns(tree, edges, tau2, given_beta, shape)
@@ -127,7 +127,7 @@ def figures_of(solution: Solution, shape: Shape) -> ColumnFigures:
     return ColumnFigures(log_likelihood, rate, solution.beta, solution.covariance, solution.rss, size)
 
 
-@partial(jax.jit, static_argnums=4)
+@program(static_argnums=4)
 def states_at(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: Shape) -> tuple[Any, ...]:
     """Mean and variance (N, K) of all nodes, the design, and the deviations given each right-hand side."""
     swept, solution, design, given = swept_columns(tree, edges, tau2, given_beta, shape)
@@ -136,7 +136,7 @@ def states_at(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: Shape
     return mean + given, variance, design, deviations[0]
 
 
-@partial(jax.jit, static_argnums=4)
+@program(static_argnums=4)
 def joint_states_at(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: Shape) -> tuple[Any, ...]:
     """The fields of `JointStates`, each with an axis of K columns behind that of nodes."""
     swept, solution, design, _ = swept_columns(tree, edges, tau2, given_beta, shape)
@@ -146,7 +146,7 @@ def joint_states_at(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape:
     return gain, own * rate[None], variance * rate[None], design - state[:, :, 1:], covariance
 
 
-@partial(jax.jit, static_argnums=6)
+@program(static_argnums=6)
 def responses_at(
     tree: Tree, responses: Any, misfit: Any, edges: Edges, tau2: Any, given_beta: Any, shape: Shape
 ) -> ColumnFigures:
@@ -192,7 +192,7 @@ class Shared(NamedTuple):
     possible: Any
 
 
-@partial(jax.jit, static_argnums=4)
+@program(static_argnums=4)
 def shared_at(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: Shape) -> Shared:
     """What K columns have for all responses alike; the arguments are those of `columns_at`."""
     design, given = _design(tree, edges, given_beta, shape)
@@ -216,24 +216,41 @@ def shared_at(tree: Tree, edges: Edges, tau2: Any, given_beta: Any, shape: Shape
     )
 
 
-@lru_cache(maxsize=64)
+@program(static_argnums=(0, 1, 2, 3))
 def slopes_at(
-    model: GaussianModel, layout: Layout, coordinates: tuple[tuple[str, int, bool], ...], shape: Shape
-) -> Any:
-    """The program `(x, values, columns, tree, tau2, given beta) -> figures and their derivatives` of one column."""
+    model: GaussianModel,
+    layout: Layout,
+    coordinates: tuple[tuple[str, int, bool], ...],
+    shape: Shape,
+    x: Any,
+    values: Any,
+    columns: Any,
+    tree: Tree,
+    tau2: Any,
+    given_beta: Any,
+) -> tuple[Any, Any]:
+    """The figures of one column, and their derivatives by the coordinates of a search.
 
-    def figures(x: Any, values: Any, columns: Any, tree: Tree, tau2: Any, given_beta: Any) -> Any:
+    Args:
+        model, layout: Whose edges they are.
+        coordinates: Parameter, its entry, and whether its logarithm is moved, of every coordinate.
+        shape: What is compiled into the program.
+        x: (S,) where the search is.
+        values: Parameter -> its value, without an axis of columns.
+        columns: Of `EdgeFields`.
+        tree, tau2, given_beta: As in `columns_at`.
+    """
+
+    def figures(x: Any) -> Any:
+        moved = dict(values)
         for number, (name, entry, log) in enumerate(coordinates):
-            moved = jnp.exp(x[number]) if log else x[number]
-            values = {**values, name: values[name].reshape(-1).at[entry].set(moved).reshape(values[name].shape)}
-        edges = model._edges(layout, columns, {name: each[None] for name, each in values.items()})
+            value = jnp.exp(x[number]) if log else x[number]
+            moved[name] = moved[name].reshape(-1).at[entry].set(value).reshape(moved[name].shape)
+        edges = model._edges(layout, columns, {name: each[None] for name, each in moved.items()})
         _, solution, _, _ = swept_columns(tree, edges, jnp.full(1, tau2), given_beta, shape)
         found = figures_of(solution, shape)
         return found, found
 
     # Forwards, because the coordinates are few and the figures are many.
-    def both(*arguments: Any) -> tuple[Any, Any]:
-        slopes, found = jax.jacfwd(figures, has_aux=True)(*arguments)
-        return found, slopes
-
-    return jax.jit(both)
+    slopes, found = jax.jacfwd(figures, has_aux=True)(x)
+    return found, slopes

@@ -8,13 +8,12 @@ uncertainty is in the density, which is that of the observations themselves or, 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.engine.program import program
 from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.likelihood_programs import Shape, swept_columns
 from hxcli.inference.no_u_turn import diagnose, walk
@@ -198,7 +197,7 @@ class ModelDensity:
 _AXES = (1, 1, 0, 0, 1, 1, 1, 1)
 
 
-@partial(jax.jit, static_argnums=5)
+@program(static_argnums=5)
 def _states(tree: Any, edges: Edges, tau2: Any, given_beta: Any, means: Any, shape: Shape) -> tuple[Any, ...]:
     swept, solution, design, given = swept_columns(tree, edges, tau2, given_beta, shape, means)
     state, alone = sweep_down(swept)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hxcli.engine.program import program
 from hxcli.phylogeny import FloatArray
 
 # Numbers in one block of nodes times components: they stay in the processor's cache.
@@ -151,7 +151,7 @@ def _padded(mixture: Mixture, sizes: Sequence[int] = _SIZES) -> Mixture:
     return mixture._replace(components=Components(*(jnp.asarray(value) for value in padded)))
 
 
-@partial(jax.jit, static_argnums=3)
+@program(static_argnums=3)
 def _node_figures(fine: Mixture, coarse: Mixture, level: Any, rows: int) -> Any:
     size = fine.mean.shape[0]
     # The last block overlaps the one before it.
@@ -304,7 +304,7 @@ def quantiles(mixture: Mixture, node: int, probabilities: FloatArray) -> FloatAr
     return np.asarray(_quantiles(_padded(_node(mixture, node)), jnp.asarray(probabilities)), np.float64)
 
 
-@jax.jit
+@program()
 def _quantiles(mixture: Mixture, probabilities: Any) -> Any:
     means, variances = normals(mixture)
     weight = mixture.components.weight[None]

@@ -7,13 +7,14 @@ import inspect
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.engine.program import Program
 from hxcli.errors import InputError, OptionError
 from hxcli.model import Declaration, Edge, Gaussian, Rates, abstract_edge, discover, evaluate, merged, over_edges
 from hxcli.model.edges import OF_THE_TREE
@@ -135,7 +136,12 @@ class GaussianModel:
         Of the arguments, `layout` says which parameters are of the mean, `fields` are the columns of `EdgeFields` and
         `values` all other parameters, each with a leading axis of K sets.
         """
-        return jax.jit(self._edges, static_argnums=0)
+        return partial(_edges, self)
+
+    @property
+    def program_identity(self) -> tuple[Any, ...]:
+        """What its programs depend on, as `hxcli.engine.program` asks for it."""
+        return self.edge, self.root, self.noise, self.text
 
     def _edges(self, layout: Layout, fields: Mapping[str, Any], values: Mapping[str, Any]) -> Edges:
         count, size = sum(math.prod(shape) for _, shape in layout), fields["length"].shape[0]
@@ -183,6 +189,9 @@ class GaussianModel:
             found.root_variance,
             None if found.noise is None else found.noise.T,
         )
+
+
+_edges = Program(GaussianModel._edges, static_argnums=(0, 1))
 
 
 class BoundModel:

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.engine.program import program
 from hxcli.engine.sweep import down
 from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree
@@ -43,6 +44,6 @@ def draw_deviations(
     return np.asarray(_drawn(tree, jnp.asarray(root), key), float)[: topology.size, :count]
 
 
-@jax.jit
+@program()
 def _drawn(tree: Tree, root: Any, key: Any) -> Any:
     return deviations(tree.at[0].set(state=root), key=key)["state"]

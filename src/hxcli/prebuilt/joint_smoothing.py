@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.engine.program import program
 from hxcli.engine.sweep import down
 from hxcli.engine.tree import Tree
 from hxcli.prebuilt.gaussian_joint import adjoints, states, swept_up
@@ -51,14 +52,14 @@ class _Root(NamedTuple):
     densities: Any
 
 
-@jax.jit
+@program()
 def up_sweep(tree: Tree, rate: Any, within: Any) -> Tree:
     """`messages` of a tree of `joint_tree` at a rate and a covariance within species, (D, D) both."""
     columns = tree["mean"].shape[2]
     return swept_up(tree, {"rate": rate, "within": within, "mix": jnp.zeros((columns, columns))})
 
 
-@jax.jit
+@program()
 def smoothed(swept: Tree, rate: Any, within: Any, restricted: Any) -> Smoothed:
     """The log likelihood of a tree of `up_sweep`, restricted or plain, and its derivatives."""
     root = _at_root(swept, restricted)
@@ -120,7 +121,7 @@ def _at_root(swept: Tree, restricted: Any) -> _Root:
     return _Root(value, mix, weight @ mean, weight, best, covariance, count)
 
 
-@jax.jit
+@program()
 def smoothed_states(swept: Tree, edges: Smoothed, rate: Any, within: Any) -> tuple[Any, ...]:
     """Means (N, D) and covariances (N, D, D) of all nodes, and their edges' pull and information.
 
@@ -177,7 +178,7 @@ def _walked(node: Any, parent: Any, params: Any) -> dict[str, Any]:
     return {"value": node.scale * parent.value + node.step}
 
 
-@jax.jit
+@program()
 def simulated(tree: Tree, numbers: Any, rate_root: Any, within_root: Any) -> tuple[Any, Tree]:
     """A draw of all nodes from a root of 0, and the tree whose observations are less by what was drawn of them.
 

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.engine.program import program
 from hxcli.engine.tree import Tree
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.brownian import brownian_edges
@@ -349,7 +350,7 @@ def _model_swept(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> _ModelSwept:
     return _ModelSwept(root, swept, found, design)
 
 
-@jax.jit
+@program()
 def _root_messages(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> tuple[dict[str, Any], Any]:
     if not _is_brownian(tree):
         return _model_swept(tree, sigma2, tau2, means)[:2]
@@ -357,7 +358,7 @@ def _root_messages(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> tuple[dict
     return {name: swept[name][0] for name in LIKELIHOOD}, swept
 
 
-@jax.jit
+@program()
 def _given_root(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> tuple[Any, ...]:
     if not _is_brownian(tree):
         root, gls, solved, design = _model_swept(tree, sigma2, tau2, means)
@@ -376,20 +377,20 @@ def _given_root(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> tuple[Any, ..
     return root, found["state"], found["slope"], found["state_variance"], None
 
 
-@jax.jit
+@program()
 def _edge_gains(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> tuple[Any, Any]:
     swept = swept_up(tree, sigma2, tau2) if _is_brownian(tree) else _model_swept(tree, sigma2, tau2, means).swept.tree
     scale = swept["scale"].reshape(tree.size, -1)
     return gains(swept["known"], swept["precision"], scale, swept["variance"])
 
 
-@jax.jit
+@program()
 def _of_means(tree: Tree, sigma2: Any, tau2: Any, means: Any) -> tuple[Any, Any, Any]:
     _, swept, found, design = _model_swept(tree, sigma2, tau2, means)
     state, variance = sweep_down(swept)
     return variance, design - state[:, :, 1:], found.covariance
 
 
-@jax.jit
+@program()
 def _drawn(swept: Tree, root: Any, key: Any) -> Any:
     return drawn_states(swept.at[0].set(state=root), key=key)["state"]

@@ -5,6 +5,8 @@ meet another one's half-written program (jax-ml/jax#22718), and its size bound t
 run gives JAX a folder of its own, filled with hard links to the shared programs, and what the run adds moves
 into the shared folder by renaming: whole or not at all, without a lock. A run that ends in order leaves its folder
 for the next one, which then links only what is new.
+
+Beside them lie hxcli's own programs (`hxcli.engine.program`), which are read and written one by one.
 """
 
 from __future__ import annotations
@@ -18,13 +20,14 @@ import sys
 import tempfile
 import time
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from hxcli import __version__
 
 MAX_BYTES = 256 * 2**20
-_PROGRAM = "*-cache"
+# A program of JAX's cache, and one of hxcli's own.
+_PROGRAM, _OWN_PROGRAM = "*-cache", "-program"
 _SESSION = "session-"
 # Folders of runs that have ended in order; more than so many are not kept for runs side by side.
 _READY, _MOST_READY = "ready-", 4
@@ -39,12 +42,30 @@ class CompileCache:
     Attributes:
         shared: Folder of programs that this machine and these versions can run.
         session: Folder of this run alone; what JAX is told to use.
-        known: Names of the programs that were there when the run began.
+        known: Names of JAX's programs that were there when the run began.
+        added: Names of hxcli's own programs that this run has added.
     """
 
     shared: Path
     session: Path
     known: frozenset[str]
+    added: list[str] = field(default_factory=list)
+
+    def get(self, name: str) -> bytes | None:
+        """One of hxcli's own programs; None where it is not there."""
+        try:
+            return (self.shared / f"{name}{_OWN_PROGRAM}").read_bytes()
+        except OSError:
+            return None
+
+    def put(self, name: str, data: bytes) -> None:
+        """Keeps one of hxcli's own programs, whole or not at all; never raises."""
+        with contextlib.suppress(OSError):
+            handle, path = tempfile.mkstemp(dir=self.session)
+            with open(handle, "wb") as file:
+                file.write(data)
+            os.replace(path, self.shared / f"{name}{_OWN_PROGRAM}")
+            self.added.append(name)
 
     def close(self, max_bytes: int = MAX_BYTES) -> None:
         """Moves the run's new programs into the shared folder, removes the session, keeps the size bound.
@@ -55,7 +76,7 @@ class CompileCache:
             added = [path for path in self.session.glob(_PROGRAM) if path.name not in self.known and _is_whole(path)]
             for path in added:
                 os.replace(path, self.shared / path.name)
-            if added:
+            if added or self.added:
                 prune(self.shared.parent, max_bytes)
             if len(list(self.shared.glob(f"{_READY}*"))) < _MOST_READY:
                 os.rename(self.session, self.shared / self.session.name.replace(_SESSION, _READY, 1))
@@ -105,7 +126,7 @@ def open_cache(root: Path) -> CompileCache:
 def prune(root: Path, max_bytes: int) -> None:
     """Removes the programs that were not used for longest until all of them together take at most `max_bytes`."""
     programs = []
-    for path in root.glob(f"*/{_PROGRAM}"):
+    for path in (*root.glob(f"*/{_PROGRAM}"), *root.glob(f"*/*{_OWN_PROGRAM}")):
         with contextlib.suppress(FileNotFoundError):
             status = path.stat()
             programs.append((max(status.st_atime, status.st_mtime), status.st_size, path))

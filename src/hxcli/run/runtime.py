@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -156,7 +156,7 @@ def started(options: RuntimeOptions) -> Iterator[Runtime]:
         jax.debug_nans(False),
         jax.debug_infs(False),
         jax.disable_jit(False),
-        _compile_cache(options.cache) as notes,
+        _compile_cache(options.cache, devices) as notes,
     ):
         yield Runtime(devices, options.precision, notes)
 
@@ -264,9 +264,11 @@ def _quiet_start() -> Iterator[list[str]]:
 
 
 @contextmanager
-def _compile_cache(wanted: bool) -> Iterator[tuple[str, ...]]:
-    """Within it JAX keeps compiled programs in hxcli's cache; gives what the user should know about it."""
+def _compile_cache(wanted: bool, devices: Sequence[jax.Device]) -> Iterator[tuple[str, ...]]:
+    """Within it compiled programs are kept in hxcli's cache; gives what the user should know about it."""
     import jax
+
+    from hxcli.engine.program import kept_by
 
     before = {name: getattr(jax.config, name) for name in _CACHE_SETTINGS}
     opened, notes = _opened_cache() if wanted else (None, ())
@@ -276,7 +278,9 @@ def _compile_cache(wanted: bool) -> Iterator[tuple[str, ...]]:
         warnings.filterwarnings("ignore", message="Error (reading|writing) persistent compilation cache")
         try:
             _use_cache(dict(zip(_CACHE_SETTINGS, (opened is not None, folder, *_KEEP_ALL), strict=True)))
-            yield notes
+            # Arrays on several devices are left to JAX.
+            with kept_by(opened if len(devices) == 1 else None, devices[0]):
+                yield notes
         finally:
             _use_cache(before)
             if opened is not None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from hxcli.analyses.mean import clade_means
 from hxcli.analyses.tree_samples.figures import BatchFigures, Row, SampledStates
 from hxcli.analyses.tree_samples.observed_names import observations_on
+from hxcli.engine.program import program
 from hxcli.engine.tree import Tree
 from hxcli.errors import ModelError
 from hxcli.inference.estimated_rate import Estimator, SweptUp, figures, sweep_up
@@ -166,7 +165,7 @@ def _swept_up(tree: Tree, start: Any, restricted: bool, roots: int) -> tuple[Swe
     return found, per_node(found.scale)
 
 
-@partial(jax.jit, static_argnums=(2, 3))
+@program(static_argnums=(2, 3))
 def _ancestral(tree: Tree, start: Any, restricted: bool, roots: int) -> tuple[Any, ...]:
     """Estimates and variances (N, D); sigma2, log likelihood and its number of densities (B, D)."""
     (swept, _, sigma2, log_likelihood, densities), scale = _swept_up(tree, start, restricted, roots)
@@ -177,7 +176,7 @@ def _ancestral(tree: Tree, start: Any, restricted: bool, roots: int) -> tuple[An
     return means, jnp.where(variances == 0, 0, variances * scale), sigma2, log_likelihood, densities
 
 
-@partial(jax.jit, static_argnums=(3, 4))
+@program(static_argnums=(3, 4))
 def _mean(tree: Tree, reach: Tree, start: Any, restricted: bool, roots: int) -> tuple[Any, ...]:
     """Means, variances, effective numbers of tips (N, D); sigma2, log likelihood, its number of densities (B, D)."""
     (swept, _, sigma2, log_likelihood, densities), scale = _swept_up(tree, start, restricted, roots)

@@ -7,13 +7,12 @@ the trees' normal distributions.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.engine.program import program
 from hxcli.inference.normal_mixture import standard_quantiles
 from hxcli.phylogeny import FloatArray
 
@@ -84,7 +83,7 @@ def mixture_ends(
     return ends[:, 0], ends[:, 1]
 
 
-@partial(jax.jit)
+@program()
 def _quantiles(means: Any, errors: Any, weights: Any, tails: Any) -> Any:
     return standard_quantiles(means, errors, weights, jnp.asarray(tails))
 

@@ -7,7 +7,6 @@ Math. 111:119).
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import jax
@@ -15,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hxcli.engine.program import program
 from hxcli.engine.tree import Tree
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.discrete.sweeps import best_partials, best_states, partials, posteriors
@@ -122,7 +122,7 @@ def _down(swept: Tree, seed: Any) -> Tree:
     return posteriors(_EDGE)(seeded, params=Matrices())
 
 
-@partial(jax.jit, static_argnames="few")
+@program(static_argnames="few")
 def _slopes(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
     swept = partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
     value, prior = _at_root(swept, root)
@@ -137,7 +137,7 @@ def _slopes(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any
     return value, by_rates, by_root
 
 
-@partial(jax.jit, static_argnames="few")
+@program(static_argnames="few")
 def _marginals(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
     swept = partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
     value, prior = _at_root(swept, root)
@@ -146,7 +146,7 @@ def _marginals(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, 
     return value, probabilities / probabilities.sum(-1, keepdims=True), prior
 
 
-@partial(jax.jit, static_argnames="few")
+@program(static_argnames="few")
 def _best(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any]:
     swept = best_partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
     weights = root * swept["partial"][0]
@@ -156,7 +156,7 @@ def _best(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any]:
     return found["state"], jnp.log(weights.max(-1)) + swept["log_scale"][0]
 
 
-@partial(jax.jit, static_argnames="few")
+@program(static_argnames="few")
 def _messages(tree: Tree, rates: Any, few: bool) -> tuple[Any, Any]:
     swept = partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
     return swept["partial"], swept[_EDGE][:, 0]

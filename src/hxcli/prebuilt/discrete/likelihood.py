@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from hxcli.engine.program import program
 from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree
 from hxcli.engine.views import View
@@ -321,7 +322,7 @@ def _at_root(swept: Tree, root: Any) -> tuple[Any, Any]:
     return _value_and_prior(swept["partial"][0], swept["log_scale"][0], root)
 
 
-@partial(jax.jit, static_argnames="few")
+@program(static_argnames="few")
 def _values(tree: Tree, transitions: Transitions, root: Any, few: bool) -> Any:
     return _at_root(_swept(tree, transitions, few), root)[0]
 
@@ -333,7 +334,7 @@ def _down(swept: Tree, transitions: Transitions, seed: Any) -> Tree:
     return posteriors("length")(seeded, params=transitions)
 
 
-@partial(jax.jit, static_argnames="few")
+@program(static_argnames="few")
 def _slopes(tree: Tree, transitions: Transitions, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
     swept = _swept(tree, transitions, few)
     value, prior = _at_root(swept, root)
@@ -342,7 +343,7 @@ def _slopes(tree: Tree, transitions: Transitions, rates: Any, root: Any, few: bo
     return value, slopes(transitions, rates, tree["length"], below["above"], swept["partial"]), by_root
 
 
-@partial(jax.jit, static_argnames="few")
+@program(static_argnames="few")
 def _marginals(tree: Tree, transitions: Transitions, root: Any, few: bool) -> tuple[Any, Any, Any]:
     swept = _swept(tree, transitions, few)
     value, prior = _at_root(swept, root)
@@ -352,7 +353,7 @@ def _marginals(tree: Tree, transitions: Transitions, root: Any, few: bool) -> tu
     return value, probabilities / probabilities.sum(-1, keepdims=True), prior
 
 
-@partial(jax.jit, static_argnames="few")
+@program(static_argnames="few")
 def _joint(tree: Tree, transitions: Transitions, root: Any, few: bool) -> tuple[Any, Any]:
     seen = tree["seen"][:, None]
     fields = {"length": tree["length"], "partial": seen, "log_scale": jnp.zeros(seen.shape[:2], seen.dtype)}
@@ -364,7 +365,7 @@ def _joint(tree: Tree, transitions: Transitions, root: Any, few: bool) -> tuple[
     return found["state"], jnp.log(weights.max(-1)) + swept["log_scale"][0]
 
 
-@partial(jax.jit, static_argnames="few")
+@program(static_argnames="few")
 def _messages(tree: Tree, transitions: Transitions, few: bool) -> tuple[Any, Any]:
     swept = _swept(tree, transitions, few)
     matrices = jax.vmap(lambda length: matrix_of(transitions, View({"length": length})))(tree["length"])

@@ -13,7 +13,6 @@ K rate matrices stand side by side as columns.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import jax
@@ -21,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import lax
 
+from hxcli.engine.program import program
 from hxcli.phylogeny import FloatArray
 
 # Condition number of the eigenvectors from which more digits would be lost than a likelihood can spare.
@@ -152,7 +152,7 @@ def _doubling(rates: FloatArray, longest: float) -> Doubling:
     return _tables(jnp.asarray(rates), jnp.asarray(fastest), jnp.asarray(unit), digits)
 
 
-@partial(jax.jit, static_argnums=3)
+@program(static_argnums=3)
 def _tables(rates: Any, fastest: Any, unit: Any, digits: int) -> Doubling:
     """What `Doubling` holds; differentiable by every cell of `rates`."""
     identity = jnp.eye(rates.shape[1])
