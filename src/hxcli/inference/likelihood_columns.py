@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hxcli.engine.tree import Tree
+from hxcli.engine.tree import Tree, as_array
 from hxcli.errors import OptionError
 from hxcli.inference.likelihood_programs import (
     ColumnFigures,
@@ -66,9 +66,9 @@ def framed(columns: Mapping[str, Any], phylogeny: Phylogeny) -> Framed:
     arrays = {name: np.asarray(value, float) for name, value in columns.items() if name not in OF_THE_TREE}
     tree = Tree.on_frame(phylogeny.topology, arrays, 16)
     # On the host: each of these operations would be a program of its own on the device.
-    fields = {name: tree[name] for name in arrays} | {"is_tip": jnp.asarray(np.asarray(tree["is_tip"]) > 0)}
+    fields = {name: tree[name] for name in arrays} | {"is_tip": as_array(np.asarray(tree["is_tip"]) > 0)}
     whole = [name for name in arrays if np.issubdtype(np.asarray(columns[name]).dtype, np.integer)]
-    fields |= {name: jnp.asarray(np.asarray(fields[name]).astype(int)) for name in whole}
+    fields |= {name: as_array(np.asarray(fields[name]).astype(int)) for name in whole}
     return Framed(tree, {**fields, **{name: columns[name] for name in OF_THE_TREE & columns.keys()}}, size)
 
 
@@ -264,7 +264,7 @@ class TraitLikelihood:
 
     def noise(self, x: Any) -> tuple[Any, Any]:
         """For the points of one part their observation variances, and the unknowns that are given."""
-        return jnp.asarray(np.full(len(x), self.tau2)), jnp.asarray(self.given_beta)
+        return np.full(len(x), self.tau2), self.given_beta
 
     def _is_drifting(self) -> bool:
         """Whether the mean moves along edges, at some points of the support."""
@@ -319,6 +319,4 @@ class TraitLikelihood:
 
 def _padded(tree: Tree, fields: Mapping[str, FloatArray]) -> dict[str, Any]:
     size = tree.size
-    return {
-        name: jnp.asarray(np.concatenate([v, np.zeros((size - len(v), *v.shape[1:]))])) for name, v in fields.items()
-    }
+    return {name: as_array(np.concatenate([v, np.zeros((size - len(v), *v.shape[1:]))])) for name, v in fields.items()}

@@ -129,7 +129,8 @@ def normals(mixture: Mixture) -> tuple[Any, Any]:
 
 def at_nodes(mixture: Mixture, nodes: Any) -> Mixture:
     """The mixtures of the nodes with these numbers."""
-    return _nodes(mixture, lambda value: value[nodes])
+    # On the host: each of these operations would be a program of its own on the device.
+    return _nodes(mixture, lambda value: np.asarray(value)[nodes])
 
 
 def _nodes(mixture: Mixture, cut: Callable[[Any], Any]) -> Mixture:
@@ -138,7 +139,7 @@ def _nodes(mixture: Mixture, cut: Callable[[Any], Any]) -> Mixture:
 
 
 def _node(mixture: Mixture, node: int) -> Mixture:
-    return _nodes(mixture, lambda value: value[node : node + 1])
+    return _nodes(mixture, lambda value: np.asarray(value)[node : node + 1])
 
 
 def _padded(mixture: Mixture, sizes: Sequence[int] = _SIZES) -> Mixture:
@@ -148,7 +149,7 @@ def _padded(mixture: Mixture, sizes: Sequence[int] = _SIZES) -> Mixture:
     more = next((size for size in sizes if size >= count), count) - count
     padded = Components(*(np.pad(value, (0, more), "edge") for value in components))
     padded = padded._replace(weight=np.pad(components.weight, (0, more)))
-    return mixture._replace(components=Components(*(jnp.asarray(value) for value in padded)))
+    return mixture._replace(components=padded)
 
 
 @program(static_argnums=3)
@@ -301,7 +302,7 @@ def _below(x: FloatArray, means: FloatArray, spreads: FloatArray, weight: FloatA
 
 def quantiles(mixture: Mixture, node: int, probabilities: FloatArray) -> FloatArray:
     """(P,) quantiles of one node's mixture at P probabilities."""
-    return np.asarray(_quantiles(_padded(_node(mixture, node)), jnp.asarray(probabilities)), np.float64)
+    return np.asarray(_quantiles(_padded(_node(mixture, node)), np.asarray(probabilities, float)), np.float64)
 
 
 @program()

@@ -36,6 +36,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from hxcli.engine.device_topology import DeviceTopology
+from hxcli.engine.program import Program
 from hxcli.engine.sweep import down, up
 from hxcli.engine.tree import Tree
 
@@ -197,6 +198,10 @@ def sweep_design(topology: Any, scale: Any, shift: Any, root: Any) -> Any:
     """
     tree = Tree.from_data(topology, {"scale": scale, "shift": shift, "design": jnp.zeros_like(shift)})
     return designs(tree.at[0].set(design=root))["design"]
+
+
+# The same as a program of its own.
+swept_design = Program(sweep_design)
 
 
 @down(reads=(*EDGE, *MESSAGE), reads_parent=STATE, writes=STATE)

@@ -246,7 +246,7 @@ def in_widths(size: int, *columns: FloatArray, widths: tuple[int, ...] = _WIDTHS
 
     def part(values: FloatArray, start: int) -> Any:
         there = values[start : start + width]
-        return jnp.asarray(np.concatenate([there, np.repeat(there[-1:], width - len(there), 0)]))
+        return np.concatenate([there, np.repeat(there[-1:], width - len(there), 0)])
 
     return [[part(values, start) for values in columns] for start in range(0, count, width)]
 

@@ -24,7 +24,7 @@ from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import OFFSET, BoundModel, Coordinate
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
-from hxcli.prebuilt.gls import sweep_design
+from hxcli.prebuilt.gls import swept_design
 from hxcli.prebuilt.parameter_columns import ModelEdges
 from hxcli.prebuilt.units import Units
 
@@ -178,7 +178,7 @@ class ModelQuestion:
                 f"hx posterior --model {self.bound.model.source}: its means have a part that no mean in MEANS "
                 "multiplies, and posteriors are of models without one (hx ancestral --model takes it)"
             )
-        design = sweep_design(self.framed.tree.topology, found.scale, found.shift, found.root_mean)
+        design = swept_design(self.framed.tree.topology, found.scale, found.shift, found.root_mean)
         size, unit = self.framed.size, self._units.length
         scale, variance = (np.asarray(each)[:size, 0] for each in (found.scale, found.variance))
         # Of no meaning at the root.
