@@ -64,7 +64,7 @@ def test_missing_and_negative_lengths_are_reported_not_refused(hx, here):
     done = hx("check", "gaps.nwk")
     assert done.code == 0
     assert "1 missing, 1 zero, 1 negative" in done.err
-    assert "needs    --tree-index K, because the file holds 2 trees" in done.err
+    assert "needs    --tree-index K or --all-trees, because the file holds 2 trees" in done.err
     assert "needs    --missing-lengths X, because 1 of 5 edges lack a length" in done.err
     assert "needs    --negative-lengths zero, because 1 of 5 edges are negative" in done.err
     assert done.err.splitlines()[-1] == "ready, with the options that are needed"

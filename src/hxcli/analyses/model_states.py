@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -82,7 +82,7 @@ def model_states(
         return _averaged(phylogeny, painted, observations, wanted, chosen, told)
     fitted = [each[0] for each in fit_models(painted, observations, models, chosen, compared=False)]
     on_grid = [each for each in fitted if isinstance(each, GridFittedModel)]
-    states = [_at_nodes(painted, each) for each in fitted]
+    states = [_at_nodes(painted, each, observations.values[:, trait]) for trait, each in enumerate(fitted)]
     table = {} if told is None else _pair_table(painted, told, [[each] for each in fitted], None, chosen.level)
     of_pairs = pair_details(table) if table else {}
     name = fitted[0].name
@@ -136,8 +136,17 @@ def _ends(painted: Painted, fitted: Sequence[GridFittedModel]) -> tuple[FloatArr
     return lower, upper
 
 
-def _at_nodes(painted: Painted, fitted: FittedModel) -> tuple[FloatArray, FloatArray]:
-    """Mean and standard error at the nodes of the tree as it was; nan where the model has no likelihood."""
+def _at_nodes(painted: Painted, fitted: FittedModel, values: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Mean and standard error at the nodes of the tree as it was; nan where the model has no likelihood.
+
+    Args:
+        painted: The tree.
+        fitted: The model.
+        values: (M,) what was observed; where nothing varies, no node differs from it.
+    """
+    if fitted.nothing_varies:
+        nodes = len(painted.nodes)
+        return np.full(nodes, np.nanmax(values)), np.zeros(nodes)
     if math.isnan(fitted.log_likelihood):
         nothing = np.full(len(painted.nodes), np.nan)
         return nothing, nothing
@@ -177,12 +186,26 @@ def _estimator_notes(fitted: Sequence[FittedModel], options: FitOptions) -> tupl
 
 def _flag_notes(fitted: Sequence[FittedModel]) -> tuple[str, ...]:
     """What to know of every fit but how many parameters it has, a sentence for each trait and flag."""
-    return tuple(
+    return _equal_notes([each] for each in fitted) + tuple(
         f"trait {each.trait!r}, model {each.name}: {flag}: {WORDS[flag]}"
         for each in fitted
+        if not each.nothing_varies
         for flag in each.flags
         if flag != "many_parameters"
     )
+
+
+def _equal_notes(fitted: Iterable[Sequence[FittedModel]]) -> tuple[str, ...]:
+    """What to know of traits that do not vary."""
+    return tuple(
+        Note(f"trait {each[0].trait!r}: all values are equal, and so are the states: no model has parameters for it")
+        for each in fitted
+        if _vary_not(each)
+    )
+
+
+def _vary_not(fitted: Sequence[FittedModel]) -> bool:
+    return any(one.nothing_varies for one in fitted)
 
 
 def _pair_table(
@@ -250,7 +273,9 @@ def _averaged(
     averaged = []
     for trait, each in enumerate(fitted):
         unit = float(units.location[trait]), float(units.scale[trait])
-        averaged.append(average([_at_nodes(painted, model) for model in each], weights[trait], options.level, unit))
+        values = observations.values[:, trait]
+        share = np.ones(len(each)) if _vary_not(each) else weights[trait]
+        averaged.append(average([_at_nodes(painted, model, values) for model in each], share, options.level, unit))
 
     def matrix(name: str) -> FloatArray:
         return np.stack([getattr(each, name) for each in averaged], 1)
@@ -333,8 +358,10 @@ def average(
 
 
 def _uncertain(weighed: Sequence[Sequence[FittedModel]]) -> tuple[str, ...]:
-    said = []
+    said = list(_equal_notes(weighed))
     for each in weighed:
+        if _vary_not(each):
+            continue
         names = [one.name for one in each if "optimum_not_certain" in one.flags]
         if names:
             said.append(Note(f"trait {each[0].trait!r}: {', '.join(names)}: {WORDS['optimum_not_certain']}"))

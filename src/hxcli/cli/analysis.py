@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -92,11 +92,13 @@ class RunChoices:
             analysis_options: The analysis's own.
         """
         # Here and not above, because `hx --help` needs none of it.
+        from hxcli.analyses import ANALYSES
         from hxcli.run.perform import Job
 
         trees, table = self.sample.files(tree, traits)
         named = {**self.outputs.named(), **self.sample.named(), **named}
-        inputs = self.reading.input_options(trees[0], table)
+        of_samples = bool(ANALYSES[analysis].of_samples) and command in ("", analysis)
+        inputs = replace(self.reading.input_options(trees[0], table), or_all_trees=of_samples)
         if states is not None:
             inputs = states[0].on(inputs)
         job = Job(

@@ -89,7 +89,9 @@ class TableRunChoices:
             )
         job = Job(
             analysis=analysis,
-            inputs=replace(self.reading.input_options(trees[0], table), with_texts=with_texts),
+            inputs=replace(
+                self.reading.input_options(trees[0], table), with_texts=with_texts, or_all_trees=sample is not None
+            ),
             products=products,
             analysis_options=analysis_options if seed is None else {**analysis_options, "seed": seed},
             seed=seed,

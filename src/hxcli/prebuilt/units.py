@@ -146,6 +146,8 @@ def units_of(phylogeny: Phylogeny, observations: Observations) -> Units:
 def location_and_scale(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(D,) a number near the mean of every column, of few digits, and a power of two of the size of its range.
 
+    Where all values of a column are equal, the number is that value.
+
     Args:
         values: (M, D), nan where there is none.
     """
@@ -161,7 +163,8 @@ def location_and_scale(values: FloatArray) -> tuple[FloatArray, FloatArray]:
     mean = (known / number).sum(0)
     digit = scale / 1024
     location = np.where(np.abs(mean / digit) < 2**52, np.round(mean / digit) * digit, mean)
-    return location, scale
+    # Equal values are 0 then, and no rounding is taken for a difference.
+    return np.where(lowest == highest, lowest, location), scale
 
 
 def length_unit(phylogeny: Phylogeny) -> float:

@@ -163,7 +163,7 @@ def _needs(tree_file: TreeFile, facts: TreeFacts, options: InputOptions) -> tupl
     trees = len(tree_file.phylogenies)
     needs = []
     if trees > 1 and options.tree_index is None:
-        needs.append(f"--tree-index K, because the file holds {trees} trees (the first is shown here)")
+        needs.append(f"--tree-index K or --all-trees, because the file holds {trees} trees (the first is shown here)")
     if facts.missing_lengths and options.missing_lengths is None:
         needs.append(f"--missing-lengths X, because {facts.missing_lengths} of {facts.nodes - 1} edges lack a length")
     if facts.negative_lengths and options.negative_lengths is None:

@@ -45,6 +45,7 @@ class InputOptions:
         with_states: Whether traits of states are read: columns of text that `columns` names, and these two.
         discrete: Headers of columns that are states whatever their cells look like.
         state_columns: (trait, headers of the probabilities of its states) pairs.
+        or_all_trees: Whether the command would take all trees of the file, which a refusal says then.
     """
 
     tree: str
@@ -63,6 +64,7 @@ class InputOptions:
     with_states: bool = False
     discrete: tuple[str, ...] = ()
     state_columns: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    or_all_trees: bool = False
 
     def __post_init__(self) -> None:
         if self.tree == self.traits == "-":
@@ -113,7 +115,7 @@ def read_inputs(
         begun = thread.submit(copy_context().run, read_trait_table, options) if os.path.isfile(options.traits) else None
         progress("reading the tree")
         tree_file = read_tree_file(options)
-        picked = pick_tree(tree_file, options.tree_index)
+        picked = pick_tree(tree_file, options.tree_index, or_all=options.or_all_trees)
         phylogeny = analysable_tree(picked, tree_file.file, options)
         use_tree(phylogeny)
         if not options.traits:

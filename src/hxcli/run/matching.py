@@ -13,7 +13,14 @@ from numpy.typing import NDArray
 from hxcli.close_names import counted, listed
 from hxcli.errors import InputError, Note
 from hxcli.phylogeny import Phylogeny
-from hxcli.run.name_columns import better_column, called, name_key, refuse_row_numbers, shell_word
+from hxcli.run.name_columns import (
+    better_column,
+    called,
+    name_key,
+    refuse_row_numbers,
+    shell_word,
+    two_columns_of_names,
+)
 from hxcli.run.name_hints import NameHints, beside_another_row, comment_note, inner_node_note, inner_nodes_among
 from hxcli.run.table_shapes import refuse_long, transposed
 from hxcli.text_columns import Texts
@@ -231,7 +238,7 @@ def _no_overlap(phylogeny: Phylogeny, table: TraitTable) -> InputError:
 def other_reading(phylogeny: Phylogeny, cells: Cells, file: str) -> InputError | None:
     """What to say of a table whose column of names has no tip: that it is transposed, or which column has them.
 
-    None where its names are tips, or where no other column and no header is.
+    None where its names are tips, or where no other column, no two columns and no header are.
     """
     tips = phylogeny.tip_names
     known = {name_key(tip) for tip in tips}
@@ -244,6 +251,9 @@ def other_reading(phylogeny: Phylogeny, cells: Cells, file: str) -> InputError |
         first = called(cells.header[cells.id_index])
         found = f"{first} holds no name of a tip, but column {better[0]!r} does"
         return InputError(found, f"give --id-column {shell_word(better[0])}", file=file)
+    if (both := two_columns_of_names(cells, tips)) is not None:
+        found = f"the names of the tips stand in two columns, {both[0]} and {both[1]}"
+        return InputError(found, f"join them into one column in front, as in {both[2]!r}", file=file)
     return None
 
 

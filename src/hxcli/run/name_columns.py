@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import permutations
 
 import numpy as np
 
@@ -74,6 +75,21 @@ def better_column(cells: Cells, tips: Texts, matched: int) -> tuple[str, int] | 
         return None
     count, index = max(found)
     return cells.header[-index], count
+
+
+def two_columns_of_names(cells: Cells, tips: Texts) -> tuple[str, str, str] | None:
+    """Two columns that give the tips only together, such as genus and species, and a tip; None without such."""
+    if cells.chosen:
+        return None
+    known = {name_key(tip): tip for tip in tips}
+    columns = {index: cells.column(index) for index in range(len(cells.header)) if cells.is_text[index]}
+    columns[cells.id_index] = cells.column(cells.id_index)
+    for first, second in permutations(columns, 2):
+        keys = [name_key(f"{one} {other}") for one, other in zip(columns[first], columns[second], strict=True)]
+        found = [key for key in keys if key in known]
+        if len(found) >= _MOST * min(len(keys), len(known)) and len(set(found)) == len(found):
+            return called(cells.header[first]), called(cells.header[second]), known[found[0]]
+    return None
 
 
 def called(header: str) -> str:

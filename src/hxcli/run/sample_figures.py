@@ -14,7 +14,7 @@ from hxcli.analyses.tree_samples.tables_one_by_one import SE, P
 from hxcli.close_names import counted
 from hxcli.findings import TableFindings
 from hxcli.phylogeny import FloatArray
-from hxcli.run.sample_tables import trees_table
+from hxcli.run.sample_tables import equal_traits, trees_table
 
 Figures = Mapping[str, FloatArray]
 
@@ -61,11 +61,14 @@ def figures_of(analysis: str, setting: SampleSetting, ledger: Ledger) -> TableFi
         header=header,
         rows=[(owner, tuple(_cell(shown[name][place]) for name in header)) for place, owner in enumerate(owners)],
         about_traits=[{"over_trees": _as_json(_spread({trait: of}, setting.level))} for trait, of in traits.items()],
-        warnings=tuple(
-            f"trait {trait!r}: {name} has no value on {missing} of {counted(len(numbers), 'tree')}"
-            for trait, of in traits.items()
-            for name, values in of.items()
-            if 0 < (missing := int(np.isnan(values).sum())) < len(numbers)
+        warnings=(
+            *(equal_traits(setting.observations).values() if analysis == "signal" else ()),
+            *(
+                f"trait {trait!r}: {name} has no value on {missing} of {counted(len(numbers), 'tree')}"
+                for trait, of in traits.items()
+                for name, values in of.items()
+                if 0 < (missing := int(np.isnan(values).sum())) < len(numbers)
+            ),
         ),
     )
 

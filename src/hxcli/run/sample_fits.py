@@ -15,7 +15,7 @@ from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.close_names import counted
 from hxcli.findings import TableFindings
 from hxcli.phylogeny import FloatArray
-from hxcli.run.sample_tables import flag_warnings, trees_table
+from hxcli.run.sample_tables import equal_traits, flag_warnings, trees_table
 
 _FITS = (
     *("trait", "model", "n", "k", "log_likelihood", "aic", "aicc", "delta_aicc", "weight", "converged", "flags"),
@@ -45,6 +45,7 @@ def fits_of(setting: SampleSetting, ledger: Ledger) -> TableFindings:
         for of in [models[fit["trait"], fit["model"]]]
         for name in [name.removeprefix(".lower ") for name in of if name.startswith(".lower ")]
     ]
+    equal = equal_traits(setting.observations)
     return TableFindings(
         phylogeny=setting.summary,
         traits=traits,
@@ -58,7 +59,7 @@ def fits_of(setting: SampleSetting, ledger: Ledger) -> TableFindings:
         header=("trait", "model", "log likelihood", "k", "AICc", "difference", "weight", "best on", "flags"),
         rows=[(fit["trait"], _summary_row(fit)) for fit in fits],
         about_traits=[{"models": [fit for fit in fits if fit["trait"] == trait]} for trait in traits],
-        warnings=flag_warnings(setting.rows, rows),
+        warnings=(*equal.values(), *flag_warnings(setting.rows, rows, equal)),
     )
 
 

@@ -20,7 +20,7 @@ from hxcli.phylogeny import FloatArray, Phylogeny, relabel
 from hxcli.reconstruction import Parameter, Reconstruction
 from hxcli.run.sample_figures import figures_of
 from hxcli.run.sample_fits import fits_of
-from hxcli.run.sample_tables import PooledStates, flag_warnings, trees_table
+from hxcli.run.sample_tables import PooledStates, equal_traits, flag_warnings, trees_table
 from hxcli.state_findings import StateFindings
 
 # Figures that are pooled together.
@@ -143,8 +143,11 @@ def _details(setting: SampleSetting, values: FloatArray) -> dict[str, dict[str, 
 
 
 def _warnings(setting: SampleSetting, values: FloatArray, observed: FloatArray) -> tuple[str, ...]:
-    said = []
+    equal = equal_traits(setting.observations)
+    said = list(equal.values())
     for d, trait in enumerate(setting.observations.traits):
+        if trait in equal:
+            continue
         if np.isnan(observed[:, d]).all():
             said.append(Note(f"trait {trait!r}: no tip has a value, so that estimates are empty"))
             continue

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from hxcli.errors import Note
 from hxcli.phylogeny import FloatArray
 from hxcli.state_findings import TraitStates
 from hxcli.text_columns import Texts
+from hxcli.traits import Observations
 
 # What a flag of single trees means.
 _WORDS = {
@@ -115,12 +116,24 @@ def trees_table(
     }
 
 
-def flag_warnings(rows: Sequence[Row], values: FloatArray) -> tuple[str, ...]:
-    """A sentence for every flag that single trees have."""
+def equal_traits(observations: Observations) -> dict[str, str]:
+    """Trait -> a sentence, for those that do not vary, which is all there is to say of them."""
+    found = {}
+    for d, trait in enumerate(observations.traits):
+        seen = observations.values[:, d][~np.isnan(observations.values[:, d])]
+        if len(seen) > 1 and np.ptp(seen) == 0 and not observations.standard_errors[:, d].any():
+            found[trait] = Note(f"trait {trait!r}: all values are equal, which tells nothing of how it evolves")
+    return found
+
+
+def flag_warnings(rows: Sequence[Row], values: FloatArray, without: Collection[str] = frozenset()) -> tuple[str, ...]:
+    """A sentence for every flag that single trees have, `without` those of some traits."""
     said = []
     for (trait, model, name), each in zip(rows, values, strict=True):
-        flag, trees = name.removeprefix("."), int(np.nansum(each))
-        if name.startswith(".") and flag in _WORDS and trees:
+        flag = name.removeprefix(".")
+        if not name.startswith(".") or flag not in _WORDS or trait in without:
+            continue
+        if trees := int(np.nansum(each)):
             under = f" under {model}" if model else ""
             said.append(Note(f"trait {trait!r}{under}: on {trees} of {counted(len(each), 'tree')} {_WORDS[flag]}"))
     return tuple(said)

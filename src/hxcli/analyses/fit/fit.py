@@ -258,7 +258,7 @@ def _about(each: FittedModel, delta: float, weight: float) -> Mapping[str, Any]:
 
 
 def _warnings(phylogeny: Phylogeny, ordered: list[list[tuple[FittedModel, float, float]]]) -> tuple[str, ...]:
-    equal = [rows[0][0].trait for rows in ordered if any(_is_all_equal(each) for each, _, _ in rows)]
+    equal = [rows[0][0].trait for rows in ordered if any(each.nothing_varies for each, _, _ in rows)]
     found: list[str] = [
         Note(
             f"trait {trait!r}: all values are equal: every model explains them the better the smaller its rate is, so "
@@ -279,11 +279,6 @@ def _warnings(phylogeny: Phylogeny, ordered: list[list[tuple[FittedModel, float,
         if rows[0][0].trait not in equal and all(not math.isfinite(each.aicc) for each, _, _ in rows):
             found.append(Note(f"trait {rows[0][0].trait!r}: too few values to compare models (every AICc is infinite)"))
     return tuple(found)
-
-
-def _is_all_equal(fitted: FittedModel) -> bool:
-    """Whether nothing varies, which every model explains the better the smaller its rate is."""
-    return fitted.n > 1 and fitted.optimum.log_likelihood == math.inf
 
 
 def height_notes(phylogeny: Phylogeny) -> tuple[str, ...]:

@@ -84,6 +84,11 @@ class FittedModel:
         return self.bound.name
 
     @property
+    def nothing_varies(self) -> bool:
+        """Whether all values are equal, which every model explains the better the smaller its rate is."""
+        return self.n > 1 and self.optimum.log_likelihood == math.inf
+
+    @property
     def aic(self) -> float:
         """Akaike's information criterion."""
         return 2 * self.k - 2 * self.log_likelihood

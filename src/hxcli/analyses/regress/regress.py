@@ -16,7 +16,7 @@ from hxcli.analyses.regress.replicates import one_row_a_tip
 from hxcli.analyses.regress.rows import left_out, row_cell
 from hxcli.analyses.regress.sum_of_columns import Columns
 from hxcli.close_names import counted
-from hxcli.errors import Note, OptionError
+from hxcli.errors import InputError, Note, OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
 from hxcli.inference.profile_intervals import Interval
@@ -61,7 +61,8 @@ def regress(
         held: Shape parameters that are given.
 
     Raises:
-        InputError: The formula cannot be evaluated on these rows, or rows of one tip differ in a text of it.
+        InputError: The formula cannot be evaluated on these rows, rows of one tip differ in a text of it,
+            or the response is the same in all rows.
         ModelError: Error-free observations at no distance from each other.
         OptionError: A formula that cannot be read; options that do not go together.
     """
@@ -84,6 +85,11 @@ def regress(
         from hxcli.analyses.regress.binomial import regress_binomial
 
         return regress_binomial(phylogeny, observations, made, columns, names, level)
+    values = made.values[made.used]
+    if "Intercept" in made.terms and len(values) > 1 and np.ptp(values) == 0:
+        raise InputError(
+            f"{made.response} is {values[0]:g} in all {len(values)} rows", "there is nothing to explain: name another"
+        )
     model = model or "bm"
     bound = _bound(phylogeny, model, ou_root)
     errors, notes = _errors(observations, made)

@@ -88,7 +88,7 @@ def signal(
         phylogeny=phylogeny,
         traits=names,
         tips_used=tuple(number.tolist()),
-        method=f"phylogenetic signal: Blomberg's K ({permutations} permutations, simulations), Pagel's lambda (ML)",
+        method=method_of(permutations),
         tables={"signal table": table},
         header=("trait", "n", *(name.replace("_", " ") for name in _COLUMNS)),
         rows=[
@@ -109,6 +109,11 @@ def signal(
             if np.isnan(k)
         ),
     )
+
+
+def method_of(permutations: int) -> str:
+    """What is done, in words."""
+    return f"phylogenetic signal: Blomberg's K ({permutations} permutations, simulations), Pagel's lambda (ML)"
 
 
 def _reason(count: int) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hxcli.analyses import load
+from hxcli.analyses.signal.signal import method_of
 from hxcli.analyses.tree_samples.figures import BatchFigures, Row, SampledStates
 from hxcli.analyses.tree_samples.observed_names import observations_on
 from hxcli.errors import ModelError
@@ -50,7 +51,7 @@ class TablesOneByOne:
         first = self._analysis(summary, observations_on(summary, observations, taxa), **{**self._options, **quick})
         self.rows: tuple[Row, ...] = tuple(self._figures(first))
         # What is found on one tree stands in its words.
-        self.method = f"{options['formula']}; {options['model'] or 'bm'}" if "formula" in options else first.method
+        self.method = _METHODS[analysis](options)
 
     def __call__(self, batch: TreeBatch) -> BatchFigures:
         """The figures of a batch.
@@ -95,5 +96,9 @@ def _of_regression(found: TableFindings) -> dict[Row, float]:
     return figures
 
 
+_METHODS: dict[str, Callable[[Mapping[str, Any]], str]] = {
+    "signal": lambda options: method_of(options["permutations"]),
+    "regress": lambda options: f"{options['formula']}; {options['model'] or 'bm'}",
+}
 # Analysis -> (trait, "", figure) -> value, of what it finds on one tree.
 FIGURES: dict[str, Callable[[TableFindings], dict[Row, float]]] = {"signal": _of_signal, "regress": _of_regression}

@@ -21,6 +21,8 @@ from hxcli.text_columns import Texts
 NUMBER = r"^[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?$"
 MISSING = ("", "NA", "Na", "na", "NaN", "nan", "NAN", "N/A", "n/a", "NULL", "Null", "null", "?", "-")
 _DECIMAL_COMMA = re.compile(r"[+-]?[0-9]*,[0-9]+(?:[eE][+-]?[0-9]+)?")
+# Either 12.345 or 12345.
+_THOUSANDS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _SEPARATED = re.compile(r"[+-]?[0-9]{1,3}([ ,'\u00a0\u202f_][0-9]{3})+(\.[0-9]*)?")
 _PERCENT = re.compile(r"[+-]?[0-9.]+\s*%")
 
@@ -84,6 +86,8 @@ class Columns:
 
     def hint(self, text: str) -> str:
         """What to do about a cell that is no number."""
+        if _THOUSANDS.fullmatch(text):
+            return "decimal comma? write 1.5; separator of thousands? write 1000"
         if _DECIMAL_COMMA.fullmatch(text):
             return "decimal comma? write 1.5"
         if _SEPARATED.fullmatch(text):

@@ -163,11 +163,11 @@ def _checked_header(cells: Columns, id_column: str | None, notes: list[str]) -> 
     named: dict[str, int] = {}
     for index, name in enumerate(cells.header):
         if not name and index:
-            advice = "give every column a header" if not cells.missing[:, index].all() else "it is empty: delete it"
-            raise cells.refusal(f"column {index + 1} has no name", advice, header=True)
+            raise cells.refusal(f"column {index + 1} has no name", _without_name(cells, index), header=True)
         if name in named:
             found = f"the header {name!r} stands twice (columns {named[name] + 1} and {index + 1})"
-            raise cells.refusal(found, "give every column a name of its own", header=True)
+            two = ", such as mass_mean: the lines below belong to the header" if _has_levels(cells) else ""
+            raise cells.refusal(found, f"give every column a name of its own{two}", header=True)
         named[name] = index
     if id_column is None:
         return named
@@ -177,6 +177,18 @@ def _checked_header(cells: Columns, id_column: str | None, notes: list[str]) -> 
         notes.append(Note("the first column was left out, because it has no name"))
         del named[""]
     return named
+
+
+def _without_name(cells: Columns, index: int) -> str:
+    """What to do about a column that has no header."""
+    if len(cells.header) > 1 and cells.header[0] and not any(cells.header[1:]):
+        return f"is {cells.header[0]!r} a title above the header? delete it and what else is above the header"
+    return "it is empty: delete it" if cells.missing[:, index].all() else "give every column a header"
+
+
+def _has_levels(cells: Columns) -> bool:
+    """Whether the first row is words alone, as where pandas writes a header of several levels."""
+    return len(cells.lines) > 1 and bool(cells.wrong[0, 1:].all()) and not cells.wrong[-1, 1:].all()
 
 
 def _refuse_row_as_header(cells: Columns, id_index: int) -> None:
@@ -295,7 +307,8 @@ def _no_number(cells: Columns, row: int, column: int, advice: str) -> InputError
     text = cells.text(row, column)
     shown = text if len(text) <= 60 else text[:57] + "..."
     what = "is not a finite number" if cells.infinite(column)[row] else "is not a number"
-    hint = cells.hint(text)
+    units = row == 0 and np.count_nonzero(cells.has_numbers) > 1 and bool(cells.wrong[0, cells.has_numbers].all())
+    hint = "a row of units? delete it" if units else cells.hint(text)
     return cells.refusal(
         f"{shown!r} in column {cells.header[column]!r} {what}", "; ".join(filter(None, (hint, advice))), row=row
     )

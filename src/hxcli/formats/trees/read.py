@@ -125,8 +125,13 @@ def _reader(place: str) -> Reader:
     return reader
 
 
-def pick_tree(tree_file: TreeFile, index: int | None) -> Phylogeny:
+def pick_tree(tree_file: TreeFile, index: int | None, *, or_all: bool = False) -> Phylogeny:
     """The tree of that 1-based index; with None the only one.
+
+    Args:
+        tree_file: The file.
+        index: The index.
+        or_all: Whether `--all-trees` would take all of them.
 
     Raises:
         InputError: Several trees and no index.
@@ -135,7 +140,8 @@ def pick_tree(tree_file: TreeFile, index: int | None) -> Phylogeny:
     count = len(tree_file.phylogenies)
     if index is None:
         if count > 1:
-            raise InputError(f"the file holds {count} trees", "pick one with --tree-index", file=tree_file.file)
+            advice = "pick one with --tree-index" + (", or take all with --all-trees" if or_all else "")
+            raise InputError(f"the file holds {count} trees", advice, file=tree_file.file)
         return tree_file.phylogenies[0]
     if not 1 <= index <= count:
         trees = "1 tree" if count == 1 else f"{count} trees"

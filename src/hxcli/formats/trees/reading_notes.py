@@ -19,32 +19,36 @@ from hxcli.text_columns import Texts
 
 # Spaces of other kinds, and characters without width.
 _ODD_SPACE = re.compile(r"[^\S \n]|[\u200b-\u200f\u2060\ufeff]|(?:^ )|(?: $)", re.MULTILINE)
+# What differs between sentences about one thing.
+_FIGURES = re.compile(r"'[^']*'|[0-9][0-9.eE+-]*")
 
 
 def tree_warnings(phylogenies: Sequence[Phylogeny]) -> list[str]:
-    """One sentence for each thing that is worth knowing, with the trees that it concerns."""
-    trees: dict[str, list[int]] = {}
+    """One sentence for each thing that is worth knowing, with the trees that it concerns.
+
+    Sentences that differ in figures and names alone are about one thing, and the first stands for all of them.
+    """
+    told: dict[str, list[tuple[int, str]]] = {}
     checked: dict[bytes, list[str]] = {}
     for number, phylogeny in enumerate(phylogenies, 1):
-        for message in _shape_warnings(phylogeny):
-            trees.setdefault(message, []).append(number)
         # Trees of one file mostly share their tips: names are looked at once.
         names = Texts(sorted(phylogeny.tip_names)) if len(phylogenies) > 1 else phylogeny.tip_names
         joined = names.lines()
         key = joined.encode()
         if key not in checked:
             checked[key] = list(_name_warnings(names, joined))
-        for message in checked[key]:
-            trees.setdefault(message, []).append(number)
-    return [_prefixed(message, numbers, len(phylogenies)) for message, numbers in trees.items()]
+        for message in (*_shape_warnings(phylogeny), *checked[key]):
+            told.setdefault(_FIGURES.sub("", message), []).append((number, message))
+    return [_of_trees(each, len(phylogenies)) for each in told.values()]
 
 
-def _prefixed(message: str, numbers: list[int], total: int) -> str:
-    if len(numbers) == total:
+def _of_trees(told: list[tuple[int, str]], total: int) -> str:
+    number, message = told[0]
+    if len(told) == total and all(other == message for _, other in told):
         return message
-    if len(numbers) == 1:
-        return f"tree {numbers[0]}: {message}"
-    return f"{len(numbers)} of {total} trees, first tree {numbers[0]}: {message}"
+    if len(told) == 1:
+        return f"tree {number}: {message}"
+    return f"{len(told)} of {total} trees, first tree {number}: {message}"
 
 
 def _shape_warnings(phylogeny: Phylogeny) -> Iterator[str]:

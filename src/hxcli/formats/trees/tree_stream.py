@@ -29,6 +29,7 @@ from hxcli.tree_batch import TaxonNames, TreeBatch
 # Bytes before a tree in which `[&R]` and `[&U]` are looked for.
 _SHORT = 12
 _ROOTED = re.compile(rb"\[\s*&([RU])\s*\]", re.IGNORECASE)
+_CLOCK_RATE = re.compile(rb"\[&[^\]]*clock.?rate", re.IGNORECASE)
 _FORMATS = "give Newick, NEXUS or a tree log of RevBayes"
 
 
@@ -173,6 +174,8 @@ class TreeStream:
 
     def _batch(self, statements: Sequence[TreeStatement], numbers: np.ndarray) -> TreeBatch:
         blanked, translation = statements[0].blanked, statements[0].translation
+        if _has_clock_rate(statements[0]):
+            self.warnings[Note("the trees' clock rates are not used: edge lengths are taken as they are")] = None
         starts, ends = [each.start for each in statements], [each.end for each in statements]
         if all(each.terminated for each in statements):
             scanned = scan_batch(blanked, starts, ends)
@@ -301,6 +304,13 @@ def _stated(statement: TreeStatement) -> int:
         if found:
             rooted = found[1] in b"Rr"
     return -1 if rooted is None else int(rooted)
+
+
+def _has_clock_rate(statement: TreeStatement) -> bool:
+    """Whether there is a clock rate in front of a tree, as MrBayes writes it."""
+    data, start = statement.blanked.source.data, statement.header.start
+    end = data.find(b"(", statement.start, statement.end)
+    return _CLOCK_RATE.search(data, start, end) is not None
 
 
 def _newick(text: TextStream, beginning: Source, size: int, warnings: dict[str, None]) -> Iterator[TreeStatement]:
