@@ -118,7 +118,7 @@ def trees_table(
 
 def equal_traits(observations: Observations) -> dict[str, str]:
     """Trait -> a sentence, for those that do not vary, which is all there is to say of them."""
-    found = {}
+    found: dict[str, str] = {}
     for d, trait in enumerate(observations.traits):
         seen = observations.values[:, d][~np.isnan(observations.values[:, d])]
         if len(seen) > 1 and np.ptp(seen) == 0 and not observations.standard_errors[:, d].any():
