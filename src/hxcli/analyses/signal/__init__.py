@@ -1,0 +1,1 @@
+"""How much alike relatives are: K and lambda."""
