@@ -166,7 +166,9 @@ def test_draws_have_the_moments_of_dense_algebra(tmp_path: Path) -> None:
     problem = JointProblem(phylogeny, seen)
     rate = np.array([[0.5, 0.3], [0.3, 0.6]])
     generator, count = np.random.default_rng(3), 400
-    drawn = np.stack([problem.draw(rate, None, generator.standard_normal((problem.size, 3, 2))) for _ in range(count)])
+    drawn = np.stack(
+        [problem.draw(rate, None, 0.0, generator.standard_normal((problem.size, 3, 2))) for _ in range(count)]
+    )
     states = problem.states(rate)
     deviations = np.sqrt(np.maximum(np.diagonal(states.covariances, axis1=1, axis2=2), 0))
     apart = (drawn.mean(0) - states.means) * np.sqrt(count)

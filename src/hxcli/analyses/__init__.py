@@ -57,7 +57,9 @@ ANALYSES: dict[str, Analysis] = {
     ),
     "simulate": Analysis("hxcli.analyses.simulate:simulate", ("simulation",)),
     "together": Analysis(
-        "hxcli.analyses.together.ancestral:ancestral_together", (STATES, "covariance table", "within table")
+        "hxcli.analyses.together.ancestral:ancestral_together",
+        (STATES, "covariance table", "within table", "leave-one-out table", "pairs table"),
+        of_samples=_POOLED,
     ),
     "maps": Analysis(
         "hxcli.analyses.maps.maps:refuse_numbers",
@@ -76,7 +78,7 @@ ANALYSES: dict[str, Analysis] = {
     ),
     "posterior together": Analysis(
         "hxcli.analyses.together.posterior:posterior_together",
-        (STATES, "parameter table", "covariance table", "within table", "draws"),
+        (STATES, "parameter table", "covariance table", "within table", "leave-one-out table", "draws", "pairs table"),
     ),
     "contrasts": Analysis("hxcli.analyses.contrasts:contrasts", ("contrasts table",)),
     "regress": Analysis(

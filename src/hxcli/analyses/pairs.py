@@ -161,7 +161,8 @@ def _mixture(states: PairStates, weights: FloatArray, unit: float) -> Mixture:
 
 def _correlation(states: PairStates, weights: FloatArray) -> FloatArray:
     """(P,) within and between the distributions; nan where a state is certain."""
-    away = [each - (each @ weights)[:, None] for each in states[:2]]
+    # A state that all agree on is not uncertain by the rounding of its mean.
+    away = [np.where(np.ptp(each, 1) == 0, 0, (each - (each @ weights)[:, None]).T).T for each in states[:2]]
     covariance = (states.covariance + away[0] * away[1]) @ weights
     first, second = ((own + apart**2) @ weights for own, apart in zip(states[2:4], away, strict=True))
     both = np.sqrt(first) * np.sqrt(second)

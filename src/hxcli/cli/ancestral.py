@@ -58,14 +58,14 @@ def ancestral(
     """
     together.refuse_alone()
     if together.together:
-        if pair.pairs is not None:
-            raise typer.BadParameter("--pairs is for traits by themselves (leave it or --together out)")
         return together.reading(run).request(
             "together",
             tree,
             traits,
-            named={"picture": plot, **together.named()},
-            without=together.without(),
+            named={"picture": plot, "pairs table": pair.out_pairs, **together.named()},
+            without=["leave-one-out table", *pair.without(), *together.without()],
+            asked=pair.asked(),
+            side=pair.side_inputs(),
             command="ancestral",
             **together.analysis_options(models),
             **rate.analysis_options(),

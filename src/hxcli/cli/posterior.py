@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import typer
 
 from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
+from hxcli.cli.left_out_options import LeftOutChoices
 from hxcli.cli.options import (
     Level,
     ModelChoices,
@@ -153,14 +154,14 @@ class MoreChoices:
         ),
     ] = None
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, metavar="S", help="Of the random numbers.")] = 0
-    loo: Annotated[
-        bool,
-        typer.Option("--loo", help="Predict every observed tip from all others, and list those that do not fit."),
-    ] = False
-    out_loo: Annotated[
-        str | None,
-        typer.Option("--out-loo", metavar="FILE", help="Table of --loo: .csv .tsv .parquet. [default: PREFIX.loo.csv]"),
-    ] = None
+
+    def without(self) -> list[str]:
+        """The kind of product that nobody asked for."""
+        return ["draws"] if self.draws is None else []
+
+    def asked(self) -> dict[str, str]:
+        """The kind of product that was asked for, and the option that did."""
+        return {} if self.draws is None else {"draws": "--draws"}
 
 
 @command
@@ -192,6 +193,7 @@ def posterior(
     pair: PairChoices,
     plot: Plot = None,
     more: MoreChoices,
+    left_out: LeftOutChoices,
     out_params: Annotated[
         str | None, typer.Option("--out-params", metavar="FILE", help="Table of the parameters: .csv .tsv .parquet.")
     ] = None,
@@ -215,42 +217,44 @@ def posterior(
         raise typer.BadParameter("--draws-out needs to know how many (give --draws K)")
     sampling: dict[str, Any] = {"chains": more.chains, "samples": more.samples}
     sampling = {name: value for name, value in sampling.items() if value is not None}
+    named = {
+        "picture": plot,
+        "parameter table": out_params,
+        "draws": more.draws_out,
+        **left_out.named(),
+        "pairs table": pair.out_pairs,
+    }
+    without = [*more.without(), *left_out.without(), *pair.without()]
+    asked = {**more.asked(), **left_out.asked(), **pair.asked()}
     if together.together:
-        options = _joint_options(priors, models, more, pair.pairs, run)
+        options = _joint_options(priors, more, run)
         return together.reading(run).request(
             "posterior together",
             tree,
             traits,
-            named={"picture": plot, "parameter table": out_params, "draws": more.draws_out, **together.named()},
-            without=[*together.without(), *([] if more.draws else ["draws"])],
-            asked={"draws": "--draws"} if more.draws else {},
+            named={**named, **together.named()},
+            without=[*without, *together.without()],
+            asked=asked,
+            side=pair.side_inputs(),
             command="posterior",
             seed=more.seed,
             **options,
             **sampling,
+            **together.analysis_options(models),
             priors=parse_priors(prior),
-            phenotypic=together.phenotypic,
+            loo=left_out.loo,
             level=level,
         )
     method = more.method or Method.QUADRATURE
     if sampling and method is not Method.NUTS and not models.model:
         raise typer.BadParameter(f"--{next(iter(sampling))} is for sampling (give --method nuts, or leave it out)")
-    if more.out_loo is not None and not more.loo:
-        raise typer.BadParameter("--out-loo is the table of --loo (give both)")
-    asked = {"draws": (more.draws is not None, "--draws"), "leave-one-out table": (more.loo, "--loo")}
     return run.request(
         "posterior",
         tree,
         traits,
-        named={
-            "picture": plot,
-            "parameter table": out_params,
-            "draws": more.draws_out,
-            "leave-one-out table": more.out_loo,
-            "pairs table": pair.out_pairs,
-        },
-        without=[*(kind for kind, (wanted, _) in asked.items() if not wanted), *pair.without()],
-        asked={kind: option for kind, (wanted, option) in asked.items() if wanted} | pair.asked(),
+        named=named,
+        without=without,
+        asked=asked,
         side={**models.side_inputs(), **pair.side_inputs()},
         seed=more.seed if more.draws is not None or method is Method.NUTS or models.model else None,
         states=None,
@@ -260,7 +264,7 @@ def posterior(
         model_priors=parse_settings(model_prior, "--model-prior"),
         method=method.value,
         draws=more.draws or 0,
-        loo=more.loo,
+        loo=left_out.loo,
         sigma2=priors.sigma2,
         tau2=0.0 if priors.no_noise else priors.tau2,
         prior_sigma2=priors.prior_sigma2,
@@ -289,27 +293,25 @@ def _sampler_options(method: Method, given: dict[str, int | None]) -> dict[str, 
     return {"chains": _CHAINS, "samples": _SAMPLES, **given} if method is Method.NUTS or given else {}
 
 
-def _joint_options(
-    priors: PriorChoices, models: ModelChoices, more: MoreChoices, pairs: str | None, run: RunChoices
-) -> dict[str, Any]:
+def _joint_options(priors: PriorChoices, more: MoreChoices, run: RunChoices) -> dict[str, Any]:
     """The options of traits together that those of single traits have another form of.
 
     Raises:
         typer.BadParameter: One that only single traits have.
     """
-    if models.model not in (None, [], ["bm"]) or replace(models, model=None) != ModelChoices():
-        raise typer.BadParameter("hx posterior --together is of Brownian motion (leave the options of models out)")
     alone = {
         "--sigma2": priors.sigma2 is not None,
         "--prior-sigma2": priors.prior_sigma2 is not None,
         "--prior-tau2": priors.prior_tau2 is not None,
         "--root": priors.root != RootPrior(),
         "--method quadrature": more.method is Method.QUADRATURE,
-        "--loo": more.loo,
-        "--pairs": pairs is not None,
-        "--all-trees": run.sample.all_trees,
     }
     for option, given in alone.items():
         if given:
             raise typer.BadParameter(f"{option} is for traits by themselves (leave it or --together out)")
+    if run.sample.all_trees:
+        raise typer.BadParameter(
+            "--all-trees: hx posterior --together samples the covariance anew on every tree, which takes minutes for "
+            "each (give --tree-index K, or hx ancestral --together --all-trees)"
+        )
     return {"tau2": 0.0 if priors.no_noise else priors.tau2 or 0.0, "draws": more.draws or 0}

@@ -84,6 +84,8 @@ class TogetherChoices:
             raise typer.BadParameter(f"--model {found}: traits together take one of {', '.join(JOINT_MODELS)}")
         given = {
             "--set": models.settings,
+            "--start": models.starts,
+            "--edge-data": models.edge_data,
             "--ou-root": models.ou_root,
             "--lambda-max": models.lambda_max,
             "--regimes": models.regimes,

@@ -182,6 +182,10 @@ class JointCoordinates:
     def _from_shape(self, shape: float) -> float:
         return self._shape_scale * (float(np.log(shape)) if self._problem.model == "ou" else shape)
 
+    def shape_slope(self, shape: float) -> float:
+        """Derivative of the last coordinate by the logarithm of the shape parameter."""
+        return float(self._shape_scale * (1.0 if self._problem.model == "ou" else shape))
+
     def parameters(self, place: FloatArray) -> JointParameters:
         """The parameters at a place (P,)."""
         first = self._rate.size

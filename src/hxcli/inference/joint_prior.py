@@ -60,11 +60,13 @@ class JointPriors:
         rate: Of the evolutionary covariance.
         within: Of that within species; None without one.
         scaled_to_data: Names of those that nobody gave.
+        shape: Name and prior of the model's shape parameter; None without one.
     """
 
     rate: CovariancePrior
     within: CovariancePrior | None
     scaled_to_data: tuple[str, ...]
+    shape: tuple[str, Prior] | None = None
 
     def in_words(self, traits: Sequence[str]) -> str:
         """`priors: correlation lkj(1), sigma(mass) halfnormal(0.46), ...`."""
@@ -77,11 +79,18 @@ class JointPriors:
             if prior is not None:
                 found[names[1]] = f"lkj({prior.concentration:g})"
                 found |= {f"{names[0]}({t})": str(p) for t, p in zip(traits, prior.deviations, strict=True)}
+        if self.shape is not None:
+            found[self.shape[0]] = str(self.shape[1])
         return found
 
 
 def joint_priors(
-    given: Mapping[str, str], traits: Sequence[str], spreads: FloatArray, height: float, phenotypic: bool
+    given: Mapping[str, str],
+    traits: Sequence[str],
+    spreads: FloatArray,
+    height: float,
+    phenotypic: bool,
+    shape: tuple[str, Prior] | None = None,
 ) -> JointPriors:
     """The priors that a user gave, and for the rest wide ones around the data's scale.
 
@@ -92,30 +101,32 @@ def joint_priors(
         spreads: (D,) standard deviations of the observed values.
         height: Mean distance between root and tips.
         phenotypic: Whether there is a covariance within species.
+        shape: Name and prior, given or not, of the model's shape parameter; None without one.
 
     Raises:
         OptionError: A name or a prior that is none of these.
     """
     kinds = (_RATE, _WITHIN) if phenotypic else (_RATE,)
     known = {name for kind in kinds for name in kind} | {f"{kind[0]}({trait})" for kind in kinds for trait in traits}
+    own = [] if shape is None else [shape[0]]
     for name, text in given.items():
-        if name not in known:
-            shown = ", ".join(f"{kind[0]}, {kind[0]}(TRAIT), {kind[1]}" for kind in kinds)
+        if name not in known.union(own):
+            shown = ", ".join([*(f"{kind[0]}, {kind[0]}(TRAIT), {kind[1]}" for kind in kinds), *own])
             raise OptionError(f"--prior {name}={text}: traits together have no such prior (they have {shown})")
     scaled: list[str] = []
 
     def prior_of(kind: tuple[str, str], scale: FloatArray) -> CovariancePrior:
         name, correlation = kind
         deviations = []
-        for trait, own in zip(traits, scale, strict=True):
+        for trait, spread in zip(traits, scale, strict=True):
             text = given.get(f"{name}({trait})", given.get(name))
             if text is None:
                 scaled.append(f"{name}({trait})")
-            deviations.append(_deviation(text) if text else Prior("halfnormal", (float(f"{_WIDE * own:.4g}"),)))
+            deviations.append(_deviation(text) if text else Prior("halfnormal", (float(f"{_WIDE * spread:.4g}"),)))
         return CovariancePrior(_concentration(given.get(correlation)), tuple(deviations))
 
     rate = prior_of(_RATE, spreads / np.sqrt(height))
-    return JointPriors(rate, prior_of(_WITHIN, spreads) if phenotypic else None, tuple(scaled))
+    return JointPriors(rate, prior_of(_WITHIN, spreads) if phenotypic else None, tuple(scaled), shape)
 
 
 def _deviation(text: str) -> Prior:

@@ -12,7 +12,9 @@ from hxcli.engine.tree import Tree
 from hxcli.errors import OptionError
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.gaussian_joint import joint_tree
+from hxcli.prebuilt.joint_paths import JointPairs, joint_gains, joint_pairs
 from hxcli.prebuilt.joint_smoothing import simulated, smoothed, smoothed_states, up_sweep
+from hxcli.prebuilt.path_gains import Paths
 from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_bad_variance, refuse_contradictions, tip_likelihoods
 from hxcli.prebuilt.units import Units, units_of
 from hxcli.traits import Observations
@@ -64,6 +66,7 @@ class JointProblem:
         phenotypic: Whether every observation is a draw around its species, with a covariance to be estimated.
         tree: Framed, of M >= N nodes: with `phenotypic`, every observation is a tip below its species.
         nodes: (N,) where the phylogeny's nodes are in it.
+        rows: (M,) where the observations are.
         cells: (D,) numbers of tips with a value.
     """
 
@@ -110,11 +113,12 @@ class JointProblem:
         self.columns = 1 + (self.traits if model == "ou" else 0)
         self._length = np.zeros(topology.size)
         self._length[self.nodes] = self.lengths
-        edges = self._edges(self.neutral_shape)
         placed = Observations(rows, seen.values, seen.standard_errors, seen.traits)
         tips = _tip_fields(topology, placed, noise, self.columns)
         self.known = tips["known"] > 0
-        self.tree = joint_tree(topology, {**edges[0], "noise": self.noise}, tips)
+        self.rows = rows
+        lengths = {"time": self._length, "scale": np.ones(topology.size)}
+        self.tree = joint_tree(topology, {**lengths, "noise": self.noise}, tips)
         self.evaluations = 0
 
     @property
@@ -129,78 +133,100 @@ class JointProblem:
         )
 
     @property
-    def neutral_shape(self) -> float:
-        """A shape parameter in the middle, in units of computation; 0 where there is none."""
-        if self.model == "lambda":
-            return 0.5
-        return 1.0 / self.height if self.model == "ou" else 0.0
-
-    @property
     def height(self) -> float:
         """Largest distance between root and tip."""
         return float(self.depths.max())
 
-    def _edges(self, shape: float) -> tuple[dict[str, FloatArray], FloatArray, FloatArray]:
-        """`time` and `scale` of every edge, and their derivatives by the shape parameter."""
-        length, one, none = self._length, np.ones(self.size), np.zeros(self.size)
-        if self.model == "bm":
-            return {"time": length, "scale": one}, none, none
+    def edges(self, shape: Any, xp: Any = np) -> dict[str, Any]:
+        """`time` and `scale` of every edge of `tree`, (N,) each, at a shape parameter.
+
+        Args:
+            shape: Above 0 for `ou`.
+            xp: numpy, or jax.numpy while tracing.
+        """
+        found = {"time": self._length, "scale": np.ones(self.size)}
         if self.model == "lambda":
             # Pagel (1999, Nature 401:877): tips stay where they are, all else is drawn towards the root.
             above = self.depths[self.parents]
-            time = np.where(self.is_tip, length + (1 - shape) * above, shape * length)
-            return {"time": time, "scale": one}, np.where(self.is_tip, -above, length), none
-        # Hansen (1997, Evolution 51:1341), root at the optimum, deviations from which are swept.
+            found["time"] = xp.where(self.is_tip, self._length + (1 - shape) * above, shape * self._length)
+        elif self.model == "ou":
+            # Hansen (1997, Evolution 51:1341), root at the optimum, deviations from which are swept.
+            found["time"] = -xp.expm1(-2 * shape * self._length) / (2 * shape)
+            found["scale"] = xp.exp(-shape * self._length)
+        room, root = self.tree.size - self.size, np.arange(self.size) == 0
+        return {name: xp.pad(xp.where(root, name == "scale", each), (0, room)) for name, each in found.items()}
+
+    def _slopes(self, shape: float) -> tuple[FloatArray, FloatArray]:
+        """Derivatives of `time` and `scale` by the shape parameter; of no meaning at the root."""
+        length = self._length
+        if self.model == "lambda":
+            return np.where(self.is_tip, -self.depths[self.parents], length), np.zeros(self.size)
         decay = np.exp(-shape * length)
-        if shape == 0:
-            return {"time": length, "scale": one}, -(length**2), -length
         time = -np.expm1(-2 * shape * length) / (2 * shape)
-        slope = (length * decay**2 - time) / shape
-        return {"time": time, "scale": decay}, slope, -length * decay
+        return (length * decay**2 - time) / shape, -length * decay
 
     def evaluate(self, rate: FloatArray, within: FloatArray | None = None, shape: float = 0.0) -> Evaluation:
         """Log likelihood and derivatives; -inf where it is no number."""
         self.evaluations += 1
-        edges, time_slope, scale_slope = self._edges(shape)
         parameters = jnp.asarray(rate), self._within(within)
-        found = smoothed(up_sweep(self._with(edges), *parameters), *parameters, self.restricted)
+        found = smoothed(up_sweep(self._at(shape), *parameters), *parameters, self.restricted)
         value, by_rate, by_within, by_time, by_scale, densities = (np.asarray(x, np.float64) for x in found[:6])
         by_shape = 0.0
         if self.model != "bm":
-            by_shape = float(by_time[: self.size] @ time_slope + by_scale[: self.size] @ scale_slope)
+            by_edge = by_time[: self.size], by_scale[: self.size]
+            by_shape = float(sum(by @ slope for by, slope in zip(by_edge, self._slopes(shape), strict=True)))
         height = float(value) if np.isfinite(value) and np.all(np.isfinite(by_rate)) else -np.inf
         return Evaluation(height, (by_rate + by_rate.T) / 2, (by_within + by_within.T) / 2, by_shape, densities)
 
     def states(self, rate: FloatArray, within: FloatArray | None = None, shape: float = 0.0) -> JointStates:
         """All nodes given all observations at these parameters."""
         parameters = jnp.asarray(rate), self._within(within)
-        swept = up_sweep(self._with(self._edges(shape)[0]), *parameters)
+        swept = up_sweep(self._at(shape), *parameters)
         # The uncertainty of the means is in the states whatever the likelihood.
         found = smoothed_states(swept, smoothed(swept, *parameters, True), *parameters)
-        return JointStates(*(np.asarray(x, np.float64)[: self.size] for x in found))
+        return JointStates(*(np.asarray(x, np.float64)[: self.size] for x in found[:4]))
 
-    def draw(self, rate: FloatArray, within: FloatArray | None, numbers: FloatArray) -> FloatArray:
-        """(N, D) a joint draw of all of the phylogeny's nodes given all observations, of Brownian motion.
+    def pairs(
+        self, paths: Paths, ends: tuple[Any, Any], rate: FloatArray, within: FloatArray | None, shape: float
+    ) -> JointPairs:
+        """Pairs of the phylogeny's nodes given all observations at these parameters.
+
+        Args:
+            paths: Between the pairs.
+            ends: (P,) each, the first and the second nodes.
+            rate, within, shape: Of the problem.
+        """
+        parameters = jnp.asarray(rate), self._within(within)
+        swept = up_sweep(self._at(shape), *parameters)
+        edges = smoothed(swept, *parameters, True)
+        *_, alone, follows = smoothed_states(swept, edges, *parameters)
+        places = [self.nodes[each] for each in (paths.meet, *ends)]
+        at_meeting, *rests = (
+            np.asarray(each[at], float) for each, at in zip((alone, follows, follows), places, strict=True)
+        )
+        means = np.asarray(edges.means_covariance, float)[: self.columns - 1, : self.columns - 1]
+        return joint_pairs(
+            paths, joint_gains(swept, self.nodes[paths.nodes], rate), at_meeting, (rests[0], rests[1]), means
+        )
+
+    def draw(self, rate: FloatArray, within: FloatArray | None, shape: float, numbers: FloatArray) -> FloatArray:
+        """(N, D) a joint draw of all of the phylogeny's nodes given all observations.
 
         Args:
             rate, within: (D, D).
+            shape: The shape parameter.
             numbers: (`size`, 3, D) standard normal.
         """
         parameters = jnp.asarray(rate), self._within(within)
         factors = np.linalg.cholesky(rate), np.zeros_like(rate) if within is None else np.linalg.cholesky(within)
         padded = np.pad(numbers, ((0, self.tree.size - self.size), (0, 0), (0, 0)))
-        value, moved = simulated(self.tree, padded, *factors)
+        value, moved = simulated(self._at(shape), padded, *factors)
         swept = up_sweep(moved, *parameters)
         state = smoothed_states(swept, smoothed(swept, *parameters, True), *parameters)[0]
         return np.asarray(value + state, np.float64)[self.nodes]
 
-    def _with(self, edges: dict[str, FloatArray]) -> Tree:
-        if self.model == "bm":
-            return self.tree
-        room = self.tree.size - self.size
-        root = np.arange(self.size) == 0
-        wide = {n: np.pad(np.where(root, n == "scale", v), (0, room)) for n, v in edges.items()}
-        return Tree.from_data(self.tree.topology, {**self.tree.data, **wide})
+    def _at(self, shape: float) -> Tree:
+        return self.tree if self.model == "bm" else self.tree.set(**self.edges(shape))
 
     def _within(self, within: FloatArray | None) -> Any:
         return jnp.asarray(np.zeros((self.traits, self.traits)) if within is None else within)

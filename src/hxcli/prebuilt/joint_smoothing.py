@@ -125,6 +125,8 @@ def _at_root(swept: Tree, restricted: Any) -> _Root:
 def smoothed_states(swept: Tree, edges: Smoothed, rate: Any, within: Any) -> tuple[Any, ...]:
     """Means (N, D) and covariances (N, D, D) of all nodes, and their edges' pull and information.
 
+    The last two are covariances given the means, (N, D, D), and how much states move with them, (N, D, C - 1).
+
     Args:
         swept: Of `up_sweep`.
         edges: Of `smoothed`, with the means integrated out.
@@ -136,12 +138,13 @@ def smoothed_states(swept: Tree, edges: Smoothed, rate: Any, within: Any) -> tup
         begun = begun.at[0].set(state=swept["mean"][0], state_spread=swept["spread"][0])
     smooth = states(begun, params={"rate": rate, "within": within})
     means, spread, information = smooth["state"] @ edges.best, smooth["state_spread"], edges.information
+    alone, follows = spread, smooth["state"][:, :, 1:]
     if fixed:
-        follows = jnp.eye(rate.shape[0])[None] - smooth["state"][:, :, 1:]
+        follows = jnp.eye(rate.shape[0])[None] - follows
         means = means - edges.best[None, 1:]
         spread = spread + _turned(follows, edges.means_covariance)
         information = information - _turned(edges.pull[:, :, 1:], edges.means_covariance)
-    return means, spread, edges.pull @ edges.best, information
+    return means, spread, edges.pull @ edges.best, information, alone, follows
 
 
 def _turned(matrices: Any, covariance: Any) -> Any:
@@ -149,25 +152,27 @@ def _turned(matrices: Any, covariance: Any) -> Any:
 
 
 @jax.custom_vjp
-def restricted_likelihood(tree: Tree, rate: Any, within: Any) -> Any:
-    """The log likelihood with the means integrated out, differentiable once by both covariances.
+def restricted_likelihood(tree: Tree, rate: Any, within: Any, time: Any, scale: Any) -> Any:
+    """The log likelihood with the means integrated out, differentiable once by covariances and edges.
 
     Its derivative is that of the sweeps themselves: differentiated as programs they would cost several times as much.
 
     Args:
-        tree: Of `joint_tree`.
+        tree: Of `joint_tree`, N nodes.
         rate, within: (D, D).
+        time, scale: (N,) of its edges.
     """
-    return smoothed(up_sweep(tree, rate, within), rate, within, True).log_likelihood
+    return _forward(tree, rate, within, time, scale)[0]
 
 
-def _forward(tree: Tree, rate: Any, within: Any) -> tuple[Any, Any]:
-    found = smoothed(up_sweep(tree, rate, within), rate, within, True)
-    return found.log_likelihood, (found.by_rate, found.by_within)
+def _forward(tree: Tree, rate: Any, within: Any, time: Any, scale: Any) -> tuple[Any, Any]:
+    found = smoothed(up_sweep(tree.set(time=time, scale=scale), rate, within), rate, within, True)
+    return found.log_likelihood, (found.by_rate, found.by_within, found.by_time, found.by_scale)
 
 
 def _backward(kept: Any, by_value: Any) -> tuple[Any, ...]:
-    return None, *((by + by.T) / 2 * by_value for by in kept)
+    covariances, edges = kept[:2], kept[2:]
+    return None, *((by + by.T) / 2 * by_value for by in covariances), *(by * by_value for by in edges)
 
 
 restricted_likelihood.defvjp(_forward, _backward)

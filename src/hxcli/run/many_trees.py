@@ -232,7 +232,12 @@ def _of_numbers(
     from hxcli.analyses.tree_samples.one_by_one import OneByOne
 
     known = np.full((len(taxa), len(on_star.traits)), np.nan)
-    return OneByOne(analyses.load(job.analysis), on_star, taxa, dict(analysis_options), known)
+    analysis = OneByOne(analyses.load(job.analysis), on_star, taxa, dict(analysis_options), known)
+    if job.analysis == "together":
+        from hxcli.analyses.together.tables import covariances_of
+
+        analysis.more = covariances_of
+    return analysis
 
 
 def _go_through(

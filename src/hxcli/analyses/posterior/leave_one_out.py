@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hxcli.analyses.left_out_table import Predicted, predicted
 from hxcli.inference.normal_mixture import Mixture, Weighted, normals
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.parameter_columns import SeenTree
@@ -22,20 +23,17 @@ _NOTHING = 1e-11
 
 
 class LeftOut(NamedTuple):
-    """Each (T,), in the unit of computation; nan where the other tips say nothing.
+    """Of T observed tips, in the unit of computation.
 
     Attributes:
-        tips: The observed tips.
-        observed: Mean of the tip's observations.
-        mean, deviation: Of what the other tips predict of it.
-        log_density: Log density of `observed` in that prediction.
+        tips: (T,) their nodes.
+        observed: (T,) means of their observations.
+        predicted: What the other tips predict of them.
     """
 
     tips: Any
     observed: FloatArray
-    mean: FloatArray
-    deviation: FloatArray
-    log_density: FloatArray
+    predicted: Predicted
 
 
 def leave_one_out(phylogeny: Phylogeny, seen: SeenTree, weighted: Weighted, unit: float) -> LeftOut:
@@ -54,7 +52,9 @@ def leave_one_out(phylogeny: Phylogeny, seen: SeenTree, weighted: Weighted, unit
     parts = [
         _left_out(phylogeny, seen, mixture, sigma2, tau2, unit, tips[i : i + step]) for i in range(0, len(tips), step)
     ]
-    return LeftOut(*(np.concatenate(values) for values in zip(*parts, strict=True)))
+    found = Predicted(*(np.concatenate(each) for each in zip(*(part.predicted for part in parts), strict=True)))
+    observed = np.concatenate([part.observed for part in parts])
+    return LeftOut(tips, observed, found)
 
 
 def _left_out(
@@ -88,12 +88,4 @@ def _left_out(
     count = number.sum(1)
     spread = variance / safe + edge + (number * noise).sum(1) / count**2
     observed = (number * value).sum(1)[:, 0] / count[:, 0]
-    share = mixture.components.weight[None]
-    predicted = (share * centre).sum(1)
-    deviation = np.sqrt((share * (spread + (centre - predicted[:, None]) ** 2)).sum(1))
-    with np.errstate(divide="ignore"):
-        away = (observed[:, None] - centre) ** 2 / np.where(spread > 0, spread, np.nan)
-        log_density = -(np.log(2 * np.pi * spread) + away) / 2
-    top = log_density.max(1)
-    total_density = (share * np.exp(log_density - top[:, None])).sum(1)
-    return LeftOut(tips, observed, predicted, deviation, top + np.log(total_density))
+    return LeftOut(tips, observed, predicted(observed, centre, spread, mixture.components.weight))

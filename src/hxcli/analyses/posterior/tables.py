@@ -7,17 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hxcli.analyses.left_out_table import LEFT_OUT, LeftOutRows, Predicted, left_out_rows, left_out_table
 from hxcli.analyses.pairs import PAIRS, PairFigures, pair_details, pair_figures, pair_table
 from hxcli.analyses.posterior.joint_draws import Draws
-from hxcli.analyses.posterior.solution import Solved, unit_of
-from hxcli.close_names import listed
-from hxcli.errors import Note
+from hxcli.analyses.posterior.solution import CHANGE, STATE, Solved, unit_of
 from hxcli.node_pairs import NodePairs
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.units import Units
-
-# Standard deviations from its prediction beyond which a tip is suspected of a mistake.
-_SUSPECT = 3.0
 
 
 class Further(NamedTuple):
@@ -52,22 +48,22 @@ def further_tables(
             **_further_columns(units, solved, drawn),
             "states": np.concatenate([d.states * units.scale[i] + units.location[i] for i, d in drawn]),
         }
-    rows: list[dict[str, Any]] = []
+    rows: list[LeftOutRows] = []
     details: dict[str, dict[str, Any]] = {}
     warnings: list[str] = []
     for i, one in enumerate(solved):
         if one is None or one.left_out is None:
             continue
-        mine, details[names[i]], said = _left_out(phylogeny, names[i], units, i, one)
-        rows.append(mine)
-        warnings += said
+        rows.append(_left_out(phylogeny, names[i], units, i, one))
+        details[names[i]] = rows[-1].record
+        warnings += rows[-1].warnings
     if pairs is not None:
         told = [_pairs(one, float(units.scale[i]), float(units.location[i]), level) for i, one in enumerate(solved)]
         tables[PAIRS] = pair_table(pairs, names, told, shortest=True)
         for trait, about in pair_details(tables[PAIRS]).items():
             details[trait] = {**details.get(trait, {}), **about}
     if rows:
-        tables["leave-one-out table"] = {key: [v for row in rows for v in row[key]] for key in rows[0]}
+        tables[LEFT_OUT] = left_out_table(rows)
     return Further(tables, details, tuple(warnings))
 
 
@@ -96,43 +92,15 @@ def _pairs(one: Solved | None, scale: float, location: float, level: float) -> P
     return pair_figures(states.in_unit(scale, location), weights, level)
 
 
-def _left_out(
-    phylogeny: Phylogeny, name: str, units: Units, trait: int, one: Solved
-) -> tuple[dict[str, Any], dict[str, Any], list[str]]:
-    """Columns, record and warnings of one trait."""
+def _left_out(phylogeny: Phylogeny, name: str, units: Units, trait: int, one: Solved) -> LeftOutRows:
+    """What is left out of one trait, in its own units."""
     found = one.left_out
     assert found is not None
     scale, location = float(units.scale[trait]), float(units.location[trait])
-    tips = phylogeny.labels[found.tips].tolist()
-    z = (found.observed - found.mean) / found.deviation
-    log_density = found.log_density - np.log(scale)
-    columns = {
-        "node": tips,
-        "trait": [name] * len(tips),
-        "observed": (found.observed * scale + location).tolist(),
-        "mean": (found.mean * scale + location).tolist(),
-        "sd": (found.deviation * scale).tolist(),
-        "z": z.tolist(),
-        "log_density": log_density.tolist(),
-    }
-    known = np.isfinite(z)
+    mean, deviation, log_density = found.predicted
+    own = Predicted(mean * scale + location, deviation * scale, log_density - np.log(scale))
     given = one.asked.prior_sigma2 is None and one.asked.prior_tau2 is None
-    order = np.argsort(-np.abs(np.where(known, z, 0)))
-    suspects = [int(i) for i in order if known[i] and abs(z[i]) > _SUSPECT]
-    record = {
-        "leave_one_out": {
-            "parameters": "given" if given else "held at their posterior given all tips",
-            "log_predictive_density": float(log_density[known].sum()),
-            "tips": int(known.sum()),
-            "suspects": [{"tip": tips[i], "z": float(z[i])} for i in suspects],
-        }
-    }
-    warnings: list[str] = []
-    if suspects:
-        count = f"{len(suspects)} tip{'s' * (len(suspects) > 1)}"
-        shown = listed([f"{tips[i]} ({z[i]:+.1f} sd)" for i in suspects])
-        warnings.append(Note(f"trait {name!r}: {count} beyond 3 sd of what all other tips predict: {shown}"))
-    if not known.all():
-        unknown = [tips[i] for i in np.flatnonzero(~known)]
-        warnings.append(Note(f"trait {name!r}: nothing is predicted by the others for {listed(unknown)}"))
-    return columns, record, warnings
+    given = given and all(one.kinds.get(each) in (STATE, CHANGE) for each in one.priors)
+    parameters = "given" if given else "held at their posterior given all tips"
+    tips = phylogeny.labels[found.tips].tolist()
+    return left_out_rows(tips, name, found.observed * scale + location, own, parameters)

@@ -7,18 +7,25 @@ from typing import Any
 import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
+from hxcli.analyses.left_out_table import LEFT_OUT, left_out_table
+from hxcli.analyses.pairs import PAIRS, pair_details
 from hxcli.analyses.together.joint_reconstruction import JointReconstruction
-from hxcli.analyses.together.leave_one_cell_out import leave_one_cell_out
+from hxcli.analyses.together.leave_one_cell_out import leave_one_cell_out, left_out, left_out_cells, observed_cells
+from hxcli.analyses.together.pairs import PairedNodes, joint_pair_table
 from hxcli.analyses.together.tables import covariance_table, within_table
 from hxcli.errors import Note
 from hxcli.inference.correlation_intervals import CorrelationFigures, fisher_intervals, profile_intervals
 from hxcli.inference.estimated_rate import Estimator
 from hxcli.inference.joint_fit import JointFit, fit_jointly
 from hxcli.inference.joint_problem import JointModel, JointProblem
+from hxcli.node_pairs import NodePairs, PairTable
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.traits import Observations
 
-_WORDS = {
+# With which parameters cells are predicted.
+_HELD = "estimated from all cells"
+
+WORDS = {
     "bm": "Brownian motion",
     "lambda": "Brownian motion with Pagel's lambda",
     "ou": "Ornstein-Uhlenbeck with one alpha, root at the optimum",
@@ -34,6 +41,8 @@ def ancestral_together(
     level: float = 0.95,
     tau2: float = 0.0,
     phenotypic: bool = False,
+    pairs: PairTable | None = None,
+    loo: bool = False,
 ) -> JointReconstruction:
     """States of all nodes and missing cells given all cells of all traits.
 
@@ -48,10 +57,14 @@ def ancestral_together(
         level: Probability of the intervals of states and correlations.
         tau2: Observation variance, trait^2, added to the known standard errors' squares.
         phenotypic: Whether every row is a draw around its species, with a covariance that is estimated.
+        pairs: Pairs of nodes to tell together.
+        loo: Whether to tell what all other cells predict of every observed one.
 
     Raises:
+        InputError: Pairs that are none of this tree.
         ModelError: Error-free observations that contradict each other, or traits whose covariance has no likelihood.
     """
+    wanted = None if pairs is None else pairs.on(phylogeny)
     problem = JointProblem(
         phylogeny,
         observations,
@@ -61,11 +74,18 @@ def ancestral_together(
         tau2=tau2,
     )
     fit = fit_jointly(problem)
-    return described(problem, fit, _correlations(problem, fit, level), estimator, level, tau2)
+    return described(problem, fit, _correlations(problem, fit, level), estimator, level, tau2, wanted, loo)
 
 
 def described(
-    problem: JointProblem, fit: JointFit, figures: CorrelationFigures, estimator: Estimator, level: float, tau2: float
+    problem: JointProblem,
+    fit: JointFit,
+    figures: CorrelationFigures,
+    estimator: Estimator,
+    level: float,
+    tau2: float,
+    pairs: NodePairs | None = None,
+    loo: bool = False,
 ) -> JointReconstruction:
     """The fit in the traits' own units, with states, tables and what the record says."""
     states = problem.states(*fit.parameters)
@@ -77,6 +97,22 @@ def described(
     tables: dict[str, Any] = {"covariance table": covariance_table(traits, covariance, figures)}
     if fit.parameters.within is not None:
         tables["within table"] = within_table(traits, in_own_units(problem, fit.parameters.within))
+    details: dict[str, dict[str, Any]] = {}
+    certificate = fit.certificate()
+    warnings = _warnings(problem, fit, certificate)
+    every = np.arange(len(problem.nodes))
+    if pairs is not None:
+        told = PairedNodes.of(problem, pairs, every).states(problem, fit.parameters, states)
+        tables[PAIRS] = joint_pair_table(problem, pairs, [told], level, shortest=False)
+        details |= pair_details(tables[PAIRS])
+    if loo:
+        cells = observed_cells(problem)
+        centre, spread = (each[:, None] for each in left_out(problem, cells, states))
+        rows = left_out_cells(problem, cells, (centre, spread), problem.phylogeny, every, _HELD)
+        tables[LEFT_OUT] = left_out_table(rows)
+        for trait, row in zip(traits, rows, strict=True):
+            details[trait] = {**details.get(trait, {}), **row.record}
+            warnings += row.warnings
     densities = problem.evaluate(*fit.parameters).densities
     parameters: dict[str, tuple[Any, str]] = {
         "sigma2": (rates, estimator),
@@ -86,7 +122,6 @@ def described(
         shape = fit.parameters.shape / (units.length if problem.model == "ou" else 1.0)
         parameters["alpha" if problem.model == "ou" else "lambda"] = (shape, estimator)
     coverage = leave_one_cell_out(problem, states, level)
-    certificate = fit.certificate()
     found = reconstruction(
         problem.phylogeny,
         problem.observations,
@@ -96,9 +131,10 @@ def described(
         interval="CI",
         parameters=parameters,
         root_how=("GLS mean", "GLS standard error"),
-        method=f"{_WORDS[problem.model]}, traits together, all nodes given all cells, covariance by {estimator}",
+        method=f"{WORDS[problem.model]}, traits together, all nodes given all cells, covariance by {estimator}",
         tables=tables,
-        warnings=_warnings(problem, fit, certificate),
+        details=details,
+        warnings=tuple(warnings),
     )
     return JointReconstruction.of(
         found,
@@ -127,8 +163,8 @@ def _correlations(problem: JointProblem, fit: JointFit, level: float) -> Correla
     return fisher_intervals(fit.parameters.rate / scale / scale[:, None], contrasts, number, level)
 
 
-def _warnings(problem: JointProblem, fit: JointFit, certificate: dict[str, Any]) -> tuple[str, ...]:
-    said = []
+def _warnings(problem: JointProblem, fit: JointFit, certificate: dict[str, Any]) -> list[str]:
+    said: list[str] = []
     if not certificate["converged"]:
         said.append(
             Note(
@@ -146,4 +182,4 @@ def _warnings(problem: JointProblem, fit: JointFit, certificate: dict[str, Any])
     if fit.at_bound:
         name = "alpha" if problem.model == "ou" else "lambda"
         said.append(Note(f"{name} is estimated at an end of its support"))
-    return tuple(said)
+    return said

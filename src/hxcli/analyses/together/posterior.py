@@ -9,44 +9,52 @@ import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
 from hxcli.analyses.canonical import in_canonical_order
-from hxcli.analyses.together.ancestral import in_own_units
+from hxcli.analyses.left_out_table import LEFT_OUT, left_out_table
+from hxcli.analyses.pairs import PAIRS, pair_details
+from hxcli.analyses.together.ancestral import WORDS, in_own_units
 from hxcli.analyses.together.joint_reconstruction import JointReconstruction
-from hxcli.analyses.together.leave_one_cell_out import leave_one_cell_out
+from hxcli.analyses.together.leave_one_cell_out import leave_one_cell_out, left_out_cells, observed_cells
+from hxcli.analyses.together.pairs import PairedNodes, joint_pair_table
 from hxcli.analyses.together.posterior_tables import (
     PROBABILITIES,
     Figures,
+    ShapeDraws,
     draws_table,
     posterior_covariance_table,
     posterior_parameters,
 )
+from hxcli.analyses.together.sampled_states import components, drawn_states, spaced, states_over
+from hxcli.analyses.together.shape_prior import SHAPES, shape_prior
 from hxcli.analyses.together.tables import within_table
 from hxcli.errors import OptionError
 from hxcli.inference.joint_fit import fit_jointly
 from hxcli.inference.joint_prior import joint_priors
-from hxcli.inference.joint_problem import JointProblem
-from hxcli.inference.joint_sampling import WARM_UP, JointSampled, sample_jointly
+from hxcli.inference.joint_problem import JointModel, JointProblem
+from hxcli.inference.joint_sampling import WARM_UP, sample_jointly
 from hxcli.inference.no_u_turn import numpyro_for
-from hxcli.inference.normal_mixture import Components, Mixture, NodeFigures, node_figures, quantiles
-from hxcli.inference.threads import in_threads
+from hxcli.inference.normal_mixture import NodeFigures
+from hxcli.node_pairs import PairTable
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.tip_likelihoods import exact_values
+from hxcli.prebuilt.units import units_of
 from hxcli.traits import Observations
 
-# Draws of the covariance that stand for all others at the nodes, at most; and numbers of all their states.
-_MOST_COMPONENTS, _LEAST_COMPONENTS, _MOST_NUMBERS = 512, 16, 2**25
 # What all joint draws together may take.
 _MOST_BYTES = 2**33
-# Kinds of random numbers, besides those of the sampler.
-_NODES = 3
+# With which parameters cells are predicted.
+_HELD = "held at their posterior given all cells"
 
 
 def posterior_together(
     phylogeny: Phylogeny,
     observations: Observations,
     *,
+    model: JointModel = "bm",
     level: float = 0.95,
     tau2: float = 0.0,
     phenotypic: bool = False,
+    pairs: PairTable | None = None,
+    loo: bool = False,
     priors: Mapping[str, str] | None = None,
     draws: int = 0,
     chains: int = 4,
@@ -61,15 +69,19 @@ def posterior_together(
     Args:
         phylogeny: Tree with N nodes and edge lengths that are neither missing nor negative.
         observations: M observations of D traits, whose cells may be missing in any pattern.
+        model: `bm`, or with one parameter for all traits, which is sampled too, `lambda` or `ou`.
         level: Probability of the intervals.
         tau2: Observation variance, trait^2, added to the known standard errors' squares.
         phenotypic: Whether every row is a draw around its species, with a covariance that is sampled too.
-        priors: As `joint_priors` takes them.
+        pairs: Pairs of nodes to tell together.
+        loo: Whether to tell what all other cells predict of every observed one.
+        priors: As `joint_priors` takes them, and the shape parameter's as in the posterior of one trait.
         draws: Number of joint draws of the covariance and of all nodes.
         chains, samples: Of the sampler: number of chains, and of draws of each.
         seed: Of the random numbers.
 
     Raises:
+        InputError: Pairs that are none of this tree.
         HxError: NumPyro is not installed.
         ModelError: Error-free observations that contradict each other, or traits whose covariance has no likelihood.
         OptionError: A prior that is none, or more draws than there are.
@@ -79,19 +91,23 @@ def posterior_together(
         raise OptionError(f"--draws {draws} is more than the sampler makes (give more --samples)")
     if 8 * draws * size * len(traits) > _MOST_BYTES:
         raise OptionError(f"{draws} draws of all nodes are too many to keep (fewer draws, or one --column)")
+    wanted = None if pairs is None else pairs.on(phylogeny)
     height = float(phylogeny.root_distances[phylogeny.tips].mean())
-    believed = joint_priors(priors or {}, traits, _spreads(observations.values), height, phenotypic)
+    shape = shape_prior(model, phylogeny, units_of(phylogeny, observations), priors or {})
+    believed = joint_priors(priors or {}, traits, _spreads(observations.values), height, phenotypic, shape)
     # Before what takes long.
     numpyro_for("--together")
     tree, seen, order = in_canonical_order(phylogeny, observations)
-    problem = JointProblem(tree, seen, phenotypic=phenotypic, tau2=tau2)
-    fit = fit_jointly(problem)
-    sampled = sample_jointly(problem, believed, fit, chains, samples, (seed, 0))
-    nodes, quantiles_of_root = _nodes(problem, sampled, level)
     place = np.empty_like(order)
     place[order] = np.arange(size)
-    nodes = NodeFigures(*(figures[place] for figures in nodes))
+    problem = JointProblem(tree, seen, model=model, phenotypic=phenotypic, tau2=tau2)
+    fit = fit_jointly(problem)
+    sampled = sample_jointly(problem, believed, fit, chains, samples, (seed, 0))
+    paired = None if wanted is None else PairedNodes.of(problem, wanted, place)
+    cells = observed_cells(problem) if loo else None
+    over = states_over(problem, sampled, level, PROBABILITIES, cells, paired)
     units = problem.units
+    nodes = NodeFigures(*(figures[place] for figures in over.nodes))
     estimates, deviations = units.states(nodes.mean, nodes.deviation)
     ends = {
         name: getattr(nodes, name) * units.scale + units.location
@@ -99,15 +115,13 @@ def posterior_together(
     }
     rates = in_own_units(problem, sampled.rates) / units.length
     withins = None if sampled.withins is None else in_own_units(problem, sampled.withins)
+    shapes = None if sampled.shapes is None else sampled.shapes / (units.length if model == "ou" else 1.0)
+    shown = None if shapes is None else ShapeDraws(SHAPES[model], shapes)
+    root = Figures(estimates[0], deviations[0], over.root * units.scale[:, None] + units.location[:, None])
     tables: dict[str, Any] = {
         "covariance table": posterior_covariance_table(traits, rates, level),
         "parameter table": posterior_parameters(
-            traits,
-            rates,
-            withins,
-            believed.written(traits),
-            sampled.diagnostics,
-            Figures(estimates[0], deviations[0], quantiles_of_root * units.scale[:, None] + units.location[:, None]),
+            traits, rates, withins, shown, believed.written(traits), sampled.diagnostics, root
         ),
     }
     if withins is not None:
@@ -115,14 +129,31 @@ def posterior_together(
     if draws:
         exact = exact_values(phylogeny, observations, tau2)
         exact = np.where(deviations == 0, exact, np.nan)
-        chosen = _spaced(sampled, draws)
-        states = _drawn(problem, sampled, chosen, seed)[:, place] * units.scale + units.location
+        chosen = spaced(sampled, draws)
+        states = drawn_states(problem, sampled, chosen, seed)[:, place] * units.scale + units.location
         states = np.where(np.isnan(exact), states, exact)
         flat = [None if each is None else each.reshape(-1, *each.shape[2:])[chosen] for each in (rates, withins)]
-        tables["draws"] = draws_table(traits, states, flat[0], flat[1], tau2)
-    middle = [None if each is None else each.mean((0, 1)) for each in (sampled.rates, sampled.withins)]
-    coverage = leave_one_cell_out(problem, problem.states(*middle), level)  # type: ignore[arg-type]
+        more = {} if shapes is None else {SHAPES[model]: shapes.ravel()[chosen]}
+        tables["draws"] = draws_table(traits, states, flat[0], flat[1], tau2, more)
+    details: dict[str, dict[str, Any]] = {}
     complaints = sampled.complaints()
+    warnings = list(complaints)
+    if wanted is not None:
+        tables[PAIRS] = joint_pair_table(problem, wanted, over.pairs, level, shortest=True)
+        details |= pair_details(tables[PAIRS])
+    if cells is not None:
+        rows = left_out_cells(problem, cells, over.predictions, phylogeny, order, _HELD)
+        tables[LEFT_OUT] = left_out_table(rows)
+        for trait, row in zip(traits, rows, strict=True):
+            details[trait] = {**details.get(trait, {}), **row.record}
+            warnings += row.warnings
+    parameters: dict[str, tuple[Any, str]] = {
+        "sigma2": (np.diagonal(rates.mean((0, 1))), "posterior mean"),
+        "tau2": (tau2, "given"),
+    }
+    if shapes is not None:
+        parameters[SHAPES[model]] = float(shapes.mean()), "posterior mean"
+    coverage = leave_one_cell_out(problem, problem.states(*sampled.mean()), level)
     found = reconstruction(
         phylogeny,
         observations,
@@ -132,14 +163,12 @@ def posterior_together(
         interval="HPD",
         ends=(ends["lower"], ends["upper"]),
         shortest=(ends["shortest_lower"], ends["shortest_upper"]),
-        parameters={
-            "sigma2": (np.diagonal(rates.mean((0, 1))), "posterior mean"),
-            "tau2": (tau2, "given"),
-        },
+        parameters=parameters,
         root_how=("posterior mean", "posterior standard deviation"),
-        method="Brownian motion, traits together, posterior of nodes and covariance by the no-U-turn sampler",
+        method=f"{WORDS[model]}, traits together, posterior of nodes and covariance by the no-U-turn sampler",
         tables=tables,
-        warnings=complaints,
+        details=details or None,
+        warnings=tuple(warnings),
         rates_from_data=False,
     )
     posterior = {
@@ -151,7 +180,7 @@ def posterior_together(
         "warm_up": WARM_UP,
         "divergences": sampled.divergences,
         "diagnostics": sampled.diagnostics,
-        "components": len(_components(problem, sampled)),
+        "components": len(components(problem, sampled)),
     }
     about_all = {"posterior": posterior, "leave_one_cell_out": None if coverage is None else coverage.as_json()}
     remarks = [believed.in_words(traits), *([coverage.sentence()] if coverage else [])]
@@ -164,51 +193,3 @@ def _spreads(values: FloatArray) -> FloatArray:
     number = np.maximum(there.sum(0), 1)
     away = np.where(there, values - np.where(there, values, 0).sum(0) / number, 0)
     return np.asarray(np.sqrt((away**2).sum(0) / number))
-
-
-def _spaced(sampled: JointSampled, count: int) -> Any:
-    """(count,) draws at equal distances in all chains."""
-    return np.linspace(0, sampled.rates[..., 0, 0].size - 1, count).round().astype(int)
-
-
-def _at(sampled: JointSampled, draw: int) -> tuple[FloatArray, FloatArray | None]:
-    """The covariances of one draw of all chains."""
-    chain, number = divmod(draw, sampled.rates.shape[1])
-    return sampled.rates[chain, number], None if sampled.withins is None else sampled.withins[chain, number]
-
-
-def _components(problem: JointProblem, sampled: JointSampled) -> Any:
-    """The draws that stand for all at the nodes."""
-    most = max(_LEAST_COMPONENTS, min(_MOST_COMPONENTS, _MOST_NUMBERS // (problem.size * problem.traits)))
-    return _spaced(sampled, min(most, sampled.rates[..., 0, 0].size))
-
-
-def _nodes(problem: JointProblem, sampled: JointSampled, level: float) -> tuple[NodeFigures, FloatArray]:
-    """The figures of all nodes, each (N, D), and the quantiles of the root, (D, P) at `PROBABILITIES`."""
-
-    def states(draw: int) -> tuple[FloatArray, FloatArray]:
-        at = problem.states(*_at(sampled, draw))
-        variances = np.diagonal(at.covariances[problem.nodes], axis1=1, axis2=2)
-        return at.means[problem.nodes].ravel(), np.maximum(variances, 0).ravel()
-
-    means, variances = (
-        np.stack(each, 1) for each in zip(*in_threads(states, _components(problem, sampled)), strict=True)
-    )
-    count = means.shape[1]
-    weight = Components(np.arange(count), np.full(count, 1 / count), np.zeros(count), np.zeros(count), np.ones(count))
-    mixture = Mixture(means, np.zeros_like(means), variances, weight)
-    figures = node_figures(mixture, mixture, level)
-    of_root = np.stack([quantiles(mixture, trait, np.array(PROBABILITIES)) for trait in range(problem.traits)])
-    return NodeFigures(*(each.reshape(-1, problem.traits) for each in figures)), of_root
-
-
-def _drawn(problem: JointProblem, sampled: JointSampled, chosen: Any, seed: int) -> FloatArray:
-    """(K, N, D) joint draws of all nodes, one at each of K draws of the covariance."""
-
-    def one(number: int) -> FloatArray:
-        generator = np.random.default_rng([seed, _NODES, number])
-        return problem.draw(
-            *_at(sampled, int(chosen[number])), generator.standard_normal((problem.size, 3, problem.traits))
-        )
-
-    return np.stack(in_threads(one, range(len(chosen))))

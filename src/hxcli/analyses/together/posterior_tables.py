@@ -27,6 +27,18 @@ class Figures(NamedTuple):
     quantiles: FloatArray
 
 
+class ShapeDraws(NamedTuple):
+    """Of the parameter that all traits share.
+
+    Attributes:
+        name: As it is reported.
+        draws: (C, S), in the users' unit.
+    """
+
+    name: str
+    draws: FloatArray
+
+
 def posterior_covariance_table(traits: Sequence[str], rates: FloatArray, level: float) -> dict[str, Any]:
     """The columns of PREFIX.covariance.csv.
 
@@ -54,6 +66,7 @@ def posterior_parameters(
     traits: Sequence[str],
     rates: FloatArray,
     withins: FloatArray | None,
+    shape: ShapeDraws | None,
     priors: Mapping[str, str],
     diagnostics: Mapping[str, Mapping[str, float]],
     root: Figures,
@@ -63,6 +76,7 @@ def posterior_parameters(
     Args:
         traits: (D,) names.
         rates, withins: (C, S, D, D) draws, in the traits' units.
+        shape: Of the model's shape parameter, told of every trait; None without one.
         priors: As `JointPriors.written` gives them; that of a variance is its square root's.
         diagnostics: Of `JointSampled`.
         root: Of the root.
@@ -81,6 +95,9 @@ def posterior_parameters(
             names = ("tau2", "tau", "within_covariance", "within_correlation")
             for what in _shared(a, traits, withins, NAMES[1], names, priors):
                 add(trait, what.name, what.prior, _figures(what.draws), diagnostics.get(what.key, {}))
+        if shape is not None:
+            health = diagnostics.get(shape.name, {})
+            add(trait, shape.name, priors.get(shape.name), _figures(shape.draws), health)
         add(trait, "root", None, (root.mean[a], root.deviation[a], *root.quantiles[a]), {})
     return {key: [row[key] for row in rows] for key in rows[0]}
 
@@ -118,7 +135,12 @@ def _figures(draws: FloatArray) -> tuple[float, ...]:
 
 
 def draws_table(
-    traits: Sequence[str], states: FloatArray, rates: FloatArray | None, withins: FloatArray | None, tau2: float
+    traits: Sequence[str],
+    states: FloatArray,
+    rates: FloatArray | None,
+    withins: FloatArray | None,
+    tau2: float,
+    more: Mapping[str, FloatArray],
 ) -> dict[str, Any]:
     """The columns of PREFIX.draws.parquet: every draw once for each trait.
 
@@ -127,6 +149,7 @@ def draws_table(
         states: (K, N, D).
         rates, withins: (K, D, D), in the traits' units.
         tau2: The observation variance, where there is none within species.
+        more: Name -> (K,) of parameters that all traits share.
     """
     count, size, each = states.shape
     assert rates is not None
@@ -147,6 +170,7 @@ def draws_table(
         "trait": [traits[a] for a in own.tolist()],
         "sigma2": rate[np.arange(len(own)), own],
         "tau2": noise,
+        **{name: np.tile(each, len(traits)) for name, each in more.items()},
         **further,
         "states": np.moveaxis(states, 2, 0).reshape(-1, size),
     }

@@ -8,6 +8,7 @@ import numpy as np
 
 from hxcli.inference.correlation_intervals import CorrelationFigures
 from hxcli.phylogeny import FloatArray
+from hxcli.reconstruction import Reconstruction
 
 
 def covariance_table(traits: tuple[str, ...], covariance: FloatArray, figures: CorrelationFigures) -> dict[str, Any]:
@@ -39,6 +40,15 @@ def within_table(traits: tuple[str, ...], covariance: FloatArray) -> dict[str, A
         "trait_b": [traits[i] for i in columns],
         "covariance": covariance[rows, columns],
     }
+
+
+def covariances_of(found: Reconstruction) -> dict[str, FloatArray]:
+    """`covariance(TRAIT)` -> (D,) that of every trait with it, of states of traits together."""
+    traits = found.traits
+    matrix = np.zeros((len(traits), len(traits)))
+    matrix[_pairs(len(traits))] = found.tables["covariance table"]["covariance"]
+    whole = np.triu(matrix) + np.triu(matrix, 1).T
+    return {f"covariance({trait})": column for trait, column in zip(traits, whole.T, strict=True)}
 
 
 def _pairs(size: int) -> tuple[Any, Any]:

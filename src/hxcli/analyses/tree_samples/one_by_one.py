@@ -27,6 +27,7 @@ class OneByOne:
         taxa: The names.
         options: The analysis's own.
         method: What is computed, in words; known when the first tree is done.
+        more: Takes what the analysis found, and gives further parameters of all D traits.
         columns: Names of its further columns, likewise.
         known: (L, D) value of every name whose state no tree changes.
     """
@@ -36,6 +37,7 @@ class OneByOne:
     taxa: TaxonNames
     options: dict[str, Any]
     known: FloatArray
+    more: Callable[[Reconstruction], dict[str, FloatArray]] | None = None
     method: str = ""
     columns: tuple[str, ...] = ()
     states: tuple[SampledStates, ...] = ()
@@ -62,6 +64,8 @@ class OneByOne:
                 for name, parameter in found.parameters[trait].items():
                     values = parameters.setdefault(name, np.full((batch.count, width), np.nan))
                     values[tree, d] = parameter.value
+            for name, of_traits in (self.more(found) if self.more else {}).items():
+                parameters.setdefault(name, np.full((batch.count, width), np.nan))[tree] = of_traits
         return BatchFigures(matrices, parameters)
 
     def _one(self, batch: TreeBatch, tree: int) -> Reconstruction:
