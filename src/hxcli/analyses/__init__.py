@@ -43,7 +43,7 @@ _POOLED = (STATES, "trees table", "node ages")
 ANALYSES: dict[str, Analysis] = {
     "ancestral": Analysis(
         "hxcli.analyses.ancestral:ancestral",
-        (STATES, "pairs table"),
+        (STATES, "leave-one-out table", "pairs table"),
         by_trait=True,
         of_states="hxcli.analyses.ancestral_states:ancestral_states",
         states_give=("parameter table",),

@@ -9,7 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
-from hxcli.analyses.pairs import PAIRS, PairFigures, PairStates, joined, pair_details, pair_figures, pair_table
+from hxcli.analyses.beside_states import beside
+from hxcli.analyses.left_out_table import ESTIMATED, LeftOutRows, Predicted, left_out_rows
+from hxcli.analyses.left_out_tips import FarEnds, ObservedTips, predictions
+from hxcli.analyses.pairs import PairFigures, PairStates, joined, pair_figures, pair_table
 from hxcli.engine.program import program
 from hxcli.engine.tree import Tree
 from hxcli.inference.estimated_rate import Estimator, figures, prepare, sweep_up
@@ -17,6 +20,7 @@ from hxcli.node_pairs import NodePairs, PairTable
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.device_placement import on_host
 from hxcli.prebuilt.gaussian import root_given_flat, smooth
+from hxcli.prebuilt.parameter_columns import seen_fields
 from hxcli.prebuilt.path_gains import along_paths, gains, paths_between
 from hxcli.prebuilt.units import Units
 from hxcli.reconstruction import Reconstruction
@@ -32,6 +36,7 @@ def ancestral(
     tau2: float = 0.0,
     models: tuple[str, ...] = (),
     pairs: PairTable | None = None,
+    loo: bool = False,
     **of_models: Any,
 ) -> Reconstruction:
     """States of all nodes given all tips, with a flat root.
@@ -48,6 +53,7 @@ def ancestral(
         tau2: Observation variance, trait^2, added to the known standard errors' squares.
         models: Another model than Brownian motion, or `average` and names of models; see `model_states`.
         pairs: Pairs of nodes to tell together.
+        loo: Whether to tell what all other tips predict of every observed one.
         of_models: Further options of `model_states`.
 
     Raises:
@@ -67,6 +73,7 @@ def ancestral(
             level=level,
             tau2=tau2,
             pairs=pairs,
+            loo=loo,
             **of_models,
         )
     wanted = None if pairs is None else pairs.on(phylogeny)
@@ -74,9 +81,10 @@ def ancestral(
     found = on_host(_ancestral(tree, start, estimator == "REML", pairs is not None), phylogeny.topology.size)
     means, variances, sigma2, log_likelihood, densities, *of_edges = found
     estimates, standard_errors = units.states(means, np.sqrt(variances))
-    table = None
-    if wanted is not None:
-        table = _pairs(phylogeny, wanted, units, (means, variances, *of_edges), level)
+    on_the_side = beside(
+        {} if wanted is None else _pairs(phylogeny, wanted, units, (means, variances, *of_edges), level),
+        _left_out(phylogeny, observations, units, (means, variances, sigma2), tau2) if loo else None,
+    )
     return reconstruction(
         phylogeny,
         observations,
@@ -87,8 +95,9 @@ def ancestral(
         parameters=figures(units, sigma2, log_likelihood, densities, estimator, tau2),
         root_how=("GLS mean", "GLS standard error"),
         method=f"Brownian motion, all nodes given all tips, flat root, sigma2 by {estimator}",
-        tables={PAIRS: table} if table else None,
-        details=pair_details(table) if table else None,
+        tables=on_the_side.tables,
+        details=on_the_side.details,
+        warnings=on_the_side.warnings,
     )
 
 
@@ -107,6 +116,25 @@ def _pairs(
         own_unit = float(units.scale[trait]), float(units.location[trait])
         told.append(pair_figures(states.in_unit(*own_unit), np.ones(1), level))
     return pair_table(pairs, units.traits, told)
+
+
+def _left_out(
+    phylogeny: Phylogeny, observations: Observations, units: Units, figures: Sequence[FloatArray], tau2: float
+) -> dict[str, LeftOutRows]:
+    """Every trait's tips by the others, of means and variances, (N, D) each, and the rates, (D,)."""
+    means, variances, sigma2 = figures
+    seen, noise = units.observations(observations), units.variance(tau2, "tau2")
+    rows = {}
+    for trait, name in enumerate(observations.traits):
+        tips = ObservedTips.of(seen_fields(phylogeny, seen, trait)[0], phylogeny.topology)
+        edge = phylogeny.lengths[tips.nodes, None] / units.length * sigma2[trait]
+        ends = FarEnds(means[tips.parents, trait, None], variances[tips.parents, trait, None], edge, noise[[trait]])
+        found = predictions(tips, ends, np.ones(1))
+        scale, location = float(units.scale[trait]), float(units.location[trait])
+        own = Predicted(found.mean * scale + location, found.deviation * scale, found.log_density - np.log(scale))
+        labels = phylogeny.labels[tips.nodes].tolist()
+        rows[name] = left_out_rows(labels, name, tips.observed * scale + location, own, ESTIMATED)
+    return rows
 
 
 @program(static_argnums=(2, 3))

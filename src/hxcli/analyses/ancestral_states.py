@@ -130,6 +130,7 @@ def ancestral_states(
     models: Sequence[str] = (),
     tables: Mapping[str, RateTable] = MappingProxyType({}),
     pairs: bool = False,
+    loo: bool = False,
     **options: Any,
 ) -> StateFindings:
     """States of all nodes, for every trait of states.
@@ -141,6 +142,7 @@ def ancestral_states(
         models: Name of the model, er for none; with traits of numbers, those of their models too.
         tables: Name -> table of a user's model.
         pairs: Whether pairs of nodes are to be told together, of traits of numbers.
+        loo: Whether tips are to be predicted from the others, of traits of numbers.
         options: The other fields of `StateOptions`.
 
     Raises:
@@ -149,6 +151,8 @@ def ancestral_states(
     """
     if pairs and numbers is None:
         raise OptionError("--pairs tells traits of numbers, and there are none (leave it out, or --column a number)")
+    if loo and numbers is None:
+        raise OptionError("--loo predicts traits of numbers, and there are none (leave it out, or --column a number)")
     chosen = chosen_options(models, tables, options, numbers is not None)
     said: list[str] = []
     of_states = tuple(

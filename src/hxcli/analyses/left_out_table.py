@@ -13,8 +13,11 @@ from hxcli.phylogeny import FloatArray
 
 # The kind of product, which is the table's name too.
 LEFT_OUT = "leave-one-out table"
+# With which parameters tips are predicted, where those are estimated.
+ESTIMATED = "estimated from all tips"
 # Standard deviations from its prediction beyond which a tip is suspected of a mistake.
 _SUSPECT = 3.0
+_COLUMNS = ("node", "trait", "observed", "mean", "sd", "z", "log_density")
 
 
 class Predicted(NamedTuple):
@@ -101,4 +104,4 @@ def left_out_rows(
 
 def left_out_table(parts: Sequence[LeftOutRows]) -> dict[str, list[Any]]:
     """The tables of several traits as one."""
-    return {key: [value for part in parts for value in part.columns[key]] for key in parts[0].columns}
+    return {key: [value for part in parts for value in part.columns[key]] for key in _COLUMNS}

@@ -10,12 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
+from hxcli.analyses.beside_states import beside
 from hxcli.analyses.fit.fit import fit_models, height_notes, painted_tree, weights_of
 from hxcli.analyses.fit.fitted import FittedModel, file_of
 from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.fit.grid_fit import GridFittedModel
 from hxcli.analyses.fit.options import FitOptions
-from hxcli.analyses.pairs import PAIRS, PairFigures, PairStates, pair_details, pair_figures, pair_table
+from hxcli.analyses.left_out_table import LeftOutRows
+from hxcli.analyses.pairs import PairFigures, PairStates, pair_figures, pair_table
 from hxcli.errors import Note, OptionError
 from hxcli.inference.normal_mixture import Components, Mixture, node_figures
 from hxcli.models import GRID_MODELS
@@ -55,6 +57,7 @@ def model_states(
     models: tuple[str, ...],
     regimes: Regimes | None = None,
     pairs: PairTable | None = None,
+    loo: bool = False,
     **options: Any,
 ) -> Reconstruction:
     """States of all nodes given all tips, under one model or averaged.
@@ -65,6 +68,7 @@ def model_states(
         models: One name, or `average` and the names of those to be averaged (none: those that `fit` compares).
         regimes: As in `fit`.
         pairs: Pairs of nodes to tell together.
+        loo: Whether to tell what all other tips predict of every observed one.
         options: The attributes of `FitOptions`.
 
     Raises:
@@ -75,16 +79,16 @@ def model_states(
     chosen = FitOptions(**{"intervals": False, **options})
     painted = painted_tree(phylogeny, regimes)
     told = None if pairs is None else pairs.on(phylogeny)
-    for name in GRID_MODELS.keys() & set(models) if told is not None else ():
-        raise _no_pairs(name)
+    for name in GRID_MODELS.keys() & set(models) if told is not None or loo else ():
+        raise _no_pairs(name) if told is not None else _none_left_out(name)
     if AVERAGE in models:
         wanted = tuple(name for name in models if name != AVERAGE)
-        return _averaged(phylogeny, painted, observations, wanted, chosen, told)
+        return _averaged(phylogeny, painted, observations, wanted, chosen, told, loo)
     fitted = [each[0] for each in fit_models(painted, observations, models, chosen, compared=False)]
     on_grid = [each for each in fitted if isinstance(each, GridFittedModel)]
     states = [_at_nodes(painted, each, observations.values[:, trait]) for trait, each in enumerate(fitted)]
     table = {} if told is None else _pair_table(painted, told, [[each] for each in fitted], None, chosen.level)
-    of_pairs = pair_details(table) if table else {}
+    on_the_side = beside(table, _left_out(phylogeny, painted, [[each] for each in fitted], None) if loo else None)
     name = fitted[0].name
     root = f", root {fitted[0].bound.model.root_name}" if fitted[0].bound.model.root_name else ""
     estimator = fitted[0].estimator
@@ -100,12 +104,38 @@ def model_states(
         method=f"model {name}{root}, all nodes given all tips, parameters by {estimator}",
         columns=_columns(painted, fitted),
         ends=_ends(painted, on_grid) if on_grid else None,
-        tables={PAIRS: table} if table else None,
-        details={each.trait: {"fit": _about(each), **of_pairs.get(each.trait, {})} for each in fitted},
-        warnings=(*height_notes(phylogeny), *_estimator_notes(fitted, chosen), *_flag_notes(fitted)),
+        tables=on_the_side.tables,
+        details={each.trait: {"fit": _about(each), **on_the_side.details.get(each.trait, {})} for each in fitted},
+        warnings=(
+            *height_notes(phylogeny),
+            *_estimator_notes(fitted, chosen),
+            *_flag_notes(fitted),
+            *on_the_side.warnings,
+        ),
         rates_from_data=False,
     )
     return dataclasses.replace(found, densities={each.trait: _densities(painted, each) for each in on_grid})
+
+
+def _left_out(
+    phylogeny: Phylogeny,
+    painted: Painted,
+    fitted: Sequence[Sequence[FittedModel]],
+    weights: Sequence[FloatArray] | None,
+) -> dict[str, LeftOutRows]:
+    # Here, because nobody else needs it.
+    from hxcli.analyses.fit.left_out_fit import left_out_traits
+
+    for each in (model for models in fitted for model in models):
+        if isinstance(each, GridFittedModel):
+            raise _none_left_out(each.name)
+    return left_out_traits(phylogeny, painted, fitted, weights)
+
+
+def _none_left_out(name: str) -> OptionError:
+    return OptionError(
+        f"--loo with --model {name}: tips are predicted from the others under Gaussian models only (leave it out)"
+    )
 
 
 def _densities(painted: Painted, fitted: GridFittedModel) -> NodeDensities:
@@ -262,6 +292,7 @@ def _averaged(
     names: tuple[str, ...],
     options: FitOptions,
     pairs: NodePairs | None,
+    loo: bool,
 ) -> Reconstruction:
     weighed = fit_models(painted, observations, names, dataclasses.replace(options, estimator="ML"))
     fitted = weighed
@@ -289,7 +320,8 @@ def _averaged(
             ]
         }
     table = {} if pairs is None else _pair_table(painted, pairs, fitted, weights, options.level)
-    for of_trait, about in pair_details(table).items() if table else ():
+    on_the_side = beside(table, _left_out(phylogeny, painted, fitted, weights) if loo else None)
+    for of_trait, about in on_the_side.details.items():
         details[of_trait] = {**details[of_trait], **about}
     best = [
         max(zip(each, share, strict=True), key=lambda pair: pair[1])
@@ -310,9 +342,9 @@ def _averaged(
         method=f"average of {', '.join(one.name for one in weighed[0])} by AICc weights, all nodes given all tips",
         columns={"se_within": matrix("within"), "se_between": matrix("between")},
         ends=(matrix("lower"), matrix("upper")),
-        tables={PAIRS: table} if table else None,
+        tables=on_the_side.tables,
         details=details,
-        warnings=(*height_notes(phylogeny), *_uncertain(weighed)),
+        warnings=(*height_notes(phylogeny), *_uncertain(weighed), *on_the_side.warnings),
         rates_from_data=False,
     )
 

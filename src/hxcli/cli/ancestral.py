@@ -8,6 +8,7 @@ import typer
 
 from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
+from hxcli.cli.left_out_options import LeftOutChoices
 from hxcli.cli.options import ModelChoices, PairChoices, Plot, RateChoices, TraitsArgument, TreeArgument
 from hxcli.cli.state_options import StateModelChoices, StateReadingChoices
 from hxcli.cli.together import TogetherChoices
@@ -25,6 +26,7 @@ def ancestral(
     rate: RateChoices,
     models: ModelChoices,
     pair: PairChoices,
+    left_out: LeftOutChoices,
     plot: Plot = None,
     joint: Annotated[
         bool, typer.Option("--joint", help="Also the most probable states of all nodes together.")
@@ -62,17 +64,18 @@ def ancestral(
             "together",
             tree,
             traits,
-            named={"picture": plot, "pairs table": pair.out_pairs, **together.named()},
-            without=["leave-one-out table", *pair.without(), *together.without()],
-            asked=pair.asked(),
+            named={"picture": plot, "pairs table": pair.out_pairs, **left_out.named(), **together.named()},
+            without=[*pair.without(), *left_out.without(), *together.without()],
+            asked={**pair.asked(), **left_out.asked()},
             side=pair.side_inputs(),
             command="ancestral",
+            loo=left_out.loo,
             **together.analysis_options(models),
             **rate.analysis_options(),
         )
     fitting = models.fit_options(several=AVERAGE)
     options = {**states.options(fitting["models"], fitting["held"], rate.level), "joint": joint, "sets": mppa}
-    options["pairs"] = pair.pairs is not None
+    options |= {"pairs": pair.pairs is not None, "loo": left_out.loo}
     options |= {name: fitting[name] for name in ("start",) if name in fitting}
     return run.request(
         "ancestral",
@@ -82,12 +85,14 @@ def ancestral(
             "picture": plot,
             "parameter table": out_params,
             "pairs table": pair.out_pairs,
+            **left_out.named(),
             "density table": density,
         },
-        without=pair.without(),
-        asked=pair.asked(),
+        without=[*pair.without(), *left_out.without()],
+        asked={**pair.asked(), **left_out.asked()},
         side={**models.side_inputs(), **pair.side_inputs()},
         states=(which, options),
+        loo=left_out.loo,
         **rate.analysis_options(),
         **fitting,
     )

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.engine.program import program
+from hxcli.engine.tree import Tree
 from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.likelihood_programs import Shape, swept_columns
 from hxcli.inference.no_u_turn import diagnose, walk
@@ -64,9 +65,11 @@ class StateColumns(NamedTuple):
     Attributes:
         mean, variance: (N, K), the uncertainty of the unknowns of the mean included.
         unknowns, covariance: (K, P) and (K, P, P) of those unknowns.
-        gain, own: (N, K) as `path_gains.gains` has them; no columns unless they are asked for, like the next two.
+        gain, own: (N, K) as `path_gains.gains` has them; no columns unless they are asked for, like all that follow.
         alone: (N, K) variances given the unknowns.
         rest: (N, K, P) how much the means move with them.
+        edge, scale: (N, K) variances that the edges add, and what they multiply a parent's state by.
+        shift: (N, K, P) what they add to the mean, for every unknown.
     """
 
     mean: FloatArray
@@ -77,6 +80,9 @@ class StateColumns(NamedTuple):
     own: FloatArray
     alone: FloatArray
     rest: FloatArray
+    edge: FloatArray
+    scale: FloatArray
+    shift: FloatArray
 
 
 class ModelDensity:
@@ -112,6 +118,11 @@ class ModelDensity:
                 for entry in range(max(1, int(np.prod(declared.shape, dtype=int)))):
                     entry_of[next(rate_names)] = (name, entry)
         self._entry_of = entry_of
+
+    @property
+    def tree(self) -> Tree:
+        """The tree with the observations as fields."""
+        return self._likelihood.tree
 
     def sample(self, chains: int, samples: int, seed: list[int]) -> Chains:
         """Runs the sampler.
@@ -194,7 +205,7 @@ class ModelDensity:
 
 
 # Of what `_states` gives the axis of the columns.
-_AXES = (1, 1, 0, 0, 1, 1, 1, 1)
+_AXES = (1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1)
 
 
 @program(static_argnums=5)
@@ -204,4 +215,6 @@ def _states(tree: Any, edges: Edges, tau2: Any, given_beta: Any, means: Any, sha
     mean, variance = estimates(swept, solution, design, jnp.ones_like(solution.rss), (state, alone))
     gain, own = gains(*(swept.tree[name] for name in ("known", "precision", "scale", "variance")))
     rest = design - state[:, :, 1:]
-    return mean + given, variance, solution.beta, solution.covariance, gain, own, alone, rest
+    shift = jnp.broadcast_to(edges.shift[:, :, np.flatnonzero(shape.free)], rest.shape)
+    linked = edges.variance, edges.scale, shift
+    return mean + given, variance, solution.beta, solution.covariance, gain, own, alone, rest, *linked

@@ -65,9 +65,10 @@ def in_chunks(
                 whole = target.setdefault(name, np.empty((len(matrix), total)))
                 whole[:, start : start + width] = matrix[:, :width]
         for kind, table in each.tables.items():
+            # Trait by trait; those that fill the last chunk up are its last one once more.
+            again = table["trait"].count(part.traits[-1]) // (size - width + 1) * (size - width)
             for name, values in table.items():
-                # As many rows for every trait, trait by trait.
-                rows = len(values) // size * width
+                rows = len(values) - again
                 tables.setdefault(kind, {}).setdefault(name, []).extend(values[:rows])
         # The numbers are kept once.
         nothing: dict[str, Any] = dict.fromkeys(_MATRICES, np.zeros((0, 0)))

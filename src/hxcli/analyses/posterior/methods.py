@@ -77,7 +77,7 @@ def integrated_posterior(
         joint_draws(question, plane, integral, options.draws, trait_seed(options.seed, name))
         if options.draws
         else None,
-        leave_one_out(phylogeny, question.seen, weighted, units.length) if options.loo else None,
+        leave_one_out(phylogeny.topology, [(question.seen, weighted, 1.0)]) if options.loo else None,
         _pairs(phylogeny, asked, weighted, options),
     )
 
@@ -130,7 +130,7 @@ def sampled_posterior(
         },
         sampled.complaints(),
         draws,
-        leave_one_out(phylogeny, question.seen, weighted, units.length) if options.loo else None,
+        leave_one_out(phylogeny.topology, [(question.seen, weighted, 1.0)]) if options.loo else None,
         _pairs(phylogeny, asked, weighted, options),
     )
 

@@ -15,10 +15,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.analyses.fit.fitted import file_of, with_all
+from hxcli.analyses.left_out_tips import LeftOut, in_places
 from hxcli.analyses.pairs import PairStates
 from hxcli.analyses.posterior.integrated_posterior import mixture_of
 from hxcli.analyses.posterior.joint_draws import Draws, trait_seed
 from hxcli.analyses.posterior.joint_pairs import mixed_pairs, side_by_side
+from hxcli.analyses.posterior.leave_one_out import leave_one_out
 from hxcli.analyses.posterior.model_density import TAU2, density_of
 from hxcli.analyses.posterior.model_draws import PlaneAt, draw_plane_parameters, draws_of
 from hxcli.analyses.posterior.model_question import ModelQuestion
@@ -140,7 +142,8 @@ def posterior_under_models(
         },
         tuple(warnings),
         _draws(painted, seen, units, trait, questions, points, weights, options) if options.draws else None,
-        pairs=None if options.pairs is None else _pairs(painted, used, mixtures, options.pairs),
+        _left_out(painted, used, mixtures) if options.loo else None,
+        None if options.pairs is None else _pairs(painted, used, mixtures, options.pairs),
         models=[
             WeighedModel(question.name, prior, probability, evidence)
             for question, prior, probability, evidence in zip(questions, priors, probabilities, evidences, strict=True)
@@ -331,6 +334,14 @@ def _pairs(
             for (point, weight), weighted in zip(used, mixtures, strict=True)
         ]
     )
+
+
+def _left_out(painted: Painted, used: Sequence[tuple[Point, float]], mixtures: Sequence[Weighted]) -> LeftOut:
+    """Every observed tip of the tree as it was by all others, over all points."""
+    parts = zip(used, mixtures, strict=True)
+    over = [(point.asked.question.seen, weighted, weight) for (point, weight), weighted in parts]
+    found = leave_one_out(painted.phylogeny.topology, over)
+    return found._replace(tips=in_places(found.tips, painted.nodes))
 
 
 def _combined(used: Sequence[tuple[Point, float]], mixtures: Sequence[Weighted]) -> Mixture:

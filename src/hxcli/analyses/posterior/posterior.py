@@ -95,8 +95,6 @@ def _settled(options: Options, questions: Sequence[ModelQuestion]) -> Options:
     """
     if len(questions) == 1:
         options = questions[0].options
-    if options.loo:
-        raise OptionError("--loo goes with Brownian motion only (leave it or --model out)")
     sampled = [each for each in questions if len(each.shapes) > 1 or options.method == "nuts"]
     if sampled and len(questions) > 1:
         names = ", ".join(shape.name for shape in sampled[0].shapes)

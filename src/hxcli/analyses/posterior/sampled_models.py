@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hxcli.analyses.fit.fitted import file_of, with_all
+from hxcli.analyses.left_out_tips import FarEnds, LeftOut, ObservedTips, far_ends, in_places, predictions
 from hxcli.analyses.pairs import PairStates, joined
 from hxcli.analyses.posterior.joint_draws import trait_seed
 from hxcli.analyses.posterior.model_density import TAU2, density_of
@@ -68,7 +69,7 @@ def sampled_under_model(
     topology = painted.phylogeny.topology
     most = max(16, min(_MOST_COMPONENTS, _MOST_NUMBERS // topology.size))
     values = _spaced(density, found, most)
-    states = density.states(values, joint=options.pairs is not None)
+    states = density.states(values, joint=options.pairs is not None or options.loo)
     mixture = _equal(states.mean, states.variance)
     nodes = node_figures(mixture, mixture, level)
     nodes = NodeFigures(*(value[painted.nodes] for value in nodes))
@@ -110,7 +111,8 @@ def sampled_under_model(
         },
         _complaints(found),
         draws,
-        pairs=None if options.pairs is None else _pairs(painted, states, options.pairs),
+        _left_out(painted, density, states, values) if options.loo else None,
+        None if options.pairs is None else _pairs(painted, states, options.pairs),
         models=[WeighedModel(question.name, 1.0, 1.0, float("nan"))],
         kinds=kinds,
         rate=question.rates[0],
@@ -169,6 +171,20 @@ def _equal(mean: FloatArray, variance: FloatArray) -> Mixture:
     zeros = np.zeros(count)
     components = Components(np.arange(count), zeros + 1 / count, zeros, zeros, zeros + 1)
     return Mixture(mean, np.zeros_like(mean), variance, components)
+
+
+def _left_out(
+    painted: Painted, density: ModelDensity, states: StateColumns, values: Mapping[str, FloatArray]
+) -> LeftOut:
+    """Every observed tip of the tree as it was by all others, at all draws."""
+    tips = ObservedTips.of(density.tree.data, painted.phylogeny.topology)
+    parents = tips.parents
+    edge, scale, shift = (each[tips.nodes] for each in (states.edge, states.scale, states.shift))
+    found = states.mean[parents], states.alone[parents], states.rest[parents]
+    ends = far_ends(scale, shift, states.unknowns, found, slice(None), states.covariance)
+    count = states.mean.shape[1]
+    told = predictions(tips, FarEnds(*ends, edge, values[TAU2]), np.full(count, 1 / count))
+    return LeftOut(in_places(tips.nodes, painted.nodes), tips.observed, told)
 
 
 def _pairs(painted: Painted, states: StateColumns, pairs: NodePairs) -> tuple[PairStates, FloatArray]:

@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hxcli.analyses.left_out_tips import LeftOut
 from hxcli.analyses.pairs import PairStates
 from hxcli.analyses.posterior.joint_draws import Draws
-from hxcli.analyses.posterior.leave_one_out import LeftOut
 from hxcli.analyses.posterior.question import Asked
 from hxcli.inference.normal_mixture import NodeFigures
 from hxcli.phylogeny import FloatArray

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
-from hxcli.analyses.left_out_table import LEFT_OUT, left_out_table
-from hxcli.analyses.pairs import PAIRS, pair_details
+from hxcli.analyses.beside_states import beside
 from hxcli.analyses.together.joint_reconstruction import JointReconstruction
 from hxcli.analyses.together.leave_one_cell_out import leave_one_cell_out, left_out, left_out_cells, observed_cells
 from hxcli.analyses.together.pairs import PairedNodes, joint_pair_table
@@ -97,22 +96,17 @@ def described(
     tables: dict[str, Any] = {"covariance table": covariance_table(traits, covariance, figures)}
     if fit.parameters.within is not None:
         tables["within table"] = within_table(traits, in_own_units(problem, fit.parameters.within))
-    details: dict[str, dict[str, Any]] = {}
     certificate = fit.certificate()
-    warnings = _warnings(problem, fit, certificate)
+    told, rows = {}, None
     every = np.arange(len(problem.nodes))
     if pairs is not None:
-        told = PairedNodes.of(problem, pairs, every).states(problem, fit.parameters, states)
-        tables[PAIRS] = joint_pair_table(problem, pairs, [told], level, shortest=False)
-        details |= pair_details(tables[PAIRS])
+        paired = PairedNodes.of(problem, pairs, every).states(problem, fit.parameters, states)
+        told = joint_pair_table(problem, pairs, [paired], level, shortest=False)
     if loo:
         cells = observed_cells(problem)
         centre, spread = (each[:, None] for each in left_out(problem, cells, states))
         rows = left_out_cells(problem, cells, (centre, spread), problem.phylogeny, every, _HELD)
-        tables[LEFT_OUT] = left_out_table(rows)
-        for trait, row in zip(traits, rows, strict=True):
-            details[trait] = {**details.get(trait, {}), **row.record}
-            warnings += row.warnings
+    on_the_side = beside(told, rows)
     densities = problem.evaluate(*fit.parameters).densities
     parameters: dict[str, tuple[Any, str]] = {
         "sigma2": (rates, estimator),
@@ -132,9 +126,9 @@ def described(
         parameters=parameters,
         root_how=("GLS mean", "GLS standard error"),
         method=f"{WORDS[problem.model]}, traits together, all nodes given all cells, covariance by {estimator}",
-        tables=tables,
-        details=details,
-        warnings=tuple(warnings),
+        tables={**tables, **on_the_side.tables},
+        details=on_the_side.details,
+        warnings=(*_warnings(problem, fit, certificate), *on_the_side.warnings),
     )
     return JointReconstruction.of(
         found,

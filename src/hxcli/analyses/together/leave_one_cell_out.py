@@ -99,7 +99,7 @@ def left_out_cells(
     phylogeny: Phylogeny,
     order: NDArray[np.intp],
     parameters: str,
-) -> list[LeftOutRows]:
+) -> dict[str, LeftOutRows]:
     """The rows of every trait, in its own units, by the nodes of the phylogeny.
 
     Args:
@@ -114,7 +114,7 @@ def left_out_cells(
     species[problem.rows] = order[problem.observations.nodes]
     count = predictions[0].shape[1]
     found = predicted(cells.observed, *predictions, np.full(count, 1 / count))
-    rows = []
+    rows = {}
     for trait, name in enumerate(problem.observations.traits):
         mine = np.flatnonzero(cells.traits == trait)
         mine = mine[np.argsort(species[cells.nodes[mine]], kind="stable")]
@@ -123,5 +123,5 @@ def left_out_cells(
             found.mean[mine] * scale + location, found.deviation[mine] * scale, found.log_density[mine] - np.log(scale)
         )
         tips = phylogeny.labels[species[cells.nodes[mine]]].tolist()
-        rows.append(left_out_rows(tips, name, cells.observed[mine] * scale + location, own, parameters))
+        rows[name] = left_out_rows(tips, name, cells.observed[mine] * scale + location, own, parameters)
     return rows

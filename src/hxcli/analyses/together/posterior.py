@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
+from hxcli.analyses.beside_states import beside
 from hxcli.analyses.canonical import in_canonical_order
-from hxcli.analyses.left_out_table import LEFT_OUT, left_out_table
-from hxcli.analyses.pairs import PAIRS, pair_details
 from hxcli.analyses.together.ancestral import WORDS, in_own_units
 from hxcli.analyses.together.joint_reconstruction import JointReconstruction
 from hxcli.analyses.together.leave_one_cell_out import leave_one_cell_out, left_out_cells, observed_cells
@@ -135,18 +134,11 @@ def posterior_together(
         flat = [None if each is None else each.reshape(-1, *each.shape[2:])[chosen] for each in (rates, withins)]
         more = {} if shapes is None else {SHAPES[model]: shapes.ravel()[chosen]}
         tables["draws"] = draws_table(traits, states, flat[0], flat[1], tau2, more)
-    details: dict[str, dict[str, Any]] = {}
+    on_the_side = beside(
+        {} if wanted is None else joint_pair_table(problem, wanted, over.pairs, level, shortest=True),
+        None if cells is None else left_out_cells(problem, cells, over.predictions, phylogeny, order, _HELD),
+    )
     complaints = sampled.complaints()
-    warnings = list(complaints)
-    if wanted is not None:
-        tables[PAIRS] = joint_pair_table(problem, wanted, over.pairs, level, shortest=True)
-        details |= pair_details(tables[PAIRS])
-    if cells is not None:
-        rows = left_out_cells(problem, cells, over.predictions, phylogeny, order, _HELD)
-        tables[LEFT_OUT] = left_out_table(rows)
-        for trait, row in zip(traits, rows, strict=True):
-            details[trait] = {**details.get(trait, {}), **row.record}
-            warnings += row.warnings
     parameters: dict[str, tuple[Any, str]] = {
         "sigma2": (np.diagonal(rates.mean((0, 1))), "posterior mean"),
         "tau2": (tau2, "given"),
@@ -166,9 +158,9 @@ def posterior_together(
         parameters=parameters,
         root_how=("posterior mean", "posterior standard deviation"),
         method=f"{WORDS[model]}, traits together, posterior of nodes and covariance by the no-U-turn sampler",
-        tables=tables,
-        details=details or None,
-        warnings=tuple(warnings),
+        tables={**tables, **on_the_side.tables},
+        details=on_the_side.details,
+        warnings=(*complaints, *on_the_side.warnings),
         rates_from_data=False,
     )
     posterior = {

@@ -38,10 +38,10 @@ def options_of(options: Mapping[str, Any], mixed: bool) -> StateOptions:
     """
     options = dict(options)
     models, tables = options.pop("models", ()), options.pop("tables", None) or {}
-    for name, option in (("joint", "--joint"), ("sets", "--mppa"), ("pairs", "--pairs")):
+    for name, option in (("joint", "--joint"), ("sets", "--mppa"), ("pairs", "--pairs"), ("loo", "--loo")):
         if options.get(name):
             raise OptionError(f"{option} does not go with --all-trees (leave one of them out)")
-    options.pop("pairs", None)
+    options = {name: value for name, value in options.items() if name not in ("pairs", "loo")}
     return chosen_options(models, tables, options, mixed)
 
 
