@@ -34,7 +34,7 @@ from hxcli.traits import Observations
 # How far a rate that is searched for may be from the one at which the tips would differ as they do.
 _RATE_BELOW, _RATE_ABOVE = 1e-12, 1e6
 # Columns of a sweep: one number, so that one program serves every search, but for trees on which a column is dear.
-_WIDTHS, _WIDTHS_LARGE, _LARGE = (16,), (1, 16), 1 << 15
+_WIDTHS, _WIDTHS_LARGE, _LARGE = (16,), (1, 16), 1 << 13
 # Nodes, with the padding, up to which a pass over the design costs less than another program.
 _SMALL = 4096
 # Points at which a model is looked at to see whether its mean moves along edges.

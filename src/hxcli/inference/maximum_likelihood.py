@@ -118,7 +118,7 @@ def _refined(
     left, right = grid[max(top - 1, 0)], grid[min(top + 1, len(grid) - 1)]
     x, height = float(grid[top]), float(heights[top])
     seen, seen_height = x, height
-    slope = curvature = 0.0
+    slope = curvature = reach = 0.0
     for _ in range(_ZOOMS):
         # Chebyshev points: a polynomial through them is the best of its degree to within a factor.
         share = (1 - np.cos(np.pi * np.arange(_FINER) / (_FINER - 1))) / 2
@@ -136,8 +136,11 @@ def _refined(
         first, second = curve.deriv(), curve.deriv(2)
         stationary = [float(r.real) for r in first.roots() if abs(r.imag) < 1e-9 and left <= r.real <= right]
         candidates = [*stationary, left, right]
-        x = float(max(candidates, key=lambda at: (float(curve(at)), -abs(at - x))))
+        before, x = x, float(max(candidates, key=lambda at: (float(curve(at)), -abs(at - x))))
         height, slope, curvature = float(curve(x)), float(first(x)), float(second(x))
+        if abs(x - before) < reach / 2:
+            # Well inside a window of the right width: another one would find nothing else.
+            break
         # So wide that the likelihood falls by a hundredth: wide enough for its rounding, narrow enough for a parabola.
         reach = np.sqrt(0.02 / -curvature) if curvature < 0 else (right - left) / _FINER
         reach = float(np.clip(reach, 1e-6 * (right - left), (right - left) / 4))

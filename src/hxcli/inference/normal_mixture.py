@@ -11,11 +11,14 @@ import numpy as np
 from jax import lax
 
 from hxcli.engine.program import program
+from hxcli.inference.threads import in_threads
 from hxcli.phylogeny import FloatArray
 
 # Numbers in one block of nodes times components: they stay in the processor's cache.
 _BLOCK = 2**16
 _MOST_STEPS = 80
+# Nodes times components from which on they are solved in parts, one a thread, and how many parts.
+_MANY, _PARTS = 2**22, 4
 _SIZES = (1, 64, 256, 960)
 # Nodes times components up to which more components cost less than another program takes to compile.
 _FEW = 2**17
@@ -110,9 +113,23 @@ def node_figures(fine: Mixture, coarse: Mixture, level: float) -> NodeFigures:
     sizes: tuple[int, ...] = _SIZES
     if size * _SIZES[-1] <= _FEW:
         rows, sizes = size, _SIZES[-1:]
-    found, sound = _node_figures(_padded(fine, sizes), _padded(coarse, sizes), level, rows)
+    fine_padded, coarse_padded = _padded(fine, sizes), _padded(coarse, sizes)
+    # In parts whose number does not hang on that of the threads: a block ends when its last node does.
+    part = -(-size // (_PARTS * rows)) * rows if size * len(fine.components.weight) > _MANY else size
+    starts = range(0, size, part)
+
+    def figures_from(start: int) -> Any:
+        # The last part overlaps the one before it.
+        begin = min(start, size - part)
+        nodes = slice(begin, begin + part)
+        mixtures = (_nodes(each, lambda value: value[nodes]) for each in (fine_padded, coarse_padded))
+        return jax.tree.map(lambda value: np.asarray(value)[start - begin :], _node_figures(*mixtures, level, rows))
+
+    if len(starts) > 1:
+        fine_padded, coarse_padded = (_nodes(each, np.asarray) for each in (fine_padded, coarse_padded))
+    found, sound = jax.tree.map(lambda *parts: np.concatenate(parts), *in_threads(figures_from, starts))
     figures = NodeFigures(*(np.array(value, np.float64) for value in found))
-    for node in np.flatnonzero(~np.asarray(sound)):
+    for node in np.flatnonzero(~sound):
         means, variances = (np.asarray(value, np.float64) for value in normals(_node(coarse, int(node))))
         ends = _scanned(means[0], variances[0], coarse.components.weight, level)
         figures.shortest_lower[node], figures.shortest_upper[node] = ends

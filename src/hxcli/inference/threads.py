@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
@@ -19,6 +20,9 @@ def in_threads(function: Callable[[Item], Found], items: Iterable[Item]) -> list
         function: Takes one item; precision and device are those of the calling thread.
         items: What it is called with.
     """
+    every = list(items)
+    if len(every) == 1:
+        return [function(every[0])]
     # JAX keeps both for every thread of its own.
     settings: Any = jax.config
     precise, device = settings.jax_enable_x64, settings.jax_default_device
@@ -27,5 +31,18 @@ def in_threads(function: Callable[[Item], Found], items: Iterable[Item]) -> list
         with jax.enable_x64(precise), jax.default_device(device):
             return function(item)
 
-    with ThreadPoolExecutor() as threads:
-        return list(threads.map(run, items))
+    threads = ThreadPoolExecutor(max(1, min(len(every), usable_threads())))
+    try:
+        return list(threads.map(run, every))
+    finally:
+        # Whoever interrupts does not wait for what is under way.
+        threads.shutdown(wait=False, cancel_futures=True)
+
+
+def usable_threads() -> int:
+    """How many threads compute at a time: as many as the process has processors, or as `--threads` says."""
+    named = os.environ.get("NPROC", "")
+    if named.isdigit() and int(named) > 0:
+        return int(named)
+    there = getattr(os, "sched_getaffinity", None)
+    return len(there(0)) if there is not None else os.cpu_count() or 1

@@ -18,6 +18,7 @@ from hxcli.close_names import listed
 from hxcli.edge_data import edge_columns
 from hxcli.errors import Note, OptionError
 from hxcli.findings import TableFindings
+from hxcli.inference.threads import in_threads
 from hxcli.models import named_model
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import GaussianModel
@@ -128,7 +129,9 @@ def fit_models(
             refuse_undrawn(each, option)
     if compared and options.estimator == "REML":
         _refuse_different_means(fitter, chosen)
-    return [[fitter.fit(model, trait) for model in chosen] for trait in range(len(observations.traits))]
+    count = len(observations.traits)
+    found = in_threads(lambda task: fitter.fit(*task), [(model, trait) for trait in range(count) for model in chosen])
+    return [found[trait * len(chosen) : (trait + 1) * len(chosen)] for trait in range(count)]
 
 
 def weights_of(fitted: Sequence[FittedModel]) -> tuple[FloatArray, FloatArray]:

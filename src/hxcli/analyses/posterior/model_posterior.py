@@ -31,6 +31,7 @@ from hxcli.inference.marginal_density import Marginals
 from hxcli.inference.normal_mixture import Components, Mixture, NodeFigures, Weighted, node_figures, quantiles
 from hxcli.inference.parameter_plane import Plane, plane_of
 from hxcli.inference.quadrature import Integrated, integrate
+from hxcli.inference.threads import in_threads
 from hxcli.node_pairs import NodePairs
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -291,7 +292,7 @@ def _points_of(
 
     low, high = shape.prior.start()
     grid = np.linspace(low, high, _SCAN)
-    heights = np.array([point(float(w)).log_weight for w in grid])
+    heights = np.array([each.log_weight for each in in_threads(point, grid.tolist())])
     if not shape.prior.bounded and max(heights[0], heights[-1]) > heights.max() - _FALLEN:
         raise ModelError(
             f"trait {name!r}, model {question.name}: the posterior of {shape.name} does not fall off where its prior "
@@ -304,7 +305,7 @@ def _points_of(
     count, before = _FIRST, np.nan
     while True:
         grid = np.linspace(low, high, count)
-        found = [point(float(w)) for w in grid]
+        found = in_threads(point, grid.tolist())
         log_step = float(np.log(grid[1] - grid[0]))
         total = _log_sum([each.log_weight for each in found]) + log_step
         error = abs(total - before)
@@ -316,7 +317,9 @@ def _points_of(
 
 def _mixtures(used: Sequence[tuple[Point, float]], orders: tuple[int, int]) -> list[Weighted]:
     """The mixture at every point."""
-    return [mixture_of(each.asked.question, each.plane, each.found, orders) for each, _ in used]
+    return in_threads(
+        lambda point: mixture_of(point.asked.question, point.plane, point.found, orders), [p for p, _ in used]
+    )
 
 
 def _pairs(
