@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
 import os
+import re
 import signal
 import sys
 import warnings
@@ -16,7 +18,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 
 from hxcli import __version__
-from hxcli.cli.environment import settle_environment
+from hxcli.cli.environment import settle_environment, too_little_memory
 from hxcli.errors import HxError
 
 # Name -> module that holds a function of the same name. These modules import nothing heavy before they are called.
@@ -37,6 +39,13 @@ COMMANDS = {
     "check": "hxcli.cli.check",
     "devices": "hxcli.cli.devices",
 }
+
+
+_NO_MEMORY = "the machine has not enough memory for this"
+# How the system, its linker, XLA and C++ say so.
+_WITHOUT_MEMORY = re.compile(
+    "can't start new thread|failed to map segment|cannot allocate memory|RESOURCE_EXHAUSTED|bad_alloc", re.IGNORECASE
+)
 
 
 class Terminated(BaseException):
@@ -148,6 +157,9 @@ def _flush_standard_output() -> None:
 def run(arguments: list[str]) -> int:
     """Runs the command line and returns its exit code; every error ends here, as one line on standard error."""
     debug = "--debug" in arguments
+    computes = bool(arguments) and arguments[0] in COMMANDS and not {"--help", "-h"} & {*arguments}
+    if computes and (little := too_little_memory()) is not None:
+        return _refuse(MemoryError(), little, 1, debug=False)
     try:
         program = _program(arguments[0] if arguments and arguments[0] in COMMANDS else None)
         returned = program(arguments, prog_name="hx", standalone_mode=False)
@@ -162,11 +174,13 @@ def run(arguments: list[str]) -> int:
         return 143
     except HxError as error:
         return _refuse(error, str(error), error.exit_code, debug)
-    except MemoryError as error:
-        return _refuse(error, "the machine has not enough memory for this", 1, debug)
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            return _refuse(error, _NO_MEMORY, 1, debug)
         return _refuse(error, f"{error.filename or 'standard output'}: {error.strerror or error}", 1, debug)
     except Exception as error:
+        if isinstance(error, MemoryError) or _WITHOUT_MEMORY.search(str(error)):
+            return _refuse(error, _NO_MEMORY, 1, debug)
         if (message := usage_message(error)) is not None:
             return _refuse(error, message, 2, debug)
         text = " ".join(str(error).split()) or "no message"

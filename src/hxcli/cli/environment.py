@@ -33,6 +33,10 @@ _THREADS = (
 )
 
 
+# Bytes of address space.
+_LEAST_MEMORY = 1_300_000_000
+
+
 def settle_environment() -> None:
     """Removes the variables that are for others, and numbers of threads that are none."""
     for name in list(os.environ):
@@ -45,3 +49,19 @@ def settle_environment() -> None:
         number = os.environ.get(name, "1").strip()
         if not (number.isascii() and number.isdigit() and 1 <= int(number[:9]) <= 1_000_000):
             del os.environ[name]
+
+
+def too_little_memory() -> str | None:
+    """Why no library can be loaded that computes, in words; None where they can be.
+
+    In a smaller address space they end the process with traces of their own.
+    """
+    try:
+        import resource
+    except ImportError:
+        # No such limit on this system.
+        return None
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit == resource.RLIM_INFINITY or limit >= _LEAST_MEMORY:
+        return None
+    return f"memory is limited to {limit / 1e9:.2g} GB, which is too little (2 GB are enough: ulimit -v)"

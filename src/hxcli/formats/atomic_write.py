@@ -74,7 +74,7 @@ def write_all(products: Mapping[str, Render], together: Collection[str] = ()) ->
 def _file_above(path: str) -> str:
     """The file that stands where a path wants a folder."""
     above = os.path.dirname(path)
-    while above != os.path.dirname(above) and not os.path.isfile(above):
+    while above != os.path.dirname(above) and (os.path.isdir(above) or not os.path.lexists(above)):
         above = os.path.dirname(above)
     return above or "its folder"
 

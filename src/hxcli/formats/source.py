@@ -189,9 +189,10 @@ def _read_raw(file: str, max_size: int) -> bytes:
         if file == "-":
             return _read_limited(sys.stdin.buffer, file, max_size)
         with open(file, "rb") as stream:
-            if os.fstat(stream.fileno()).st_size > max_size:
+            size = os.fstat(stream.fileno()).st_size
+            if size > max_size:
                 raise _too_large(file, max_size)
-            return _read_limited(stream, file, max_size)
+            return _read_limited(stream, file, max_size, size)
 
 
 @contextmanager
@@ -222,11 +223,21 @@ def reading(file: str) -> Iterator[None]:
         raise InputError("this is no path", "check the path", file=file) from None
 
 
-def _read_limited(stream: BinaryIO, file: str, max_size: int) -> bytes:
-    data = stream.read(max_size + 1)
-    if len(data) > max_size:
+def _read_limited(stream: BinaryIO, file: str, max_size: int, size: int = 0) -> bytes:
+    """All of a stream, which has `size` bytes as far as is known.
+
+    In blocks, because memory is set aside for as much as is asked for.
+    """
+    blocks = [stream.read(size + 1)]
+    total = len(blocks[0])
+    while total > size and (block := stream.read(_CHUNK)):
+        blocks.append(block)
+        total += len(block)
+        if total > max_size:
+            break
+    if total > max_size:
         raise _too_large(file, max_size)
-    return data
+    return b"".join(blocks)
 
 
 def _too_large(file: str, max_size: int, after: str = "") -> InputError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import importlib
 import os
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, BinaryIO, cast
@@ -156,6 +157,9 @@ def stem(path: str) -> str:
     return os.path.splitext(name)[0] or name
 
 
+_FOLDERS_OF_STREAMS = re.compile("/dev|/proc/.+/fd")
+
+
 def prefix_of(out: str | None, default: str) -> str:
     """What the paths of all products begin with."""
     if out is None:
@@ -179,7 +183,11 @@ def refuse_no_prefix(out: str, kinds: Sequence[Kind]) -> None:
     if out == "-":
         stream = f"use {first} - to stream the table" if first else "give a name"
         raise OptionError(f"-o -: a prefix names files ({stream})")
-    if os.path.exists(out) and not os.path.isdir(out) and not os.path.isfile(out):
+    # A stream that leads to a file looks like one: it is known by its folder.
+    folder = os.path.realpath(os.path.dirname(out) or ".")
+    if _FOLDERS_OF_STREAMS.fullmatch(folder) or (
+        os.path.exists(out) and not os.path.isdir(out) and not os.path.isfile(out)
+    ):
         other = f", or {first} FILE" if first else ""
         raise OptionError(f"-o {out}: this is a device, and a prefix names files (give another{other})")
     bare = out[:-3] if out.lower().endswith(".gz") else out
