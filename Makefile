@@ -60,6 +60,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	fi
 	@echo 'Installing hx and its tools into $(VENV) (once; some minutes on a slow line)'
 	@'$(PY)' $(PIP) install -c constraints.txt -e '.[dev,mcmc,plot,browser]'
+	@'$(PY)' -m compileall -q src
 	@printf '%s' '$(CURDIR)' > '$@'
 
 demo: $(INSTALLED)
