@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.engine.program import program
 from hxcli.errors import InputError
 from hxcli.model import Declaration, Edge, evaluate, over_edges
 from hxcli.model.edges import OF_THE_TREE
@@ -86,22 +86,21 @@ def refuse_false_claims(
 
 def _looked(model: GaussianModel, stacked: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[Any, Any]:
     """What `model` returns of the edges and `root` of the tree, (K, ...) each; None where there is no root."""
-    first = {name: each if name in OF_THE_TREE else each[0] for name, each in fields.items()}
-
-    @jax.jit
-    def at(values: Any) -> tuple[Any, Any]:
-        edges = over_edges(model.edge, values, fields).returned
-        whole = tuple(jnp.broadcast_to(each, (_EDGES,)).astype(float) for each in edges)
-        if model.root is None:
-            return whole, None
-        root = evaluate(
-            model.root, values, *([Edge(first)] if inspect.signature(model.root).parameters else [])
-        ).returned
-        return whole, tuple(jnp.asarray(each, float) for each in root)
-
-    sets = [at({name: each[number] for name, each in stacked.items()}) for number in range(4)]
+    sets = [_at(model, {name: each[number] for name, each in stacked.items()}, fields) for number in range(4)]
     edges, root = zip(*sets, strict=True)
     return tuple(zip(*edges, strict=True)), None if model.root is None else tuple(zip(*root, strict=True))
+
+
+@program(static_argnums=0)
+def _at(model: GaussianModel, values: Any, fields: Any) -> tuple[Any, Any]:
+    edges = over_edges(model.edge, values, fields).returned
+    whole = tuple(jnp.broadcast_to(each, (_EDGES,)).astype(float) for each in edges)
+    if model.root is None:
+        return whole, None
+    first = {name: each if name in OF_THE_TREE else each[0] for name, each in fields.items()}
+    takes_tree = bool(inspect.signature(model.root).parameters)
+    root = evaluate(model.root, values, *([Edge(first)] if takes_tree else [])).returned
+    return whole, tuple(jnp.asarray(each, float) for each in root)
 
 
 def _same(one: Any, other: Any) -> bool:

@@ -103,6 +103,7 @@ class GaussianModel:
         source: Path of its file.
         noise: Function of a tip that gives the variance of its observations' errors; None for none of the model's own.
         text, sha256: Of a user's file, whose parameters are in the units of the files; "" for a built-in model.
+        stands_alone: Whether the text says all that the user's model depends on.
     """
 
     name: str
@@ -116,6 +117,7 @@ class GaussianModel:
     noise: Callable[..., Any] | None = None
     text: str = ""
     sha256: str = ""
+    stands_alone: bool = False
 
     def on(
         self, fields: EdgeFields, start: Mapping[str, float] | None = None, *, of_states: bool = False
@@ -141,6 +143,8 @@ class GaussianModel:
     @property
     def program_identity(self) -> tuple[Any, ...]:
         """What its programs depend on, as `hxcli.engine.program` asks for it."""
+        if self.stands_alone:
+            return self.name, self.text
         return self.edge, self.root, self.noise, self.text
 
     def _edges(self, layout: Layout, fields: Mapping[str, Any], values: Mapping[str, Any]) -> Edges:

@@ -19,6 +19,7 @@ import jax
 
 from hxcli.errors import DeclarationError, HxError, InputError
 from hxcli.model import Gaussian, Rates, Sde
+from hxcli.models.file_reach import stands_alone
 from hxcli.models.gaussian_model import GaussianModel
 
 _PATH = re.compile(r"(?P<file>.+\.py)(?::(?P<name>\w+))?", re.DOTALL)
@@ -79,6 +80,7 @@ def load_model_file(name: str) -> GaussianModel:
         source=path,
         text=text,
         sha256=digest,
+        stands_alone=stands_alone(tree),
     )
 
 
