@@ -86,6 +86,14 @@ def test_a_program_that_was_kept_is_not_traced_again_and_gives_the_same(shelf):
     np.testing.assert_allclose(second.total, 36)
 
 
+def test_a_static_argument_may_be_given_by_place_or_by_name(shelf):
+    by_name, _ = anew(powers, VALUES, choice=Choice(3), times=2)
+    by_place, count = anew(powers, VALUES, Choice(3), 2)
+    assert count > 0
+    assert len(shelf.held) == 2
+    jax.tree.map(np.testing.assert_array_equal, by_name, by_place)
+
+
 @pytest.mark.parametrize(
     ("values", "choice", "named"),
     [

@@ -12,6 +12,7 @@ import contextlib
 import dataclasses
 import functools
 import hashlib
+import inspect
 import io
 import os
 import pickle
@@ -111,9 +112,13 @@ class Program:
         static_argnames: str | Sequence[str] = (),
     ) -> None:
         self._function = function
-        self._numbers = frozenset([static_argnums] if isinstance(static_argnums, int) else static_argnums)
-        self._names = frozenset([static_argnames] if isinstance(static_argnames, str) else static_argnames)
-        self._jitted = jax.jit(function, static_argnums=static_argnums, static_argnames=static_argnames)
+        numbers = {static_argnums} if isinstance(static_argnums, int) else set(static_argnums)
+        named = {static_argnames} if isinstance(static_argnames, str) else set(static_argnames)
+        # As JAX does: an argument that is static by its name is so by its place too.
+        names = list(inspect.signature(function).parameters)
+        self._numbers = frozenset(numbers | {names.index(name) for name in named})
+        self._names = frozenset(named | {names[number] for number in numbers})
+        self._jitted = jax.jit(function, static_argnums=sorted(self._numbers), static_argnames=sorted(self._names))
         self._found: dict[Any, tuple[Any, Any] | None] = {}
         _programs.add(self)
         functools.update_wrapper(self, function)
