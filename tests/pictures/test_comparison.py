@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import numpy as np
 import pytest
 
 from hxcli.analyses.fit.comparison import comparison
-from hxcli.analyses.fit.fit import ranked
+from hxcli.analyses.fit.fit import painted_tree, ranked
 from hxcli.analyses.fit.fitted import Fitter
 from hxcli.analyses.fit.options import FitOptions
 from hxcli.cli.app import run
+from hxcli.edge_data import edge_columns
 from hxcli.models import named_model
 from hxcli.models.edge_fields import edge_fields
 from hxcli.pictures import comparison as picture
@@ -47,6 +49,35 @@ def test_profiles_are_those_of_fits_with_the_parameter_held(errors: bool) -> Non
     assert first.getvalue() == again.getvalue()
     assert b">Akaike weight<" in first.getvalue()
     assert b">rate_change<" not in first.getvalue()
+
+
+@pytest.mark.slow
+def test_profiles_of_several_shape_parameters_are_those_of_fits_with_one_held() -> None:
+    phylogeny = tree(FOSSILS)
+    parent = phylogeny.topology.parents
+    # Half of the tips, and what lies above each alone, are of another regime.
+    painted = painted_tree(phylogeny, None)
+    regime = np.zeros(len(parent), int)
+    regime[phylogeny.tips[::2]] = 1
+    painted = dataclasses.replace(painted, regimes=("a", "b"), of_edge=regime)
+    fields = edge_fields(painted, edge_columns(painted, None))
+    seen = painted.observations(observed(phylogeny, errors=False))
+    fitted = Fitter(fields, seen, FitOptions()).fit(named_model("ouma"), 0)
+    shown = comparison(ranked([fitted]), 0.95).profiles
+    assert [each.profile.parameter for each in shown] == ["alpha(a)", "alpha(b)"]
+    for each in shown:
+        values, fall = each.profile.values, each.profile.fall
+        assert fall.max() == 0
+        assert values[0] <= each.value <= values[-1]
+        for place in (len(values) // 4, len(values) // 2):
+            options = FitOptions(held={each.profile.parameter: float(values[place])}, intervals=False)
+            held = Fitter(fields, seen, options).fit(named_model("ouma"), 0)
+            assert fall[place] == pytest.approx(held.log_likelihood - fitted.log_likelihood, abs=1e-5)
+        for end in (each.lower, each.upper):
+            if np.isfinite(end):
+                options = FitOptions(held={each.profile.parameter: float(end)}, intervals=False)
+                held = Fitter(fields, seen, options).fit(named_model("ouma"), 0)
+                assert held.log_likelihood - fitted.log_likelihood == pytest.approx(-3.841458820694124 / 2, abs=1e-4)
 
 
 def test_command_draws_traits_of_numbers_and_of_states(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Profiles of the likelihood: how far it falls as one shape parameter moves and all else is at its best."""
+"""Profiles of the likelihood: how far it falls as a shape parameter moves and all else is at its best."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 
 from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.maximum_likelihood import Optimum
+from hxcli.inference.profile_paths import followed
 from hxcli.phylogeny import FloatArray
 
 # Points of a profile, and of the search for where it is not flat; how deep it is shown, in log units.
@@ -34,20 +35,31 @@ class Profile(NamedTuple):
     log: bool
 
 
-def profile(likelihood: TraitLikelihood, optimum: Optimum) -> Profile | None:
-    """The profile of a model with one shape parameter; None for one with more or none.
+def profiles(likelihood: TraitLikelihood, optimum: Optimum) -> list[Profile]:
+    """The profiles of all shape parameters whose supports have two ends.
 
     Args:
         likelihood: Of one trait under one model.
         optimum: Its maximum.
     """
+    if not np.isfinite(optimum.log_likelihood):
+        return []
     shapes = [number for number, each in enumerate(likelihood.coordinates) if not each.is_rate]
-    if len(shapes) != 1 or len(likelihood.coordinates) > 2 or not np.isfinite(optimum.log_likelihood):
-        return None
-    place = shapes[0]
+    shapes = [number for number in shapes if np.isfinite(likelihood.ends[number]).all()]
+    alone = len(shapes) == 1 and len(likelihood.coordinates) <= 2
+    return [(_on_a_grid if alone else _along_its_ridge)(likelihood, optimum, place) for place in shapes]
+
+
+def _along_its_ridge(likelihood: TraitLikelihood, optimum: Optimum, place: int) -> Profile:
+    x, fall = followed(likelihood, optimum, place)
+    # Of what only goes on as it ends, no more than a bit.
+    first, last = (round(end) for end in _not_flat(np.arange(len(x), dtype=float), fall))
+    each, shown = likelihood.coordinates[place], slice(first, last + 1)
+    return Profile(each.name, np.asarray(each.from_search(x[shown]), float), fall[shown], each.log)
+
+
+def _on_a_grid(likelihood: TraitLikelihood, optimum: Optimum, place: int) -> Profile:
     low, high = likelihood.ends[place]
-    if not np.isfinite([low, high]).all():
-        return None
     x = np.linspace(low, high, _POINTS)
     left, right = _not_flat(x, _heights(likelihood, optimum, place, x) - optimum.log_likelihood)
     x = np.unique(np.append(np.linspace(left, right, _POINTS), np.clip(optimum.x[place], left, right)))

@@ -14,6 +14,7 @@ several, the extreme is found by sequential least squares (Kraft 1988) with exac
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,6 +23,7 @@ from numpy.polynomial import Chebyshev
 from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.likelihood_programs import ColumnFigures
 from hxcli.inference.maximum_likelihood import Optimum
+from hxcli.inference.profile_paths import crossing
 from hxcli.phylogeny import FloatArray
 
 # Points on either side of the top, first over the whole support and then between two of them; points over the interval.
@@ -104,10 +106,25 @@ def profile_intervals(
         return {each.name: Interval(*(float(at.extreme(each, side)[0]) for side in (-1, 1))) for each in quantities}
     if count == 1:
         return _along_one(likelihood, optimum, quantities, floor)
-    return {
-        each.name: Interval(*(_among_several(likelihood, optimum, each, side, floor) for side in (-1, 1)))
-        for each in quantities
-    }
+    drop = optimum.log_likelihood - floor
+
+    @cache
+    def followed(place: int, end: float) -> float:
+        return crossing(likelihood, optimum, place, end, drop)
+
+    def end_of(quantity: Quantity, side: int) -> float:
+        found = _among_several(likelihood, optimum, quantity, side, floor)
+        along = np.flatnonzero(quantity.weights)
+        if not np.isnan(found) or len(along) != 1 or quantity.unknown >= 0 or quantity.rate_power:
+            return found
+        # The search did not get there, which does not say that there is nothing.
+        place, up = int(along[0]), bool(quantity.weights[along[0]] * side > 0)
+        end = float(likelihood.ends[place, int(up)])
+        x = optimum.x.copy()
+        x[place] = followed(place, end) if np.isfinite(likelihood.ends[place]).all() and end != x[place] else np.nan
+        return quantity.value(x, optimum.figures)
+
+    return {each.name: Interval(end_of(each, -1), end_of(each, 1)) for each in quantities}
 
 
 class _Curve:

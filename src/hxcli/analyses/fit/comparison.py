@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from hxcli.analyses.fit.fitted import FittedModel
 from hxcli.inference.likelihood_columns import TraitLikelihood
-from hxcli.inference.likelihood_profiles import Profile, profile
+from hxcli.inference.likelihood_profiles import Profile, profiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,7 +16,7 @@ class ShownProfile:
 
     Attributes:
         model: Its name.
-        profile: Of its one shape parameter.
+        profile: Of one of its shape parameters.
         value: The estimate.
         lower, upper: Ends of the interval; nan for one that is never reached.
     """
@@ -36,7 +36,7 @@ class Comparison:
         trait: Its name.
         models: Names, the best first.
         weights: Akaike weights of them.
-        profiles: Of models with one shape parameter, in the same order.
+        profiles: Of all shape parameters of the models, in the same order.
         level: Probability of the intervals.
     """
 
@@ -49,13 +49,12 @@ class Comparison:
 
 def comparison(ranked: Sequence[tuple[FittedModel, float, float]], level: float) -> Comparison:
     """What to show of the models of a trait, the best first, each with its difference and weight."""
-    profiles = []
+    shown = []
     for each, _, _ in ranked:
         if not isinstance(each.likelihood, TraitLikelihood):
             continue
-        found = profile(each.likelihood, each.optimum)
-        if found is not None:
+        for found in profiles(each.likelihood, each.optimum):
             estimate = each.parameters[found.parameter]
-            profiles.append(ShownProfile(each.name, found, estimate.value, estimate.lower, estimate.upper))
+            shown.append(ShownProfile(each.name, found, estimate.value, estimate.lower, estimate.upper))
     names, weights = (tuple(each) for each in zip(*((each.name, weight) for each, _, weight in ranked), strict=True))
-    return Comparison(ranked[0][0].trait, names, weights, tuple(profiles), level)
+    return Comparison(ranked[0][0].trait, names, weights, tuple(shown), level)

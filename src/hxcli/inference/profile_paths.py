@@ -1,0 +1,110 @@
+"""Profiles of likelihoods with several coordinates, followed from the maximum outwards along one of them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hxcli.inference.likelihood_columns import TraitLikelihood
+from hxcli.inference.maximum_likelihood import Optimum
+from hxcli.phylogeny import FloatArray
+
+# Log units that a profile is followed down, and that one step goes down at the least and at the most.
+_DEEP, _LEAST, _MOST = 6.0, 0.1, 0.6
+# The first step, as a share of the support; how it grows and shrinks; steps to either side.
+_FIRST, _GROWS, _SHRINKS, _STEPS = 1 / 64, 1.7, 0.4, 64
+# The longest step, likewise; and how close, as a share of the support, the place of an end is found.
+_LONGEST, _CLOSE = 1 / 32, 1e-9
+
+
+def followed(likelihood: TraitLikelihood, optimum: Optimum, place: int) -> tuple[FloatArray, FloatArray]:
+    """Values of one coordinate, ascending, and the highest log likelihoods at them less the maximum, (M,) both.
+
+    Every point is searched for from its neighbour's best, so that the profile stays on the maximum's own ridge.
+
+    Args:
+        likelihood: Of one trait under one model, two coordinates or more.
+        optimum: Its maximum.
+        place: Number of the coordinate, whose support has two ends.
+    """
+    top = float(optimum.x[place])
+    sides = [_side(likelihood, optimum, place, float(end), _DEEP) for end in likelihood.ends[place] if end != top]
+    x = np.array([top, *(point[place] for side in sides for point, _ in side)])
+    fall = np.array([0.0, *(fall for side in sides for _, fall in side)])
+    order = np.argsort(x)
+    return x[order], np.minimum(fall[order], 0.0)
+
+
+def crossing(likelihood: TraitLikelihood, optimum: Optimum, place: int, end: float, drop: float) -> float:
+    """Where on the way to an end of a coordinate's support the profile has fallen by `drop`; nan where it never has."""
+    from scipy.optimize import brentq
+
+    path = _side(likelihood, optimum, place, end, drop)
+    if not path or path[-1][1] > -drop:
+        return np.nan
+    near = path[-2][0] if len(path) > 1 else optimum.x
+    held = {"point": near}
+
+    def above(value: float) -> float:
+        moved = held["point"].copy()
+        moved[place] = value
+        height, held["point"] = _highest(likelihood, moved, place)
+        return height - optimum.log_likelihood + drop
+
+    width = float(np.ptp(likelihood.ends[place]))
+    return float(brentq(above, near[place], path[-1][0][place], xtol=_CLOSE * width))
+
+
+def _side(
+    likelihood: TraitLikelihood, optimum: Optimum, place: int, end: float, deep: float
+) -> list[tuple[FloatArray, float]]:
+    """Points of the profile and its fall there, from the maximum towards one end of the coordinate's support."""
+    low, high = likelihood.ends[place]
+    # A step never becomes so small that the curve, and the time that it takes, go on without end.
+    step, least = (high - low) * _FIRST, (high - low) * _FIRST / 256
+    before, at, fall = optimum.x, optimum.x.copy(), 0.0
+    found: list[tuple[FloatArray, float]] = []
+    while len(found) < _STEPS and fall > -deep and at[place] != end:
+        moved = at.copy()
+        # The end itself, not what rounding leaves before it.
+        far = abs(end - at[place]) <= step
+        moved[place] = end if far else at[place] + np.sign(end - at[place]) * step
+        if found:
+            # The ridge goes on as it went.
+            ahead = (moved[place] - at[place]) / (at[place] - before[place])
+            moved = np.where(
+                np.arange(len(at)) == place, moved, np.clip(at + ahead * (at - before), *likelihood.ends.T)
+            )
+        height, moved = _highest(likelihood, moved, place)
+        lost = fall - (height - optimum.log_likelihood)
+        if lost > _MOST and step > least:
+            step = max(step * _SHRINKS, least)
+            continue
+        if not np.isfinite(height):
+            # Beyond what doubles can hold nothing is known.
+            break
+        before, at, fall = at, moved, height - optimum.log_likelihood
+        found.append((at, fall))
+        step = min(step * (_GROWS if lost < _LEAST else 1.0), (high - low) * _LONGEST)
+    return found
+
+
+def _highest(likelihood: TraitLikelihood, x: FloatArray, place: int) -> tuple[float, FloatArray]:
+    """The maximum over all other coordinates that is found from a point, and where it is."""
+    from scipy.optimize import minimize
+
+    others, best = np.delete(np.arange(len(x)), place), (-np.inf, x)
+
+    def lowered(rest: FloatArray) -> tuple[float, FloatArray]:
+        point = x.copy()
+        point[others] = rest
+        value, slope = likelihood.value_and_gradient(point)
+        if not (np.isfinite(value) and np.isfinite(slope).all()):
+            return 1e300, np.zeros(len(others))
+        nonlocal best
+        best = max(best, (value, point), key=lambda each: each[0])
+        return -value, -slope[others]
+
+    options = {"ftol": 1e-13, "gtol": 1e-6, "maxiter": 200}
+    minimize(lowered, x[others], jac=True, method="L-BFGS-B", bounds=likelihood.ends[others], options=options)
+    # Where a search gets lost, what it has seen.
+    return best
