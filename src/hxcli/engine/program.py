@@ -273,12 +273,17 @@ def _place_of(named: Any) -> str:
 
 @functools.cache
 def _sources() -> str | None:
-    """A digest of this package's text; None where that is not in files."""
-    folder = Path(__file__).parent.parent
-    digest = hashlib.sha256()
+    """A digest of this package's files, as Python itself tells whether a source has changed; None without files."""
+    digest, waiting = hashlib.sha256(), [str(Path(__file__).parent.parent)]
     try:
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(str(path.relative_to(folder)).encode() + b"\0" + path.read_bytes() + b"\0")
+        while waiting:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in sorted(entries, key=lambda entry: entry.name):
+                    if entry.is_dir():
+                        waiting.append(entry.path)
+                    elif entry.name.endswith(".py"):
+                        about = entry.stat()
+                        digest.update(f"{entry.path}\0{about.st_size}\0{about.st_mtime_ns}\n".encode(errors="replace"))
     except OSError:
         return None
     return digest.hexdigest()

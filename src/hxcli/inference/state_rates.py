@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.optimize import minimize
 
 from hxcli.errors import ModelError
 from hxcli.inference.side_by_side import Evaluate, side_by_side
@@ -227,6 +226,8 @@ def _climbed(
 
 
 def _climb(evaluate: Evaluate, start: FloatArray, bounds: Any, options: dict[str, float]) -> tuple[float, FloatArray]:
+    from scipy.optimize import minimize
+
     limits = {"maxiter": 500, "maxfun": 1000, "maxcor": 20}
     found = minimize(evaluate, start, jac=True, method="L-BFGS-B", bounds=bounds, options={**limits, **options})
     return -float(found.fun), np.asarray(found.x)

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from scipy.special import ndtri
 
 from hxcli.analyses.tree_samples.fits_one_by_one import CODES
 from hxcli.analyses.tree_samples.ledger import Ledger
@@ -95,6 +94,8 @@ def _summary_row(fit: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _parameter(of: Mapping[str, FloatArray], name: str, level: float) -> tuple[Any, ...]:
     """Value, lower, upper, how and spread between the trees of a parameter."""
+    from scipy.special import ndtri
+
     values, how = of[name][None], f"mean over {counted(len(of[name]), 'tree')}"
     there = np.isfinite(values)
     if not there.any():

@@ -6,7 +6,6 @@ import dataclasses
 import math
 
 import numpy as np
-from scipy.special import ndtr
 
 from hxcli.analyses.posterior.question import Options
 from hxcli.errors import InputError
@@ -80,6 +79,8 @@ def own_mean_priors(bound: BoundModel) -> dict[str, tuple[float, float]]:
 
 def prior_fits(declared: Declaration, coordinate: Coordinate) -> bool:
     """Whether a shape parameter's prior is log_normal or flat and lies within its support."""
+    from scipy.special import ndtr
+
     if declared.family != "log_normal":
         return declared.family != "normal" and math.isfinite(coordinate.high - coordinate.low)
     median, sd = (float(declared.numbers[key]) for key in ("median", "sd"))
