@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -38,12 +38,13 @@ def fits_of(setting: SampleSetting, ledger: Ledger) -> TableFindings:
         models.setdefault((trait, model), {})[name] = values
     traits = tuple(dict.fromkeys(trait for trait, _ in models))
     fits = [fit for trait in traits for fit in _compared(trait, {m: of for (t, m), of in models.items() if t == trait})]
-    parameters = [
-        (fit["trait"], fit["model"], name, *_parameter(of, name, setting.level))
+    told = [
+        (fit["trait"], fit["model"], name.removeprefix(".lower "))
         for fit in fits
-        for of in [models[fit["trait"], fit["model"]]]
-        for name in [name.removeprefix(".lower ") for name in of if name.startswith(".lower ")]
+        for name in models[fit["trait"], fit["model"]]
+        if name.startswith(".lower ")
     ]
+    parameters = _parameters([(*row, models[row[:2]]) for row in told], setting.level)
     equal = equal_traits(setting.observations)
     return TableFindings(
         phylogeny=setting.summary,
@@ -92,27 +93,43 @@ def _summary_row(fit: Mapping[str, Any]) -> tuple[str, ...]:
     return (fit["trait"], fit["model"], *figures, *shares, fit["flags"])
 
 
-def _parameter(of: Mapping[str, FloatArray], name: str, level: float) -> tuple[Any, ...]:
-    """Value, lower, upper, how and spread between the trees of a parameter."""
+def _parameters(told: Sequence[tuple[str, str, str, Mapping[str, FloatArray]]], level: float) -> list[tuple[Any, ...]]:
+    """Trait, model, name, value, lower, upper, how and spread between the trees of every parameter.
+
+    Args:
+        told: Trait, model and name of every parameter, and the figures of that model.
+        level: Probability of the intervals.
+    """
     from scipy.special import ndtri
 
-    values, how = of[name][None], f"mean over {counted(len(of[name]), 'tree')}"
+    if not told:
+        return []
+    values, lower, upper, given = (
+        np.stack([of[f"{label}{name}"] for _, _, name, of in told]) for label in ("", ".lower ", ".upper ", ".given ")
+    )
     there = np.isfinite(values)
-    if not there.any():
-        return np.nan, np.nan, np.nan, how, np.nan
-    if of[f".given {name}"].all():
-        return float(values[0, 0]), np.nan, np.nan, "given", 0.0
-    mean = np.where(there, values, 0).sum(1) / there.sum(1)
-    between = np.sqrt(np.where(there, (values - mean[:, None]) ** 2, 0).sum(1) / there.sum(1))
-    ends = []
-    for side, label in enumerate(("lower", "upper")):
-        end = of[f".{label} {name}"][None]
-        if not np.isfinite(end[there]).all():
-            # On some tree the likelihood never falls far enough.
-            ends.append(np.nan)
-            continue
-        errors = np.where(there, abs(end - values), 1.0) / float(ndtri((1 + level) / 2))
-        unit = np.sqrt((np.where(there, errors, 0) ** 2).sum(1) / there.sum(1) + between**2)
-        centred = np.where(there, values, mean[:, None])
-        ends.append(float(mixture_ends(centred, errors, there, mean, unit, level)[side][0]))
-    return float(mean[0]), *ends, how, float(between[0])
+    number = np.maximum(there.sum(1), 1)
+    mean = np.where(there.any(1), np.where(there, values, 0).sum(1) / number, np.nan)
+    between = np.sqrt(np.where(there, (values - mean[:, None]) ** 2, 0).sum(1) / number)
+    is_given = there.any(1) & (given == 1).all(1)
+    ends = np.full((2, len(told)), np.nan)
+    for side, end in enumerate((lower, upper)):
+        # On some tree the likelihood may never fall far enough.
+        some = np.flatnonzero((there <= np.isfinite(end)).all(1) & there.any(1) & ~is_given)
+        if len(some):
+            here = there[some]
+            errors = np.where(here, abs(end[some] - values[some]), 1.0) / float(ndtri((1 + level) / 2))
+            unit = np.sqrt((np.where(here, errors, 0) ** 2).sum(1) / number[some] + between[some] ** 2)
+            centred = np.where(here, values[some], mean[some, None])
+            ends[side, some] = mixture_ends(centred, errors, here, mean[some], unit, level)[side]
+    over = f"mean over {counted(values.shape[1], 'tree')}"
+    return [
+        (trait, model, name, *figures, "given" if fixed else over, 0.0 if fixed else spread)
+        for (trait, model, name, _), figures, fixed, spread in zip(
+            told,
+            zip(np.where(is_given, values[:, 0], mean).tolist(), *ends.tolist(), strict=True),
+            is_given.tolist(),
+            np.where(there.any(1), between, np.nan).tolist(),
+            strict=True,
+        )
+    ]
