@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import hxcli
 from hxcli.analyses.regress.regress import regress
 from hxcli.formats.source import checked_source
 from hxcli.formats.tables.read import read_table
@@ -80,6 +81,38 @@ def test_parts_of_signal_make_the_bytes_of_one_run(hx, here: Path, sample: str) 
         if values:
             np.testing.assert_allclose(float(row["mean"]), np.mean(values), rtol=1e-12)
             np.testing.assert_allclose(float(row["upper"]), np.quantile(values, 0.975), rtol=1e-9)
+
+
+def test_several_files_are_one_sample(hx, here: Path, sample: str) -> None:
+    lines = sample.strip().splitlines()
+    (here / "begin.nwk").write_text("\n".join(lines[:1]) + "\n")
+    (here / "end.nwk").write_text("\n".join(lines[1:]) + "\n")
+    files = ("begin.nwk", "end.nwk", "sample.csv")
+    for command, more in (("regress", ("mass ~ wing",)), ("signal", ())):
+        options = ("--all-trees", *(("--permutations", "19") if command == "signal" else ()))
+        assert hx(command, "sample.nwk", "sample.csv", *more, *options, "-o", "all").code == 0
+        done = hx(command, *files, *more, *options, "-o", "parts")
+        assert done.code == 0, done.err
+        kinds = ("signal", "trees") if command == "signal" else ("coefficients", "regression", "trees")
+        for kind in kinds:
+            assert (here / f"parts.{kind}.csv").read_bytes() == (here / f"all.{kind}.csv").read_bytes()
+    # Every file loses its own beginning.
+    done = hx("regress", *files, "mass ~ wing", "--all-trees", "--burn-in", "1", "--out-trees", "burnt.csv")
+    assert done.code == 2 or {row["tree"] for row in _rows(here / "burnt.csv")} == {"3", "4"}
+    assert "summary tree" not in done.err
+    done = hx("signal", *files)
+    assert "3 files, where a tree and a table are expected (give --all-trees)" in done.err
+    assert hx("regress", *files, "mass ~ wing").code == 2
+
+
+def test_python_takes_several_files_too(hx, here: Path, sample: str) -> None:
+    lines = sample.strip().splitlines()
+    for number, part in enumerate((lines[:2], lines[2:])):
+        (here / f"run{number}.nwk").write_text("\n".join(part) + "\n")
+    found = hxcli.regress(["run0.nwk", "run1.nwk"], "sample.csv", "mass ~ wing", all_trees=True)
+    assert hx("regress", "sample.nwk", "sample.csv", "mass ~ wing", "--all-trees", "-o", "all").code == 0
+    told = [float(row["estimate"]) for row in _rows(here / "all.coefficients.csv")]
+    np.testing.assert_array_equal(found.table("coefficients table")["estimate"].to_numpy(), told)
 
 
 def test_what_one_tree_alone_has_is_refused(hx, here: Path, sample: str) -> None:

@@ -107,6 +107,7 @@ def regress(
         raise typer.BadParameter("--column: the formula names the columns (leave it out)")
     if tables.out_comparison is not None and not against:
         raise typer.BadParameter("--out-comparison is the table of --against (give both)")
+    sample, tree, traits, formula = sample.with_last(tree, traits, formula)
     return run.request(
         "regress",
         tree,

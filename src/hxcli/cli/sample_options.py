@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from hxcli.cli.home_paths import expanded
 from hxcli.cli.options import parse_non_negative
 from hxcli.errors import OptionError
 
@@ -63,19 +64,26 @@ OutTrees = Annotated[
     typer.Option("--out-trees", metavar="FILE", help="Table of every tree's parameters: .csv .tsv .parquet."),
 ]
 
+MoreFiles = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[...]",
+        help="With --all-trees: the second file may be more trees, and so may these; the table comes last "
+        "(and behind it a formula).",
+        show_default=False,
+    ),
+]
+Distributed = Annotated[
+    bool,
+    typer.Option("--distributed", help="Share the trees with the other processes of JAX's distributed runtime."),
+]
+
 
 @dataclass(frozen=True)
 class SampleFileChoices:
     """Which trees of which files are used."""
 
-    more: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[...]",
-            help="With --all-trees: the second file may be more trees, and so may these; the table comes last.",
-            show_default=False,
-        ),
-    ] = None
+    more: MoreFiles = None
     all_trees: AllTrees = False
     burn_in: BurnIn = None
     thin: Thin = None
@@ -132,10 +140,7 @@ class SampleChoices(SampleFileChoices):
         ),
     ] = None
     shard: Shard = None
-    distributed: Annotated[
-        bool,
-        typer.Option("--distributed", help="Share the trees with the other processes of JAX's distributed runtime."),
-    ] = False
+    distributed: Distributed = False
     out_trees: OutTrees = None
     out_ages: Annotated[
         str | None,
@@ -172,22 +177,29 @@ class SampleChoices(SampleFileChoices):
 
 @dataclass(frozen=True)
 class TableSampleChoices:
-    """Which trees of one file are used, by analyses whose answer is tables."""
+    """Which trees of which files are used, by analyses whose answer is tables."""
 
+    more: MoreFiles = None
     all_trees: AllTrees = False
     burn_in: BurnIn = None
     thin: Thin = None
     missing_tips: TipsThatDiffer = None
     shard: Shard = None
+    distributed: Distributed = False
     out_trees: OutTrees = None
 
     def whole(self) -> SampleChoices:
         """The same choices among those of analyses with states of nodes."""
-        return SampleChoices(
-            all_trees=self.all_trees,
-            burn_in=self.burn_in,
-            thin=self.thin,
-            missing_tips=self.missing_tips,
-            shard=self.shard,
-            out_trees=self.out_trees,
-        )
+        return SampleChoices(**{name: getattr(self, name) for name in self.__dataclass_fields__})
+
+    def with_last(self, tree: str, traits: str, last: str) -> tuple[TableSampleChoices, str, str, str]:
+        """The choices, tree, table and last word of a command line on which a word comes after all files.
+
+        Args:
+            tree, traits, last: Its first three words; where there are many trees, the others are in `more`.
+        """
+        if not (self.all_trees and self.more):
+            return self, tree, traits, last
+        files = [tree, traits, last, *self.more]
+        first, second, *more = map(expanded, files[:-1])
+        return replace(self, more=more), first, second, files[-1]

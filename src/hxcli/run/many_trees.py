@@ -144,7 +144,8 @@ def finish(job: Job, parts: list[Part], clock: Clock, writers: Any = None) -> Ou
     reconstruction = result_of(job.analysis, first.setting, ledger)
     trees = len(ledger.numbers)
     told = list(dict.fromkeys(note for part in parts for note in part.notes))
-    told += _lacking(parts, trees)
+    if first.setting.of_nodes:
+        told += _lacking(parts, trees)
     # The frequencies of clades stand at the nodes of a picture.
     choices = {"picture": PictureChoices(support=True), **job.choices}
     notes = (*told, *product_notes(job.products, reconstruction, choices))
