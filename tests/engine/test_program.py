@@ -36,6 +36,11 @@ def powers(values, choice, times=1):
 
 
 @program()
+def drawn(key, scale):
+    return scale * jax.random.normal(key, (3,))
+
+
+@program()
 def of_tree(tree):
     traced.append("tree")
     return tree.set(x=tree["x"] * 2)
@@ -144,6 +149,11 @@ def test_trees_of_one_size_class_share_a_kept_program(shelf):
 def test_a_tree_of_fixed_shape_is_left_to_jit(shelf):
     tree = Tree.from_data(from_parents([0, 0, 0]), {"x": np.arange(3.0)})
     np.testing.assert_array_equal(of_tree(tree)["x"], 2 * np.arange(3.0))
+    assert not shelf.held
+
+
+def test_a_key_of_random_numbers_is_left_to_jit(shelf):
+    np.testing.assert_array_equal(drawn(jax.random.key(1), 2.0), 2 * jax.random.normal(jax.random.key(1), (3,)))
     assert not shelf.held
 
 

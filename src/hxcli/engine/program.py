@@ -221,6 +221,9 @@ def _kind(leaf: Any, device: jax.Device) -> Any:
     if isinstance(leaf, jax.Array):
         if isinstance(leaf, jax.core.Tracer) or leaf.devices() != {device}:
             return None
+        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended):
+            # A key of random numbers.
+            return None
         return leaf.shape, str(leaf.dtype), leaf.weak_type
     if isinstance(leaf, np.ndarray | np.generic):
         return leaf.shape, str(leaf.dtype), False
