@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import serialize_executable
 from jax.experimental.compilation_cache import compilation_cache
@@ -221,7 +222,7 @@ def _kind(leaf: Any, device: jax.Device) -> Any:
     if isinstance(leaf, jax.Array):
         if isinstance(leaf, jax.core.Tracer) or leaf.devices() != {device}:
             return None
-        if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.extended):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
             # A key of random numbers.
             return None
         return leaf.shape, str(leaf.dtype), leaf.weak_type
