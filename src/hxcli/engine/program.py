@@ -140,33 +140,36 @@ class Program:
         )
         key = place.settings, structure, kinds, fixed
         if key not in self._found:
-            self._found[key] = self._kept(place, structure, kinds, fixed, leaves)
+            self._found[key], values = self._kept(place, structure, kinds, fixed, leaves)
+        else:
+            values = None
         found = self._found[key]
         if found is None:
             return self._jitted(*arguments, **named)
         compiled, result = found
-        return jax.tree.unflatten(result, compiled(*leaves))
+        return jax.tree.unflatten(result, compiled(*leaves) if values is None else values)
 
-    def _kept(self, place: _Place, structure: Any, kinds: Any, fixed: Any, leaves: list[Any]) -> Any:
-        """The compiled program and the structure of its result; None where it is not one to be kept."""
+    def _kept(self, place: _Place, structure: Any, kinds: Any, fixed: Any, leaves: list[Any]) -> tuple[Any, Any]:
+        """The compiled program with the structure of its result, None where it is not one to be kept; and the result.
+
+        The result is there where the program was read: only one that runs is taken.
+        """
         try:
             depends = self._function, fixed, kinds, structure
             name = hashlib.sha256("\n".join([place.settings, *_words(depends)]).encode()).hexdigest()
         except _Unknown:
-            return None
+            return None, None
         # Whatever goes wrong from here on, JAX's own way is still there; an error of the function itself comes from it.
         with contextlib.suppress(Exception):
             if (data := place.keeper.get(name)) is not None:
-                found = _loaded(data, len(leaves), place.device)
-                # Only a program that runs is taken.
-                jax.block_until_ready(found[0](*leaves))
-                return found
+                compiled, result = _loaded(data, len(leaves), place.device)
+                return (compiled, result), jax.block_until_ready(compiled(*leaves))
         with contextlib.suppress(Exception):
             compiled, result = self._compiled(structure, fixed, leaves)
             with contextlib.suppress(Exception):
                 place.keeper.put(name, _stored(compiled, result))
-            return compiled, result
-        return None
+            return (compiled, result), None
+        return None, None
 
     def _compiled(self, structure: Any, fixed: Any, leaves: list[Any]) -> tuple[Any, Any]:
         results: list[Any] = []
