@@ -8,7 +8,7 @@ of a grid.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.polynomial import Chebyshev
@@ -56,6 +56,18 @@ class Certificate(NamedTuple):
     at_lower: tuple[str, ...]
     at_upper: tuple[str, ...]
     converged: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """For the run record."""
+        return {
+            "converged": self.converged,
+            "gradient": [float(each) for each in self.gradient],
+            "hessian_eigenvalues": [float(each) for each in self.hessian_eigenvalues],
+            "starts": self.starts,
+            "starts_agreeing": self.agreeing,
+            "at_lower_bound": list(self.at_lower),
+            "at_upper_bound": list(self.at_upper),
+        }
 
 
 class Optimum(NamedTuple):

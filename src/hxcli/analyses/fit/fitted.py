@@ -15,6 +15,7 @@ from hxcli.analyses.fit.flags import flags_of
 from hxcli.analyses.fit.options import FitOptions
 from hxcli.analyses.pairs import PairStates, joined
 from hxcli.errors import ModelError, OptionError
+from hxcli.inference.akaike import Akaike
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood, framed
 from hxcli.inference.maximum_likelihood import Optimum, maximise
 from hxcli.inference.profile_intervals import Interval, Quantity, profile_intervals
@@ -50,7 +51,7 @@ class Estimate(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class FittedModel:
+class FittedModel(Akaike):
     """One trait under one model.
 
     Attributes:
@@ -87,17 +88,6 @@ class FittedModel:
     def nothing_varies(self) -> bool:
         """Whether all values are equal, which every model explains the better the smaller its rate is."""
         return self.n > 1 and self.optimum.log_likelihood == math.inf
-
-    @property
-    def aic(self) -> float:
-        """Akaike's information criterion."""
-        return 2 * self.k - 2 * self.log_likelihood
-
-    @property
-    def aicc(self) -> float:
-        """The same corrected for few tips (Hurvich and Tsai 1989, Biometrika 76:297); infinite where n <= k + 1."""
-        spare = self.n - self.k - 1
-        return self.aic + 2 * self.k * (self.k + 1) / spare if spare > 0 else math.inf
 
     @cached_property
     def states(self) -> tuple[FloatArray, FloatArray]:
@@ -152,15 +142,9 @@ class FittedModel:
         """How the optimum was found, as JSON values."""
         found = self.optimum.certificate
         return {
-            "converged": found.converged,
+            **found.as_json(),
             "gradient_norm": float(np.linalg.norm(found.gradient)),
-            "gradient": [float(each) for each in found.gradient],
-            "hessian_eigenvalues": [float(each) for each in found.hessian_eigenvalues],
             "coordinates": [each.name + (" (log)" if each.log else "") for each in self.likelihood.coordinates],
-            "starts": found.starts,
-            "starts_agreeing": found.agreeing,
-            "at_lower_bound": list(found.at_lower),
-            "at_upper_bound": list(found.at_upper),
         }
 
 

@@ -24,6 +24,7 @@ from hxcli.analyses.ancestral_states import (
 from hxcli.analyses.fit.comparison import Comparison
 from hxcli.errors import Note, OptionError
 from hxcli.findings import TableFindings
+from hxcli.inference.akaike import aic, aicc
 from hxcli.inference.state_objective import RateModel, RootPrior
 from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import RateFit, fit_rates
@@ -71,14 +72,13 @@ class FittedRates:
 
     @property
     def aic(self) -> float:
-        """Akaike's criterion."""
-        return 2 * self.k - 2 * self.fit.log_likelihood
+        """Akaike's information criterion."""
+        return aic(self.fit.log_likelihood, self.k)
 
     @property
     def aicc(self) -> float:
-        """The same with the correction for few tips; infinite for too few."""
-        room = self.n - self.k - 1
-        return self.aic + 2 * self.k * (self.k + 1) / room if room > 0 else float("inf")
+        """The same corrected for few tips."""
+        return aicc(self.fit.log_likelihood, self.k, self.n)
 
 
 def fit_states(

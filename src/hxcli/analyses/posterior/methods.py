@@ -12,8 +12,9 @@ from hxcli.analyses.posterior.joint_pairs import mixed_pairs
 from hxcli.analyses.posterior.leave_one_out import leave_one_out
 from hxcli.analyses.posterior.question import Asked, Options
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
+from hxcli.analyses.posterior.states import nodes_and_root, sampling_record
 from hxcli.errors import ModelError, Note
-from hxcli.inference.normal_mixture import NodeFigures, Weighted, node_figures, quantiles
+from hxcli.inference.normal_mixture import NodeFigures, Weighted, quantiles
 from hxcli.inference.parameter_plane import plane_of
 from hxcli.inference.quadrature import integrate
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -91,17 +92,14 @@ def sampled_posterior(
         HxError: NumPyro is not installed.
     """
     # Here, because nothing else needs NumPyro's company.
-    from hxcli.inference.nuts import TRANSITIONS, WARM_UP, sample, sampled_mixture, spaced
+    from hxcli.inference.nuts import sample, sampled_mixture, spaced
 
     question, seed = asked.question, trait_seed(options.seed, name)
     height = float(phylogeny.root_distances[phylogeny.tips].mean()) / units.length
     sampled = sample(question, height, options.chains, options.samples, seed)
     weighted = sampled_mixture(question, sampled)
-    nodes = node_figures(weighted.mixture, weighted.mixture, level)
-    nodes = NodeFigures(*(value[: phylogeny.topology.size] for value in nodes))
-    root = Figures(
-        float(nodes.mean[0]), float(nodes.deviation[0]), quantiles(weighted.mixture, 0, np.array(PROBABILITIES))
-    )
+    every = np.arange(phylogeny.topology.size)
+    nodes, root = nodes_and_root(weighted.mixture, weighted.mixture, every, level)
 
     def figures(which: str, draws: FloatArray) -> Figures:
         found = np.quantile(draws, PROBABILITIES)
@@ -118,16 +116,7 @@ def sampled_posterior(
         float("nan"),
         0.0,
         True,
-        {
-            "method": "nuts",
-            "chains": options.chains,
-            "samples_per_chain": options.samples,
-            "warm_up": WARM_UP,
-            "transitions_per_sample": TRANSITIONS,
-            "divergences": sampled.divergences,
-            "diagnostics": sampled.diagnostics,
-            "components": len(weighted.sigma2),
-        },
+        sampling_record(options, sampled.divergences, sampled.diagnostics, len(weighted.sigma2)),
         sampled.complaints(),
         draws,
         leave_one_out(phylogeny.topology, [(question.seen, weighted, 1.0)]) if options.loo else None,

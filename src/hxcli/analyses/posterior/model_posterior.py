@@ -26,9 +26,10 @@ from hxcli.analyses.posterior.model_draws import PlaneAt, draw_plane_parameters,
 from hxcli.analyses.posterior.model_question import ModelQuestion
 from hxcli.analyses.posterior.question import Asked, Options, ask
 from hxcli.analyses.posterior.solution import CHANGE, PROBABILITIES, RATE, STATE, Figures, Solved, WeighedModel
+from hxcli.analyses.posterior.states import nodes_and_root
 from hxcli.errors import ModelError, Note
 from hxcli.inference.marginal_density import Marginals
-from hxcli.inference.normal_mixture import Components, Mixture, NodeFigures, Weighted, node_figures, quantiles
+from hxcli.inference.normal_mixture import Components, Mixture, Weighted, node_figures, quantiles
 from hxcli.inference.parameter_plane import Plane, plane_of
 from hxcli.inference.quadrature import Integrated, integrate
 from hxcli.inference.threads import in_threads
@@ -104,12 +105,9 @@ def posterior_under_models(
     used = [(point, weight) for point, weight in zip(points, weights, strict=True) if weight > _NEGLIGIBLE]
     mixtures = _mixtures(used, _FINE)
     fine, coarse = _combined(used, mixtures), _combined(used, _mixtures(used, _COARSE))
-    nodes = node_figures(fine, coarse, level)
-    nodes = NodeFigures(*(value[painted.nodes] for value in nodes))
+    nodes, root = nodes_and_root(fine, coarse, painted.nodes, level)
     error = max(max(errors), float(nodes.error.max()), *(point.found.error for point, _ in used))
     asked = points[0].asked
-    levels = np.array(PROBABILITIES)
-    root = Figures(float(nodes.mean[0]), float(nodes.deviation[0]), quantiles(fine, int(painted.nodes[0]), levels))
     figures = {"sigma2": _pooled(used, "log_sigma2"), "tau2": _pooled(used, "log_tau2"), "root": root}
     kinds: dict[str, str] = {}
     for number, question in enumerate(questions):

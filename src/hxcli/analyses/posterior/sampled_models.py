@@ -20,11 +20,11 @@ from hxcli.analyses.posterior.model_posterior import mean_figures, priors_in_wor
 from hxcli.analyses.posterior.model_question import ModelQuestion
 from hxcli.analyses.posterior.question import Options, ask
 from hxcli.analyses.posterior.solution import CHANGE, PROBABILITIES, RATE, STATE, Figures, Solved, WeighedModel
+from hxcli.analyses.posterior.states import nodes_and_root, sampling_record
 from hxcli.errors import Note
 from hxcli.inference.model_chains import Chains, ModelDensity, StateColumns
 from hxcli.inference.no_u_turn import unhealthy
-from hxcli.inference.normal_mixture import Components, Mixture, NodeFigures, node_figures, quantiles
-from hxcli.inference.nuts import TRANSITIONS, WARM_UP
+from hxcli.inference.normal_mixture import Components, Mixture
 from hxcli.node_pairs import NodePairs
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray
@@ -71,13 +71,7 @@ def sampled_under_model(
     values = _spaced(density, found, most)
     states = density.states(values, joint=options.pairs is not None or options.loo)
     mixture = _equal(states.mean, states.variance)
-    nodes = node_figures(mixture, mixture, level)
-    nodes = NodeFigures(*(value[painted.nodes] for value in nodes))
-    root = Figures(
-        float(nodes.mean[0]),
-        float(nodes.deviation[0]),
-        quantiles(mixture, int(painted.nodes[0]), np.array(PROBABILITIES)),
-    )
+    nodes, root = nodes_and_root(mixture, mixture, painted.nodes, level)
     figures, kinds = _figures(question, density, found, units)
     count = states.mean.shape[1]
     for place, name in enumerate(question.means):
@@ -98,14 +92,7 @@ def sampled_under_model(
         0.0,
         True,
         {
-            "method": "nuts",
-            "chains": options.chains,
-            "samples_per_chain": options.samples,
-            "warm_up": WARM_UP,
-            "transitions_per_sample": TRANSITIONS,
-            "divergences": found.divergences,
-            "diagnostics": found.diagnostics,
-            "components": count,
+            **sampling_record(options, found.divergences, found.diagnostics, count),
             "shape_priors": priors_in_words([question]),
             **({"files": files} if files else {}),
         },

@@ -15,6 +15,7 @@ from hxcli.analyses.regress.sum_of_columns import Columns
 from hxcli.close_names import counted
 from hxcli.errors import Note
 from hxcli.findings import TableFindings
+from hxcli.inference.akaike import aic, aicc
 from hxcli.phylogeny import Phylogeny
 from hxcli.traits import Observations
 
@@ -39,8 +40,6 @@ def regress_binomial(
 
     found = logistic(phylogeny, observations, made)
     n, k = int(made.used.sum()), len(made.terms) + 1
-    aic = 2 * k - 2 * found.log_likelihood
-    spare = n - k - 1
     whole: dict[str, list[Any]] = {
         "formula": [made.formula],
         "model": ["logistic"],
@@ -49,8 +48,8 @@ def regress_binomial(
         "sigma2": [math.nan],
         "alpha": [found.alpha],
         "log_likelihood": [found.log_likelihood],
-        "aic": [aic],
-        "aicc": [aic + 2 * k * (k + 1) / spare if spare > 0 else math.inf],
+        "aic": [aic(found.log_likelihood, k)],
+        "aicc": [aicc(found.log_likelihood, k, n)],
         "r_squared": [math.nan],
         "penalized_log_likelihood": [found.penalised],
     }

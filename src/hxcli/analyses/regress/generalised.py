@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.analyses.regress.formula import Design
+from hxcli.inference.akaike import Akaike
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood
 from hxcli.inference.maximum_likelihood import Optimum, maximise
 from hxcli.inference.profile_intervals import Interval, Quantity, profile_intervals
@@ -74,7 +75,7 @@ def centres(design: Design) -> FloatArray:
     return np.where(np.array(design.terms) == "Intercept", 0.0, found)
 
 
-class Regression:
+class Regression(Akaike):
     """A fitted regression; P coefficients, n rows with a response.
 
     Attributes:
@@ -163,17 +164,6 @@ class Regression:
             self.parameters.pop(name, None)
 
     @property
-    def aic(self) -> float:
-        """Akaike's information criterion."""
-        return 2 * self.k - 2 * self.log_likelihood
-
-    @property
-    def aicc(self) -> float:
-        """The same corrected for few rows; infinite where n <= k + 1."""
-        spare = self.n - self.k - 1
-        return self.aic + 2 * self.k * (self.k + 1) / spare if spare > 0 else math.inf
-
-    @property
     def fitted(self) -> FloatArray:
         """(M,) mean of the response by the formula alone; nan where a predictor is missing."""
         found: FloatArray = (self.design.matrix - self._centre) @ self._centred + self._location
@@ -220,13 +210,4 @@ class Regression:
     def certificate(self) -> dict[str, Any]:
         """How the shape parameters were found, as JSON values."""
         assert self.optimum is not None
-        found = self.optimum.certificate
-        return {
-            "converged": found.converged,
-            "gradient": [float(each) for each in found.gradient],
-            "hessian_eigenvalues": [float(each) for each in found.hessian_eigenvalues],
-            "starts": found.starts,
-            "starts_agreeing": found.agreeing,
-            "at_lower_bound": list(found.at_lower),
-            "at_upper_bound": list(found.at_upper),
-        }
+        return self.optimum.certificate.as_json()

@@ -11,7 +11,7 @@ from hxcli.analyses import load, load_of_states, options_for_numbers
 from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.tree_samples.figures import BatchFigures, Row, SampledStates
 from hxcli.analyses.tree_samples.observed_names import observations_on
-from hxcli.errors import ModelError
+from hxcli.analyses.tree_samples.tables_one_by_one import rows_of
 from hxcli.findings import TableFindings
 from hxcli.inference.state_rates import FLAGS
 from hxcli.models.rate_patterns import is_state_model
@@ -79,16 +79,7 @@ class FitsOneByOne:
         Raises:
             ModelError: A model has no answer on one of the trees.
         """
-        rows = np.full((len(self.rows), batch.count), np.nan)
-        for tree in range(batch.count):
-            phylogeny = batch.phylogeny(tree, self._taxa)
-            try:
-                found = self._fitted(phylogeny, observations_on(phylogeny, self._observations, self._taxa))
-            except ModelError as error:
-                raise ModelError(f"tree {batch.numbers[tree]}: {error}") from None
-            figures = _figures(found)
-            rows[:, tree] = [figures.get(row, np.nan) for row in self.rows]
-        return BatchFigures({}, {}, (), rows)
+        return rows_of(batch, self._observations, self._taxa, lambda *where: _figures(self._fitted(*where)), self.rows)
 
     def _fitted(self, phylogeny: Phylogeny, observations: Observations, **further: Any) -> TableFindings:
         found = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,18 +59,43 @@ class TablesOneByOne:
         Raises:
             ModelError: The analysis has no answer on one of the trees.
         """
-        rows = np.full((len(self.rows), batch.count), np.nan)
-        for tree in range(batch.count):
-            phylogeny = batch.phylogeny(tree, self._taxa)
-            try:
-                found = self._analysis(
-                    phylogeny, observations_on(phylogeny, self._observations, self._taxa), **self._options
-                )
-            except ModelError as error:
-                raise ModelError(f"tree {batch.numbers[tree]}: {error}") from None
-            figures = self._figures(found)
-            rows[:, tree] = [figures.get(row, np.nan) for row in self.rows]
-        return BatchFigures({}, {}, (), rows)
+        return rows_of(
+            batch,
+            self._observations,
+            self._taxa,
+            lambda phylogeny, seen: self._figures(self._analysis(phylogeny, seen, **self._options)),
+            self.rows,
+        )
+
+
+def rows_of(
+    batch: TreeBatch,
+    observations: Observations,
+    taxa: TaxonNames,
+    figures: Callable[[Phylogeny, Observations], Mapping[Row, float]],
+    rows: Sequence[Row],
+) -> BatchFigures:
+    """The figures of a batch whose trees are analysed one after the other; nan for one that a tree does not have.
+
+    Args:
+        batch: The trees.
+        observations: At the tips of the star of all names.
+        taxa: The names.
+        figures: Takes a tree and the observations on it.
+        rows: Which figures.
+
+    Raises:
+        ModelError: There is no answer on one of the trees, which it names.
+    """
+    table = np.full((len(rows), batch.count), np.nan)
+    for tree in range(batch.count):
+        phylogeny = batch.phylogeny(tree, taxa)
+        try:
+            found = figures(phylogeny, observations_on(phylogeny, observations, taxa))
+        except ModelError as error:
+            raise ModelError(f"tree {batch.numbers[tree]}: {error}") from None
+        table[:, tree] = [found.get(row, np.nan) for row in rows]
+    return BatchFigures({}, {}, (), table)
 
 
 def _of_signal(found: TableFindings) -> dict[Row, float]:
