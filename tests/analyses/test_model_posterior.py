@@ -103,8 +103,6 @@ def test_what_a_posterior_does_not_take_is_refused() -> None:
         posterior(phylogeny, seen, models=("bm", "ou"), model_priors={"bm": 1.0})
     with pytest.raises(OptionError, match="no model here has it as a free parameter"):
         posterior(phylogeny, seen, models=("ou",), priors={"lambda": "uniform(0,1)"})
-    with pytest.raises(OptionError, match="goes with Brownian motion only"):
-        posterior(phylogeny, seen, models=("ou",), loo=True)
 
 
 def wide_grid(
