@@ -17,8 +17,9 @@ from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
 from hxcli.model import Gaussian, Rates, abstract_edge, discover
 from hxcli.models import GRID_MODELS, named_model
+from hxcli.models.bound_model import BoundModel
 from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
-from hxcli.models.gaussian_model import BoundModel, GaussianModel
+from hxcli.models.gaussian_model import GaussianModel
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.node_draws import NodeEdges, draw
 from hxcli.regime_tree import Regimes

@@ -20,7 +20,8 @@ from hxcli.inference.grid_engine import GridEngine
 from hxcli.inference.grid_program import Given, Parts, Program, parts_at, pulled_back
 from hxcli.model import Edge, Sde, evaluate, over_edges
 from hxcli.model.edges import OF_THE_TREE
-from hxcli.models.gaussian_model import BoundModel, line_of
+from hxcli.models.bound_model import BoundModel
+from hxcli.models.gaussian_model import line_of
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.grid_generator import AXES, ENDS, Generator
 from hxcli.prebuilt.grid_levels import Found

@@ -25,7 +25,8 @@ from hxcli.inference.likelihood_programs import (
     states_at,
 )
 from hxcli.model.edges import OF_THE_TREE
-from hxcli.models.gaussian_model import OFFSET, BoundModel, Coordinate, Edges
+from hxcli.models.bound_model import BoundModel, Coordinate
+from hxcli.models.gaussian_model import OFFSET, Edges
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.inverse_covariance import times_inverse
 from hxcli.prebuilt.parameter_columns import in_widths, seen_fields

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from hxcli.errors import InputError, OptionError
 from hxcli.model import Edge, evaluate, over_edges
 from hxcli.model.edges import OF_THE_TREE
+from hxcli.models.bound_model import Coordinate
 from hxcli.models.edge_fields import EdgeFields
-from hxcli.models.gaussian_model import Coordinate, GaussianModel, line_of_return
+from hxcli.models.gaussian_model import GaussianModel, line_of_return
 from hxcli.phylogeny import FloatArray
 
 # Rows of rates that sum to less, as a share of their largest, sum to 0.

@@ -6,7 +6,7 @@ from hxcli.analyses.fit.fitted import FittedModel
 from hxcli.errors import OptionError
 from hxcli.inference.simulated_traits import Simulated, edges_of, simulated
 from hxcli.model import Sde
-from hxcli.models.gaussian_model import BoundModel
+from hxcli.models.bound_model import BoundModel
 from hxcli.prebuilt.node_draws import NodeEdges
 
 

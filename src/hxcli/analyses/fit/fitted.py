@@ -21,8 +21,9 @@ from hxcli.inference.maximum_likelihood import Optimum, maximise
 from hxcli.inference.profile_intervals import Interval, Quantity, profile_intervals
 from hxcli.model import Sde, over_edges
 from hxcli.models import GRID_MODELS
+from hxcli.models.bound_model import BoundModel
 from hxcli.models.edge_fields import EdgeFields, trait_fields
-from hxcli.models.gaussian_model import OFFSET, BoundModel, GaussianModel
+from hxcli.models.gaussian_model import OFFSET, GaussianModel
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.path_gains import along_paths, paths_between
 from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_bad_variance, refuse_contradictions

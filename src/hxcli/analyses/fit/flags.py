@@ -8,8 +8,8 @@ from hxcli.analyses.fit.options import FREE_ROOT, ULTRAMETRIC, height_spread
 from hxcli.errors import Note
 from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.maximum_likelihood import Optimum
+from hxcli.models.bound_model import BoundModel
 from hxcli.models.edge_fields import EdgeFields
-from hxcli.models.gaussian_model import BoundModel
 
 WORDS = {
     "near_white": Note("alpha times the tree's height is above 10: hardly told from white, every tip by itself"),

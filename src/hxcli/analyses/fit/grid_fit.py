@@ -16,7 +16,7 @@ from hxcli.analyses.fit.fitted import Estimate, FittedModel
 from hxcli.analyses.fit.options import FitOptions
 from hxcli.inference.grid_likelihood import CELLS, GridDensities, GridLikelihood
 from hxcli.inference.grid_search import GridOptimum, maximise_on_grid, profile_ends
-from hxcli.models.gaussian_model import BoundModel
+from hxcli.models.bound_model import BoundModel
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.grid_densities import DensityFigures, density_figures, extrapolated_figures
 from hxcli.prebuilt.units import units_of

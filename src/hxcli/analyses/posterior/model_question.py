@@ -20,8 +20,9 @@ from hxcli.inference.likelihood_columns import framed
 from hxcli.inference.priors import Prior, parse_normal, parse_prior
 from hxcli.model import Sde
 from hxcli.models import GRID_MODELS, named_model
+from hxcli.models.bound_model import BoundModel, Coordinate
 from hxcli.models.edge_fields import edge_fields
-from hxcli.models.gaussian_model import OFFSET, BoundModel, Coordinate
+from hxcli.models.gaussian_model import OFFSET
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.gls import swept_design

@@ -10,7 +10,8 @@ import numpy as np
 from hxcli.analyses.posterior.question import Options
 from hxcli.errors import InputError
 from hxcli.model import Declaration
-from hxcli.models.gaussian_model import BoundModel, Coordinate, line_of
+from hxcli.models.bound_model import BoundModel, Coordinate
+from hxcli.models.gaussian_model import line_of
 
 # How much of a prior may lie beyond the ends of its parameter's support.
 _BEYOND = 1e-3

@@ -16,7 +16,7 @@ from hxcli.inference.akaike import Akaike
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood
 from hxcli.inference.maximum_likelihood import Optimum, maximise
 from hxcli.inference.profile_intervals import Interval, Quantity, profile_intervals
-from hxcli.models.gaussian_model import BoundModel
+from hxcli.models.bound_model import BoundModel
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.units import location_and_scale, units_of
 from hxcli.traits import Observations

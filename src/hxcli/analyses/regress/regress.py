@@ -21,8 +21,8 @@ from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
 from hxcli.inference.profile_intervals import Interval
 from hxcli.models import named_model
+from hxcli.models.bound_model import BoundModel
 from hxcli.models.edge_fields import edge_fields
-from hxcli.models.gaussian_model import BoundModel
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_coincident, refuse_contradictions
 from hxcli.traits import Observations

@@ -1,0 +1,266 @@
+"""A model on one tree: the numbers that a search moves, and those that it solves for."""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hxcli.errors import InputError, OptionError
+from hxcli.model import Declaration, Gaussian, Rates, abstract_edge, discover, merged
+from hxcli.models.claims import refuse_false_claims
+from hxcli.models.edge_fields import EdgeFields
+from hxcli.models.gaussian_model import OFFSET, Edges, GaussianModel, Layout, line_of, line_of_return
+from hxcli.phylogeny import FloatArray
+
+# How far the rate of a regime may be from the first one's.
+_FARTHEST_RATIO = 1e8
+# A support whose ends are all positive and so far apart is searched by its logarithm.
+_DECADES = 100.0
+
+
+class Coordinate(NamedTuple):
+    """One number that a search moves.
+
+    Attributes:
+        name: As it is reported, such as `alpha` or `alpha(water)`.
+        parameter, entry: Which entry of which parameter.
+        low, high: Ends of its support.
+        log: Whether the search moves its logarithm.
+        start: A usual value.
+        is_rate: Whether it is a rate's ratio to the first rate.
+    """
+
+    name: str
+    parameter: str
+    entry: int
+    low: float
+    high: float
+    log: bool
+    start: float
+    is_rate: bool = False
+
+    def to_search(self, value: Any) -> Any:
+        """From a value to where the search has it."""
+        with np.errstate(divide="ignore"):
+            return np.log(value) if self.log else np.asarray(value, float)
+
+    def from_search(self, x: Any) -> Any:
+        """From where the search has it to its value, the ends of the support exactly."""
+        # Beyond that, float64 has no number.
+        value = np.clip(np.exp(np.minimum(x, 709.0)) if self.log else x, self.low, self.high)
+        low, high = self.to_search(self.low), self.to_search(self.high)
+        return np.where(x <= low, self.low, np.where(x >= high, self.high, value))
+
+
+class BoundModel:
+    """A model on one tree: the numbers that a search moves, and those that it solves for.
+
+    Attributes:
+        model: The model.
+        fields: The tree's edges.
+        declarations: Its parameters by name.
+        returned: What its function of an edge returns, shapes in place of arrays: the kind of the model.
+        coordinates: What a search moves: shape parameters, and ratios of rates where there are several.
+        rates: Names of the rates, as they are reported; the first is solved for.
+        unknowns: Names of the P unknowns of the mean, as they are reported.
+        layout: The parameters of the mean.
+        fixed: Name -> value of what it declares fixed, the numbers among them.
+    """
+
+    def __init__(self, model: GaussianModel, fields: EdgeFields, start: Mapping[str, float], of_states: bool) -> None:
+        self.model, self.fields, self._of_states = model, fields, of_states
+        edge = abstract_edge(fields.columns)
+        of_edge = discover(model.edge, edge)
+        self.returned = of_edge.returned
+        found = [of_edge.declarations]
+        if model.root is not None:
+            found.append(
+                discover(model.root, *([edge] if inspect.signature(model.root).parameters else [])).declarations
+            )
+        if model.noise is not None:
+            found.append(discover(model.noise, edge).declarations)
+        self._refuse_unsupported(found)
+        self.declarations = merged(*found)
+        if model.text and isinstance(self.returned, Gaussian):
+            refuse_false_claims(model, self.declarations, fields.columns)
+        means = [name for name in (*model.means, "root") if name in self.declarations or self._is_flat(name)]
+        self.layout: Layout = tuple((name, self._shape(name)) for name in dict.fromkeys(means))
+        if model.text:
+            self.layout += ((OFFSET, ()),)
+        self.unknowns = tuple(each for name, shape in self.layout for each in self._entries(name, shape))
+        self.rates = tuple(each for name in self._rate_names for each in self._entries(name, self._shape(name)))
+        coordinates = []
+        for name, declared in self.declarations.items():
+            if name in model.rates or name in means or declared.role == "fixed":
+                continue
+            coordinates += self._shape_coordinates(name, declared)
+        for rate_name in self._rate_names:
+            for index, each in enumerate(self._entries(rate_name, self._shape(rate_name))):
+                if each != self.rates[0]:
+                    ends = (1 / _FARTHEST_RATIO, _FARTHEST_RATIO)
+                    coordinates.append(Coordinate(each, rate_name, index, *ends, log=True, start=1.0, is_rate=True))
+        self.coordinates = tuple(self._begun(each, start) for each in coordinates)
+        self.fixed = {
+            name: one.start for name, one in self.declarations.items() if one.role == "fixed" and one.shape == ()
+        }
+
+    def _refuse_unsupported(self, found: list[dict[str, Declaration]]) -> None:
+        """Raises where no engine takes what the file says, with the line that says it.
+
+        Args:
+            found: What `model`, `root` and `noise` declare, where there are such.
+        """
+        model = self.model
+        for declared in (each for declarations in found for each in declarations.values()):
+            if declared.role == "per-edge":
+                raise declared.site.error(
+                    f"{declared.name!r} is one of every edge (per='edge'), and commands estimate what edges share",
+                    "leave per out, or read one number an edge with --edge-data",
+                )
+        if isinstance(self.returned, Rates) != self._of_states:
+            kind = type(self.returned).__name__
+            raise InputError(
+                f"model returns {kind}, and the trait is of {'states' if self._of_states else 'numbers'}",
+                "for states return Rates"
+                if self._of_states
+                else "Rates are of states: name a column of text with --column, or any with --discrete",
+                file=model.source,
+                line=line_of_return(model.edge),
+            )
+        if not isinstance(self.returned, Gaussian):
+            self._refuse_of_gaussian()
+        if model.noise is None:
+            return
+        for name in found[-1].keys() & {*model.means, "root"}:
+            raise found[-1][name].site.error(
+                f"{name!r} is a mean (MEANS) and part of a variance", "give the variance a parameter of its own"
+            )
+
+    def _refuse_of_gaussian(self) -> None:
+        """Raises where a model that returns no Gaussian has what only those have."""
+        model, kind = self.model, type(self.returned).__name__
+        for name, told in (("RATES", model.rates), ("MEANS", model.means)):
+            if told:
+                raise InputError(
+                    f"{name} goes with models that return a Gaussian, and this one returns {kind}",
+                    f"take {name} out",
+                    file=model.source,
+                )
+        if self._of_states:
+            for part in ("root", "noise"):
+                if (function := getattr(model, part)) is not None:
+                    raise InputError(
+                        f"{part} goes with models of numbers, and this one returns Rates",
+                        "take it out; --root-prior says what is believed of the root, a|b what is seen of a tip",
+                        file=model.source,
+                        line=line_of(function),
+                    )
+
+    def _begun(self, each: Coordinate, start: Mapping[str, float]) -> Coordinate:
+        value = start.get(each.name, each.start)
+        if not each.low <= value <= each.high:
+            raise OptionError(f"--start {each.name}={value:g}: outside its support, {each.low:.6g} to {each.high:.6g}")
+        return each._replace(start=value)
+
+    @property
+    def name(self) -> str:
+        """The model's name."""
+        return self.model.name
+
+    def widen(self, name: str, high: float) -> None:
+        """Moves the upper end of a coordinate's support, if the model has it."""
+        self.coordinates = tuple(each._replace(high=high) if each.name == name else each for each in self.coordinates)
+
+    def edges(self, x: FloatArray, columns: Mapping[str, Any]) -> Edges:
+        """The edges at K points of the search.
+
+        Args:
+            x: (K, S) coordinates as the search has them.
+            columns: The columns of `fields`, padded as the tree is.
+        """
+        return self.model.edges(self.layout, columns, self.values(x, self.coordinates))
+
+    def values(self, x: FloatArray, coordinates: tuple[Coordinate, ...]) -> dict[str, FloatArray]:
+        """The parameters but for those of the mean, (K, *shape); 1 for a rate that no coordinate moves.
+
+        Args:
+            x: (K, S) coordinates as the search has them.
+            coordinates: What they are.
+        """
+        of_mean = {name for name, _ in self.layout}
+        found: dict[str, FloatArray] = {}
+        for name, declared in self.declarations.items():
+            if name not in of_mean:
+                start = 1.0 if name in self.model.rates else declared.start
+                found[name] = np.array(np.broadcast_to(start, (len(x), *declared.shape)), float)
+        for number, each in enumerate(coordinates):
+            flat = found[each.parameter].reshape(len(x), -1)
+            flat[:, each.entry] = each.from_search(x[:, number])
+        return found
+
+    def settled(self, given: Mapping[str, float]) -> tuple[dict[str, FloatArray], FloatArray]:
+        """All parameters at given values: those that are not of the mean, (1, *shape) each, and the unknowns, (P,).
+
+        Raises:
+            OptionError: A parameter that is not given, that the model does not have, or outside its support.
+        """
+        shapes = {each.name: each for each in self.coordinates if not each.is_rate}
+        unknowns = [name for name in self.unknowns if name != OFFSET]
+        wanted = [*self.rates, *unknowns, *shapes]
+        for name in given:
+            if name not in (*wanted, *self.fixed):
+                has = ", ".join([*wanted, *self.fixed])
+                raise OptionError(f"--set {name}: model {self.name} has no such parameter (it has {has})")
+        if lacking := [name for name in wanted if name not in given]:
+            raise OptionError(f"model {self.name} needs {', '.join(lacking)} (--set {lacking[0]}=VALUE)")
+        for name, each in shapes.items():
+            if not each.low <= given[name] <= each.high:
+                raise OptionError(
+                    f"--set {name}={given[name]:g}: outside its support, {each.low:.6g} to {each.high:.6g}"
+                )
+        for name in self.rates:
+            if not given[name] >= 0:
+                raise OptionError(f"--set {name}={given[name]:g}: a rate is not below 0")
+        values = {}
+        of_mean = {name for name, _ in self.layout}
+        for name, declared in self.declarations.items():
+            if name in of_mean:
+                continue
+            if declared.role == "fixed":
+                values[name] = np.asarray(given.get(name, declared.start), float)[None]
+                continue
+            entries = self._entries(name, declared.shape)
+            values[name] = np.array([given[each] for each in entries], float).reshape(1, *declared.shape)
+        return values, np.array([given.get(name, 1.0) for name in self.unknowns], float)
+
+    @property
+    def _rate_names(self) -> list[str]:
+        return [name for name in self.declarations if name in self.model.rates]
+
+    def _is_flat(self, name: str) -> bool:
+        return name == "root" and self.model.root is None
+
+    def _shape(self, name: str) -> tuple[int, ...]:
+        return self.declarations[name].shape if name in self.declarations else ()
+
+    def _entries(self, name: str, shape: tuple[int, ...]) -> list[str]:
+        """`theta`, or `theta(a)` and so on for one value a regime, `theta(1)` for other arrays."""
+        count = math.prod(shape)
+        if not shape:
+            return [name]
+        labels = self.fields.regimes if len(self.fields.regimes) == count else [str(i + 1) for i in range(count)]
+        return [f"{name}({label})" for label in labels]
+
+    def _shape_coordinates(self, name: str, declared: Declaration) -> list[Coordinate]:
+        lows, highs = (np.broadcast_to(end, declared.shape).ravel() for end in declared.support)
+        starts = np.broadcast_to(declared.start, declared.shape).ravel()
+        found = []
+        for index, each in enumerate(self._entries(name, declared.shape)):
+            low, high = float(lows[index]), float(highs[index])
+            log = declared.family == "log_normal" or (low > 0 and high > _DECADES * low)
+            found.append(Coordinate(each, name, index, low, high, log, float(starts[index])))
+        return found
