@@ -9,7 +9,8 @@ import typer
 from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
 from hxcli.cli.left_out_options import LeftOutChoices
-from hxcli.cli.options import ModelChoices, PairChoices, Plot, RateChoices, TraitsArgument, TreeArgument
+from hxcli.cli.options import ModelChoices, Plot, RateChoices, TraitsArgument, TreeArgument
+from hxcli.cli.pair_options import PairChoices
 from hxcli.cli.state_options import StateModelChoices, StateReadingChoices
 from hxcli.cli.together import TogetherChoices
 

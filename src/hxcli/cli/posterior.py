@@ -14,7 +14,6 @@ from hxcli.cli.left_out_options import LeftOutChoices
 from hxcli.cli.options import (
     Level,
     ModelChoices,
-    PairChoices,
     Plot,
     TraitsArgument,
     TreeArgument,
@@ -22,6 +21,7 @@ from hxcli.cli.options import (
     parse_number,
     parse_settings,
 )
+from hxcli.cli.pair_options import PairChoices
 from hxcli.cli.together import TogetherChoices
 
 
