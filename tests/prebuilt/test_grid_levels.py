@@ -1,4 +1,4 @@
-"""The sweeps by eigenvectors against the compiled ones, which are held to dense algebra elsewhere."""
+"""The sweeps by eigenvectors and by squares against the compiled ones, which are held to dense algebra elsewhere."""
 
 from __future__ import annotations
 
@@ -8,50 +8,71 @@ import pytest
 from hxcli.inference.grid_engine import GridEngine
 from hxcli.model import Sde
 from hxcli.prebuilt.grid_generator import make_cells, make_generator
-from hxcli.prebuilt.grid_levels import spectrum_of, swept
+from hxcli.prebuilt.grid_levels import swept
+from hxcli.prebuilt.grid_spectrum import SpectralEdges, spectrum_of
+from hxcli.prebuilt.grid_squares import SquaredEdges
 from tests.prebuilt.test_grid import CASE, CELLS, TOPOLOGY, pieces
 
 
 @pytest.mark.parametrize("ends", ["reflecting", "absorbing"])
 @pytest.mark.parametrize("root", ["best", "flat"])
-def test_both_ways_agree_in_everything(ends: str, root: str) -> None:
+def test_all_ways_agree_in_everything(ends: str, root: str) -> None:
     sde = Sde(lambda x: 0.5 * (x - x**3), 0.9, ends=ends)
     _, _, generator, own = pieces(CASE, sde, -2.0, 2.0, CELLS)
     walk = [np.asarray(each, float) for each in generator]
     time, likelihood = (np.asarray(each, float)[: TOPOLOGY.size] for each in (own.time, own.likelihood))
     weights = None if root == "best" else np.ones(CELLS)
+    exact = GridEngine(TOPOLOGY)._compiled(generator, time, likelihood, weights, slopes=True, densities=True)
+    assert exact.slopes is not None
     spectrum = spectrum_of(*walk)
     assert spectrum is not None
-    found = swept(TOPOLOGY, spectrum, time, likelihood, weights, slopes=True)
-    exact = GridEngine(TOPOLOGY)._compiled(generator, time, likelihood, weights, slopes=True, densities=True)
-    assert found.doubt < 1e-9
-    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-10)
-    if root == "flat":
-        np.testing.assert_allclose(found.density, exact.density, atol=1e-10)
-    assert found.slopes is not None
-    assert exact.slopes is not None
-    for name in ("up", "down", "lost", "time"):
-        mine, other = getattr(found.slopes, name), getattr(exact.slopes, name)
-        if name == "up":
-            mine, other = mine[:-1], other[:-1]
-        if name == "down":
-            mine, other = mine[1:], other[1:]
-        if name == "time":
-            mine, other = mine[time > 0], other[time > 0]
-        np.testing.assert_allclose(mine, other, atol=1e-9, err_msg=name)
-    np.testing.assert_allclose(found.slopes.likelihood * likelihood, exact.slopes.likelihood * likelihood, atol=1e-10)
+    for edges in (SpectralEdges(spectrum, time), SquaredEdges(*walk, time)):
+        found = swept(TOPOLOGY, edges, likelihood, weights, slopes=True)
+        assert found.doubt < 1e-9
+        assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-10)
+        if root == "flat":
+            np.testing.assert_allclose(found.density, exact.density, atol=1e-10)
+        assert found.slopes is not None
+        for name in ("up", "down", "lost", "time"):
+            mine, other = getattr(found.slopes, name), getattr(exact.slopes, name)
+            if name == "up":
+                mine, other = mine[:-1], other[:-1]
+            if name == "down":
+                mine, other = mine[1:], other[1:]
+            if name == "time":
+                mine, other = mine[time > 0], other[time > 0]
+            np.testing.assert_allclose(mine, other, atol=1e-9, err_msg=name)
+        np.testing.assert_allclose(
+            found.slopes.likelihood * likelihood, exact.slopes.likelihood * likelihood, atol=1e-10
+        )
 
 
-def test_what_rounding_would_spoil_is_noticed() -> None:
+def test_what_rounding_would_spoil_is_noticed_and_squares_keep_it() -> None:
     """Tips side by side on a short edge, far apart: what one says there is smaller than rounding."""
     _, _, generator, own = pieces(CASE, Sde(0.0, 0.02), -2.5, 2.5, CELLS)
     walk = [np.asarray(each, float) for each in generator]
     time, likelihood = (np.asarray(each, float)[: TOPOLOGY.size] for each in (own.time, own.likelihood))
     spectrum = spectrum_of(*walk)
     assert spectrum is not None
-    assert not swept(TOPOLOGY, spectrum, time, likelihood, np.ones(CELLS), slopes=True).doubt < 1e-7
+    assert not swept(TOPOLOGY, SpectralEdges(spectrum, time), likelihood, np.ones(CELLS), slopes=True).doubt < 1e-7
     found = GridEngine(TOPOLOGY).swept(generator, time, likelihood, np.ones(CELLS))
-    assert np.isfinite(found.log_likelihood)
+    exact = GridEngine(TOPOLOGY)._compiled(generator, time, likelihood, np.ones(CELLS), slopes=False, densities=False)
+    assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-9)
+
+
+def test_squares_go_on_until_the_walk_has_forgotten_its_start() -> None:
+    """More steps than any edge of the compiled program has: the density is the stationary one."""
+    walk = [
+        np.asarray(each, float)
+        for each in make_generator(Sde(lambda x: -x, 0.4), make_cells(-1.0, 1.0, CELLS, "linear"))
+    ]
+    edges = SquaredEdges(*walk, np.array([0.0, 1e9]))
+    first = np.eye(CELLS)[:1]
+    reached = edges.forwards(slice(1, 2), first)[0]
+    weights = np.concatenate([[0.0], np.cumsum(np.log(walk[0][:-1]) - np.log(walk[1][1:]))])
+    stationary = np.exp(weights - weights.max())
+    np.testing.assert_allclose(reached, stationary / stationary.sum(), atol=1e-12)
+    np.testing.assert_allclose(edges.backwards(slice(1, 2), np.ones((1, CELLS))), 1.0, atol=1e-12)
 
 
 def test_walks_that_cannot_be_turned_round_have_no_eigenvectors() -> None:

@@ -22,7 +22,7 @@ from hxcli.models.edge_fields import EdgeFields, trait_fields
 from hxcli.models.gaussian_model import GaussianModel
 from hxcli.phylogeny import FloatArray, Phylogeny, canonical_order
 from hxcli.prebuilt.grid_generator import AXES, coefficients, make_cells, make_generator
-from hxcli.prebuilt.grid_levels import Spectrum, spectrum_of
+from hxcli.prebuilt.grid_spectrum import Spectrum, spectrum_of
 
 # Cells; and, of the grid of a model without ends, paths and steps that look where a trait goes.
 _CELLS, _PATHS, _STEPS = 400, 400, 400

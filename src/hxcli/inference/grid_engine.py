@@ -1,4 +1,8 @@
-"""Which way the sweeps of a grid go: by eigenvectors on the host where that is safe, else as a compiled program."""
+"""Which way the sweeps of a grid go.
+
+On the host by eigenvectors where that is safe, else by squares; elsewhere, and down very deep trees, as a compiled
+program.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,9 @@ from hxcli.engine.tree import Tree
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.grid import log_at_root, swept_down, swept_up
 from hxcli.prebuilt.grid_generator import Generator
-from hxcli.prebuilt.grid_levels import Found, Slopes, spectrum_of, swept
+from hxcli.prebuilt.grid_levels import Found, Slopes, swept
+from hxcli.prebuilt.grid_spectrum import SpectralEdges, spectrum_of
+from hxcli.prebuilt.grid_squares import SquaredEdges
 from hxcli.prebuilt.grid_transition import make_transition
 
 # Change of the log likelihood that rounding may make, above which the sweeps go the way that keeps small chances.
@@ -23,14 +29,9 @@ _MOST_LEVELS = 1500
 
 
 class GridEngine:
-    """The sweeps over one tree.
-
-    Attributes:
-        careful: Whether what rounding may have changed is computed the other way; a search only looks for where to go.
-    """
+    """The sweeps over one tree."""
 
     def __init__(self, topology: Topology) -> None:
-        self.careful = True
         self._topology = topology
         self._tree: Tree | None = None
 
@@ -46,14 +47,19 @@ class GridEngine:
     ) -> Found:
         """Log likelihood, and densities and slopes where they are wanted; the rest as for `grid_levels.swept`."""
         walk = Generator(*(np.asarray(each, float) for each in generator))
-        if self._on_host:
-            only_up = not (self.careful or slopes or densities)
-            spectrum = spectrum_of(*walk)
-            if spectrum is not None:
-                found = swept(self._topology, spectrum, time, likelihood, root, slopes=slopes, only_up=only_up)
-                if found.doubt < _MOST_DOUBT or (not self.careful and _is_finite(found, slopes)):
-                    return found
-        return self._compiled(walk, time, likelihood, root, slopes, densities)
+        if not self._on_host:
+            return self._compiled(walk, time, likelihood, root, slopes, densities)
+        if not np.isfinite([*walk]).all():
+            return Found(np.nan, np.full_like(likelihood, np.nan), np.nan, None)
+        spectrum = spectrum_of(*walk)
+        if spectrum is not None:
+            edges = SpectralEdges(spectrum, time)
+            found = swept(self._topology, edges, likelihood, root, slopes=slopes, most_doubt=_MOST_DOUBT)
+            if found.doubt < _MOST_DOUBT and np.isfinite(found.log_likelihood):
+                return found
+        only_up = not (slopes or densities)
+        squared = SquaredEdges(*walk, time)
+        return swept(self._topology, squared, likelihood, root, slopes=slopes, only_up=only_up)
 
     @property
     def _on_host(self) -> bool:
@@ -86,10 +92,6 @@ class GridEngine:
         by_root = rest[0] if rest else np.zeros(cells)
         found = Slopes(by_walk.up, by_walk.down, by_walk.lost, by_time[:size], by_likelihood[:size], by_root)
         return Found(float(value), density, 0.0, found)
-
-
-def _is_finite(found: Found, slopes: bool) -> bool:
-    return bool(np.isfinite(found.log_likelihood)) and (found.slopes is not None) == slopes
 
 
 def _log_likelihood(tree: Tree, walk: Generator, time: Any, likelihood: Any, root: Any) -> Any:

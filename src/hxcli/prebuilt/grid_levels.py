@@ -1,17 +1,12 @@
-"""The sweeps of `grid` on the host, a level of the tree at a time, by the eigenvectors of the walk; and their slopes.
+"""The sweeps of `grid` on the host, a level of the tree at a time, and the slopes of the log likelihood.
 
-A walk between neighbouring cells is reversible: with D the roots of the weights that it keeps, D Q D^-1 is symmetric
-and tridiagonal, so that exp(t Q) = D^-1 V exp(t L) V' D for every edge at the price of two products of matrices. Its
-rounding is that of the largest numbers, where `grid_transition` keeps the digits of the smallest: the first-order
-change that it could make of the log likelihood is summed up beside it, and a caller who finds that too large takes the
-other way. Slopes are by divided differences of the exponential (Kalbfleisch and Lawless 1985, J. Am. Stat. Assoc.
-80:863).
+What an edge does is asked of `Edges`: by eigenvectors (`grid_spectrum`), or by squares, which keep the digits of small
+chances (`grid_squares`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,28 +15,40 @@ from hxcli.phylogeny import FloatArray
 
 # Below it a chance counts as this, so that its logarithm is finite.
 _TINY = 1e-300
-# Logarithms of the weights' roots may differ by this much.
-_MOST_RANGE = 600.0
-# Rates above it are no walk that anybody asks about.
-_FASTEST = 1e150
-# Rounding of a product with the eigenvectors, as a share of the largest numbers.
-_ROUNDING = 4e-15
-# Difference of eigenvalues times the longest edge below which divided differences are a series.
-_NEARLY_EQUAL = 1e-2
 
 
-class Spectrum(NamedTuple):
-    """A walk between k cells by its eigenvectors.
+class RateSlopes(NamedTuple):
+    """Derivatives of a sum over N edges.
 
     Attributes:
-        values: (k,) eigenvalues, none above 0.
-        vectors: (k, k) eigenvectors of the symmetric walk, as columns.
-        roots: (k,) roots of the weights that the walk keeps, up to a factor.
+        up, down, lost: (k,) by the rates of the walk.
+        time: (N,) by the edges' lengths.
     """
 
-    values: FloatArray
-    vectors: FloatArray
-    roots: FloatArray
+    up: FloatArray
+    down: FloatArray
+    lost: FloatArray
+    time: FloatArray
+
+
+class Edges(Protocol):
+    """What the N edges of a tree do to k cells; edges are slices of them. See `grid_spectrum.SpectralEdges`.
+
+    Attributes:
+        least: Below it a chance counts as this.
+        time: (N,) lengths.
+    """
+
+    least: float
+    time: FloatArray
+
+    def backwards(self, edges: slice, ended: FloatArray) -> FloatArray: ...
+
+    def forwards(self, edges: slice, begun: FloatArray) -> FloatArray: ...
+
+    def doubt(self, below: FloatArray, outside: FloatArray, total: FloatArray) -> float: ...
+
+    def slopes(self, below: FloatArray, over: FloatArray, outside: FloatArray, total: FloatArray) -> RateSlopes: ...
 
 
 class Found(NamedTuple):
@@ -78,177 +85,126 @@ class Slopes(NamedTuple):
     root: FloatArray
 
 
-def spectrum_of(up: FloatArray, down: FloatArray, lost: FloatArray) -> Spectrum | None:
-    """The eigenvectors of a walk; None where it is not reversible, or its weights differ by too much.
-
-    Args:
-        up, down: (k,) rates to the next and to the previous cell.
-        lost: (k,) rate of leaving altogether.
-    """
-    forth, back = up[:-1], down[1:]
-    if not (np.isfinite([up, down, lost]).all() and (forth > 0).all() and (back > 0).all()):
-        return None
-    if max(up.max(), down.max(), lost.max()) > _FASTEST:
-        return None
-    logs = np.concatenate([[0.0], np.cumsum(np.log(forth) - np.log(back))]) / 2
-    logs -= (logs.max() + logs.min()) / 2
-    if np.ptp(logs) > _MOST_RANGE:
-        return None
-    side = np.sqrt(forth) * np.sqrt(back)
-    values, vectors = np.linalg.eigh(np.diag(-(up + down + lost)) + np.diag(side, 1) + np.diag(side, -1))
-    roots = np.exp(logs)
-    if not lost.any():
-        # What the walk keeps is known better than by rounding.
-        values[-1], vectors[:, -1] = 0.0, roots / np.linalg.norm(roots)
-    return Spectrum(np.minimum(values, 0.0), vectors, roots)
-
-
-def swept(*given: Any, slopes: bool, only_up: bool = False) -> Found:
-    """Both sweeps.
-
-    Args:
-        given: The topology of N nodes; the walk's `Spectrum`; (N,) edge lengths; (N, k) likelihoods of the tips' own
-            observations, of no account elsewhere; (k,) weights of the root's cells, or None for the state at which the
-            observations are most likely.
-        slopes: Whether they are wanted.
-        only_up: Whether the log likelihood is all that is wanted.
-    """
-    # What is beyond rounding is doubtful, and no number is: the caller goes the other way.
-    with np.errstate(all="ignore"):
-        return _swept(*given, slopes=slopes, only_up=only_up)
-
-
-def _swept(
+def swept(
     topology: Topology,
-    spectrum: Spectrum,
-    time: FloatArray,
+    edges: Edges,
     likelihood: FloatArray,
     root: FloatArray | None,
     *,
     slopes: bool,
-    only_up: bool,
+    only_up: bool = False,
+    most_doubt: float = np.inf,
 ) -> Found:
-    values, vectors, roots = spectrum
-    size, parents = topology.size, topology.parents
+    """Both sweeps.
+
+    Args:
+        topology: Of N nodes.
+        edges: Theirs.
+        likelihood: (N, k) of the tips' own observations, of no account elsewhere.
+        root: (k,) weights of the root's cells, or None for the state at which the observations are most likely.
+        slopes: Whether they are wanted.
+        only_up: Whether the log likelihood is all that is wanted.
+        most_doubt: Nobody wants slopes of what is more doubtful.
+    """
+    # What is beyond rounding is doubtful, and no number is: the caller goes the other way.
+    with np.errstate(all="ignore"):
+        return _swept(topology, edges, likelihood, root, slopes, only_up, most_doubt)
+
+
+def _swept(
+    topology: Topology,
+    edges: Edges,
+    likelihood: FloatArray,
+    root: FloatArray | None,
+    slopes: bool,
+    only_up: bool,
+    most_doubt: float,
+) -> Found:
+    parents, starts = topology.parents, topology.level_starts
     below = np.array(likelihood, float)
-    over, near = np.empty_like(below), np.empty_like(below)
-    grown = np.exp(time[:, None] * values)
-    log_scale = np.zeros(size)
-    # Roots are in the matrices, so that vectors are not multiplied by them.
-    there, back = roots[:, None] * vectors, vectors.T / roots
-
-    def cross(nodes: Any) -> None:
-        """Takes likelihoods from the ends of edges to their starts."""
-        near[nodes] = below[nodes] @ there
-        moved = (near[nodes] * grown[nodes]) @ back
-        still = time[nodes] <= 0
-        if still.any():
-            moved[still] = below[nodes][still]
-        over[nodes] = np.maximum(moved, _TINY, out=moved)
-
-    tips = np.flatnonzero(topology.is_leaf)
-    cross(tips)
-    for nodes, first, inner in _families(topology):
-        if len(inner):
-            cross(inner)
-        logs = np.add.reduceat(np.log(over[nodes]), first, axis=0)
-        top = logs.max(1)
-        above = parents[nodes[first]]
-        below[above] = np.exp(logs - top[:, None])
-        log_scale[above] = np.add.reduceat(log_scale[nodes], first) + top
-    if root is None:
-        value, weights = _best(below[0])
-    else:
-        weights = root
-        value = float(np.log(max(float(root @ below[0]), _TINY)))
+    over = np.empty_like(below)
+    log_scale = np.zeros(topology.size)
+    for level in range(len(starts) - 2, 0, -1):
+        nodes = slice(int(starts[level]), int(starts[level + 1]))
+        moved = edges.backwards(nodes, below[nodes])
+        over[nodes] = np.maximum(moved, edges.least, out=moved)
+        own = parents[nodes]
+        first = np.flatnonzero(np.concatenate([[True], own[1:] != own[:-1]]))
+        above = own[first]
+        together, logs = _products(moved, first, edges.least)
+        below[above] = together
+        log_scale[above] = np.add.reduceat(log_scale[nodes], first) + logs
+    value, weights = _at_root(below[0], root)
+    value += float(log_scale[0])
     if only_up:
-        return Found(float(value) + float(log_scale[0]), below[:0], np.nan, None)
-    density, outside, arriving, far = (np.zeros_like(below) for _ in range(4))
-    away, home = back.T, there.T
-    first_density = weights * below[0]
-    density[0] = first_density / first_density.sum()
-    starts = topology.level_starts
+        return Found(value, below[:0], np.nan, None)
+    outside, arriving, density = np.empty_like(below), np.empty_like(below), np.empty_like(below)
+    over[0] = outside[0] = arriving[0] = 0.0
+    joint = weights * below[0]
+    density[0] = joint / joint.sum()
     for level in range(1, len(starts) - 1):
-        nodes = np.arange(starts[level], starts[level + 1])
-        given = density[parents[nodes]] / over[nodes]
-        given /= abs(given).max(1, keepdims=True)
-        outside[nodes], far[nodes] = given, given @ away
-        moved = (far[nodes] * grown[nodes]) @ home
-        still = time[nodes] <= 0
-        if still.any():
-            moved[still] = given[still]
+        nodes = slice(int(starts[level]), int(starts[level + 1]))
+        given = np.divide(density[parents[nodes]], over[nodes], out=outside[nodes])
+        given /= np.maximum(given.max(1), -given.min(1))[:, None]
+        moved = edges.forwards(nodes, given)
         if root is not None:
             np.maximum(moved, 0.0, out=moved)
         arriving[nodes] = moved
-        joint = moved * below[nodes]
-        density[nodes] = joint / joint.sum(1, keepdims=True)
-    total = np.einsum("nk,nk->n", outside[1:], over[1:])
-    moving = time[1:] > 0
-    part = abs(outside[1:]) @ (1 / roots) * np.sqrt(below[1:] ** 2 @ roots**2) / abs(total)
-    doubt = float(_ROUNDING * part[moving].sum()) if moving.any() else 0.0
-    found = Found(float(value) + float(log_scale[0]), density, doubt, None)
-    if not slopes or not np.isfinite(doubt):
+        inner = moved * below[nodes]
+        inner /= inner.sum(1, keepdims=True)
+        density[nodes] = inner
+    total = np.einsum("nk,nk->n", outside, over)
+    doubt = edges.doubt(below, outside, total)
+    found = Found(value, density, doubt, None)
+    if not (slopes and doubt <= most_doubt and np.isfinite(doubt)):
         return found
-    pulled = far[1:] / total[:, None]
     return found._replace(
-        slopes=_slopes(spectrum, time[1:], near[1:], grown[1:], pulled)._replace(
-            likelihood=_own_slopes(arriving, likelihood, topology.is_leaf),
-            root=np.zeros(len(values)) if root is None else below[0] / (root @ below[0]),
+        slopes=Slopes(
+            *edges.slopes(below, over, outside, total),
+            _own_slopes(arriving, likelihood, topology.is_leaf),
+            np.zeros_like(below[0]) if root is None else below[0] / (root @ below[0]),
         )
     )
 
 
-def _families(topology: Topology) -> Iterator[tuple[Any, Any, Any]]:
-    """From the deepest level to the root's children: nodes, where every parent's begin, and those with children."""
-    starts, parents, leaf = topology.level_starts, topology.parents, topology.is_leaf
-    for level in range(len(starts) - 2, 0, -1):
-        nodes = np.arange(starts[level], starts[level + 1])
-        own = parents[nodes]
-        first = np.flatnonzero(np.concatenate([[True], own[1:] != own[:-1]]))
-        yield nodes, first, nodes[~leaf[nodes]]
+def _products(over: FloatArray, first: Any, least: float) -> tuple[FloatArray, FloatArray]:
+    """Products of the children's likelihoods, largest 1, and the logs of what was taken out, parents (P, k) and (P,).
+
+    Args:
+        over: (n, k) at the starts of edges, none below `least`.
+        first: (P,) where every parent's edges begin.
+        least: See `Edges`.
+    """
+    most = int(np.diff(np.append(first, len(over))).max())
+    if most * np.log(least) > np.log(_TINY) - 1:
+        found = np.multiply.reduceat(over, first, axis=0)
+        top = found.max(1)
+        return found / top[:, None], np.log(top)
+    logs = np.add.reduceat(np.log(over), first, axis=0)
+    highest = logs.max(1)
+    return np.exp(logs - highest[:, None]), highest
 
 
-def _best(at_root: FloatArray) -> tuple[float, FloatArray]:
-    """As `grid`'s: the top of the parabola through the best cell and its neighbours, and weights that move as it."""
-    logs = np.log(np.maximum(at_root, _TINY))
+def _at_root(below: FloatArray, root: FloatArray | None) -> tuple[float, FloatArray]:
+    """Log likelihood at the root, and weights of its cells whose sum of likelihoods moves as it does."""
+    if root is not None:
+        return float(np.log(max(float(root @ below), _TINY))), root
+    # As `grid`'s: the top of the parabola through the best cell and its neighbours.
+    logs = np.log(np.maximum(below, _TINY))
     best = int(np.clip(np.argmax(logs), 1, len(logs) - 2))
     low, middle, high = logs[best - 1 : best + 2]
     bend = low - 2 * middle + high
     place = float(np.clip((low - high) / (2 * bend) if bend < 0 else 0.0, -1.5, 1.5))
     shares = np.array([place * (place - 1) / 2, 1 - place**2, place * (place + 1) / 2])
     weights = np.zeros_like(logs)
-    weights[best - 1 : best + 2] = shares / np.maximum(at_root[best - 1 : best + 2], _TINY)
+    weights[best - 1 : best + 2] = shares / np.maximum(below[best - 1 : best + 2], _TINY)
     return float(shares @ logs[best - 1 : best + 2]), weights
 
 
 def _own_slopes(arriving: FloatArray, likelihood: FloatArray, leaf: Any) -> FloatArray:
-    total = np.einsum("nk,nk->n", arriving, likelihood)
-    used = leaf & (total > _TINY)
-    return np.where(used[:, None], arriving / np.where(used, total, 1.0)[:, None], 0.0)
-
-
-def _slopes(spectrum: Spectrum, time: FloatArray, near: FloatArray, grown: FloatArray, pulled: FloatArray) -> Slopes:
-    """By the rates and the times, from what comes from both ends of every edge in the space of the eigenvectors."""
-    values, vectors, roots = spectrum
-    k = len(values)
-    moved = pulled * grown
-    gap = values[:, None] - values[None]
-    apart = (moved.T @ near - pulled.T @ (near * grown)) / np.where(gap == 0, 1.0, gap)
-    close = abs(gap) * time.max(initial=0.0) < _NEARLY_EQUAL
-    if close.sum() > k:
-        half = np.exp(time[:, None] * values / 2)
-        left, right, square = pulled * half * time[:, None], near * half, time[:, None] ** 2
-        series = left.T @ right + gap**2 / 24 * ((left * square).T @ right)
-        series += gap**4 / 1920 * ((left * square**2).T @ right)
-        both = np.where(close, series, apart)
-    else:
-        both = apart
-        np.fill_diagonal(both, np.einsum("ni,ni,n->i", moved, near, time))
-    turned = vectors @ both
-    diagonal = np.einsum("ij,ij->i", turned, vectors)
-    forth, back = np.zeros(k), np.zeros(k)
-    forth[:-1] = roots[:-1] / roots[1:] * np.einsum("ij,ij->i", turned[:-1], vectors[1:])
-    back[1:] = roots[1:] / roots[:-1] * np.einsum("ij,ij->i", turned[1:], vectors[:-1])
-    by_time = np.concatenate([[0.0], (moved * near) @ values])
-    nothing = np.zeros(0)
-    return Slopes(forth - diagonal, back - diagonal, -diagonal, by_time, nothing, nothing)
+    found, tips = np.zeros_like(arriving), np.flatnonzero(leaf)
+    reached = arriving[tips]
+    total = np.einsum("nk,nk->n", reached, likelihood[tips])
+    used = total > _TINY
+    found[tips[used]] = reached[used] / total[used, None]
+    return found
