@@ -25,7 +25,7 @@ help:
 	@echo 'make pictures     draw the pictures of the documentation anew'
 	@echo 'make docs-outputs put into the pages what their commands print'
 	@echo 'make fuzz         random and broken trees and tables (FUZZ_COUNT=$(FUZZ_COUNT) FUZZ_SEED=$(FUZZ_SEED))'
-	@echo 'make calibrate    is the posterior calibrated, under bm, ou, eb and a double well? counts and pictures in calibration/'
+	@echo 'make calibrate    is the posterior calibrated, under bm, ou, eb, a double well and rates of states? counts and pictures in calibration/'
 	@echo 'make bench        the benchmarks; bench-smoke runs them small'
 	@echo 'make format       let ruff format and mend the code'
 	@echo 'make constraints  remake constraints.txt from the bounds in pyproject.toml'
@@ -136,6 +136,7 @@ calibrate: $(INSTALLED)
 	'$(PY)' -m tests.calibration.calibrate --model ou --simulations 100 --out calibration/ou
 	'$(PY)' -m tests.calibration.calibrate --model eb --simulations 100 --out calibration/eb
 	'$(PY)' -m tests.calibration.double_well
+	'$(PY)' -m tests.calibration.states
 
 fuzz: $(INSTALLED)
 	'$(PY)' -m tests.fuzz.fuzz_trees --count $(FUZZ_COUNT) --seed $(FUZZ_SEED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from hxcli.text_columns import Texts
 
 # How much more probable the best state must be than the next to be called the best.
 _MARGIN = 1e-12
+# How what a record calls the log likelihood was found.
+_HOW = {"log_likelihood": "ML", "log_evidence": "log evidence"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,7 @@ class TraitStates:
         observed: (N,) what the table says of every node, "" for nothing.
         probabilities: (N, S) of every state given all tips.
         model: Name of the model of its rates.
-        log_likelihood: Of the tips.
+        log_likelihood: Of the tips; of a posterior with the rates integrated out, nan where it was not computed.
         rates: (label, value, lower, upper, how) of every rate.
         count: Number of rates that were estimated.
         root_prior: Its kind, and the shares (S,) that were used, in words and numbers.
@@ -39,6 +41,7 @@ class TraitStates:
         facts: What else the record says, as JSON values.
         flags: Codes.
         columns: Further columns, (N,) or (N, S); nan where there is no number.
+        fitted: What the record calls the log likelihood: `log_likelihood` or `log_evidence`.
     """
 
     name: str
@@ -56,6 +59,7 @@ class TraitStates:
     facts: Mapping[str, Any] = field(default_factory=dict)
     flags: tuple[str, ...] = ()
     columns: Mapping[str, FloatArray] = field(default_factory=dict)
+    fitted: str = "log_likelihood"
 
     @cached_property
     def best(self) -> NDArray[np.intp]:
@@ -78,6 +82,18 @@ class TraitStates:
         return shares / np.maximum(shares.sum(1, keepdims=True), np.finfo(float).tiny)
 
 
+class DrawnStates(NamedTuple):
+    """Draws of all nodes of one trait.
+
+    Attributes:
+        names: (S,) the states.
+        numbers: (K, N) which of them every node has in every draw.
+    """
+
+    names: tuple[str, ...]
+    numbers: NDArray[np.int16]
+
+
 @dataclass(frozen=True, eq=False)
 class StateFindings(Findings):
     """Traits of states of all nodes, and traits of numbers if there are any.
@@ -93,6 +109,7 @@ class StateFindings(Findings):
     method: str
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @property
     def traits(self) -> tuple[str, ...]:  # type: ignore[override]
@@ -107,7 +124,8 @@ class StateFindings(Findings):
     def summary(self, most: int) -> list[tuple[str, ...]]:
         """One row a trait of states: its root, model, log likelihood and rates; those of numbers have their own."""
         tips = len(self.phylogeny.tips)
-        rows: list[tuple[str, ...]] = [("trait", "root", "model", "log likelihood", "rates", "tips", "missing")]
+        fitted = self.of_states[0].fitted.replace("_", " ")
+        rows: list[tuple[str, ...]] = [("trait", "root", "model", fitted, "rates", "tips", "missing")]
         for trait in self.of_states[:most]:
             order = np.argsort(-trait.probabilities[0], kind="stable")[:3]
             root = ", ".join(f"{trait.states[place]} {trait.probabilities[0, place]:.3g}" for place in order)
@@ -115,7 +133,8 @@ class StateFindings(Findings):
             rates = " ".join(shown) + (f" and {len(trait.rates) - 4} more" if len(trait.rates) > 4 else "")
             missing = str(tips - trait.tips_used)
             used = str(trait.tips_used)
-            rows.append((trait.name, root, trait.model, f"{trait.log_likelihood:.6g}", rates, used, missing))
+            height = f"{trait.log_likelihood:.6g}" if np.isfinite(trait.log_likelihood) else ""
+            rows.append((trait.name, root, trait.model, height, rates, used, missing))
         if self.numbers is None:
             return rows
         # Both tables, one under the other, with as many columns.
@@ -139,15 +158,15 @@ class StateFindings(Findings):
             "states": list(of.states),
             "model": of.model,
             "root": {"state": of.states[best] if best >= 0 else None, "probabilities": shares},
-            "root_prior": {"kind": of.root_prior[0], "shares": [float(share) for share in of.root_prior[1]]},
-            "log_likelihood": number(of.log_likelihood),
+            "root_prior": {"kind": of.root_prior[0], "shares": [number(share) for share in of.root_prior[1]]},
+            of.fitted: number(of.log_likelihood),
             "k": of.count,
             "parameters": {
                 **{
                     label: {"value": number(value), "lower": number(lower), "upper": number(upper), "how": how}
                     for label, value, lower, upper, how in of.rates
                 },
-                "log_likelihood": {"value": number(of.log_likelihood), "how": "ML"},
+                of.fitted: {"value": number(of.log_likelihood), "how": _HOW[of.fitted]},
             },
             "flags": list(of.flags),
             **plain(of.facts),

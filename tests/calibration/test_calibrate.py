@@ -9,6 +9,7 @@ import pytest
 
 from tests.calibration.calibrate import DRAWS, Calibrated, calibrate, write
 from tests.calibration.double_well import calibrate_double_well
+from tests.calibration.states import calibrate_states
 
 
 @pytest.mark.slow
@@ -40,6 +41,13 @@ def test_posteriors_under_models_are_calibrated(model: str, shape: str) -> None:
     assert results[-1].name == shape
     for one in results:
         assert one.sound(bins=4), (one.name, one.p_value(4))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("model", "simulations"), [("er", 100), ("ard", 60)])
+def test_posteriors_of_rates_of_states_are_calibrated(model: str, simulations: int) -> None:
+    for one in calibrate_states(simulations, 1, model):
+        assert one.sound(bins=5), (one.name, one.p_value(5))
 
 
 def test_a_wrong_posterior_is_rejected() -> None:

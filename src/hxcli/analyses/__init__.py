@@ -74,6 +74,7 @@ ANALYSES: dict[str, Analysis] = {
     "posterior": Analysis(
         "hxcli.analyses.posterior.posterior:posterior",
         (STATES, "parameter table", "leave-one-out table", "draws", "pairs table"),
+        of_states="hxcli.analyses.posterior.state_posterior:posterior_states",
         of_samples=_POOLED,
     ),
     "posterior together": Analysis(
@@ -113,8 +114,11 @@ def options_for_numbers(options: Mapping[str, Any]) -> dict[str, Any]:
     found = dict(options)
     if "models" in found:
         found["models"] = tuple(name for name in found["models"] if not is_state_model(name))
-    if "held" in found:
-        found["held"] = {label: value for label, value in found["held"].items() if not label.startswith("q(")}
+    for name in ("held", "priors"):
+        if name in found:
+            found[name] = {
+                label: value for label, value in found[name].items() if label != "q" and not label.startswith("q(")
+            }
     return found
 
 

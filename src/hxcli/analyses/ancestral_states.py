@@ -242,7 +242,7 @@ def states_of_trait(
         best, _ = joint_states(tree, fit.rates, found.root)
         joint = pattern.observed[best.astype(np.intp)]
     ends = profile_intervals(tree, fit, options.level) if intervals else np.full((pattern.count, 2), np.nan)
-    flags = (*fit.flags, *state_flags(seen, pattern, fit))
+    flags = (*fit.flags, *state_flags(seen, pattern, len(fit.free)))
     for sentence in warnings(seen, fit, flags):
         tell(sentence)
     return TraitStates(
@@ -289,10 +289,10 @@ def rate_rows(fit: RateFit, intervals: FloatArray) -> tuple[tuple[str, float, fl
     return tuple(rows)
 
 
-def state_flags(seen: SeenStates, pattern: RateModel, fit: RateFit) -> tuple[str, ...]:
-    """What the data are too few for."""
+def state_flags(seen: SeenStates, pattern: RateModel, unknown: int) -> tuple[str, ...]:
+    """What the data are too few for, of so many unknown rates."""
     flags = []
-    if len(fit.free) > seen.tips_used / 10:
+    if unknown > seen.tips_used / 10:
         flags.append("many_parameters")
     if (seen.counts == 1).any() and pattern.count > 1:
         flags.append("states_of_one_tip")

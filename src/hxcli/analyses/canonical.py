@@ -24,17 +24,9 @@ def in_canonical_order(phylogeny: Phylogeny, observations: Observations) -> tupl
     Returns:
         Both, and which node every one of the N was, (N,).
     """
-    topology = phylogeny.topology
-    order = canonical_order(phylogeny)
-    order = order[np.argsort(topology.node_depths[order], kind="stable")]
+    tree, order = tree_in_canonical_order(phylogeny)
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
-    tree = Phylogeny(
-        topology=from_parents(place[topology.parents[order]]),
-        edge_lengths=phylogeny.edge_lengths[order],
-        labels=phylogeny.labels[order],
-        support=phylogeny.support[order],
-    )
     nodes = place[observations.nodes]
     keys = [column for table in (observations.standard_errors, observations.values) for column in table.T[::-1]]
     rows = np.lexsort((*keys, nodes))
@@ -47,3 +39,19 @@ def in_canonical_order(phylogeny: Phylogeny, observations: Observations) -> tupl
         states=(),
     )
     return tree, moved, order
+
+
+def tree_in_canonical_order(phylogeny: Phylogeny) -> tuple[Phylogeny, Any]:
+    """The same tree with siblings by the smallest name of their tips, and which node every one of the N was, (N,)."""
+    topology = phylogeny.topology
+    order = canonical_order(phylogeny)
+    order = order[np.argsort(topology.node_depths[order], kind="stable")]
+    place = np.empty_like(order)
+    place[order] = np.arange(len(order))
+    tree = Phylogeny(
+        topology=from_parents(place[topology.parents[order]]),
+        edge_lengths=phylogeny.edge_lengths[order],
+        labels=phylogeny.labels[order],
+        support=phylogeny.support[order],
+    )
+    return tree, order

@@ -22,6 +22,7 @@ from hxcli.cli.options import (
     parse_settings,
 )
 from hxcli.cli.pair_options import PairChoices
+from hxcli.cli.state_options import StateModelChoices, StateReadingChoices
 from hxcli.cli.together import TogetherChoices
 
 
@@ -90,8 +91,8 @@ class PriorChoices:
             "--prior-sigma2",
             parser=parse_prior_text,
             metavar="PRIOR",
-            help="lognormal(m,s) halfnormal(s) halfcauchy(s) invgamma(a,b) uniform(low,high), of the variance "
-            "itself. [default: a wide lognormal scaled to the data]",
+            help="lognormal(m,s) halfnormal(s) halfcauchy(s) exponential(mean) invgamma(a,b) uniform(low,high), of the "
+            "variance itself. [default: a wide lognormal scaled to the data]",
         ),
     ] = None
     prior_tau2: Annotated[
@@ -138,7 +139,8 @@ class MoreChoices:
         Method | None,
         typer.Option(
             "--method",
-            help="quadrature integrates; nuts samples (extra mcmc). [default: quadrature; of --together, nuts]",
+            help="quadrature integrates; nuts samples (extra mcmc). [default: quadrature; nuts where there is too much "
+            "to integrate over]",
         ),
     ] = None
     chains: Annotated[
@@ -176,8 +178,8 @@ def posterior(
         typer.Option(
             "--prior",
             metavar="NAME=PRIOR",
-            help="Prior of a model's shape parameter or mean; with --together of sigma or sigma(TRAIT), roots of the "
-            "rates, and of correlation, such as lkj(2); repeatable.",
+            help="Prior of a model's shape parameter or mean; of rates of states, q or 'q(a,b)'; with --together of "
+            "sigma or sigma(TRAIT), roots of the rates, and of correlation, such as lkj(2); repeatable.",
         ),
     ] = None,
     model_prior: Annotated[
@@ -197,14 +199,17 @@ def posterior(
     out_params: Annotated[
         str | None, typer.Option("--out-params", metavar="FILE", help="Table of the parameters: .csv .tsv .parquet.")
     ] = None,
+    which: StateReadingChoices,
+    states: StateModelChoices,
     run: RunChoices,
 ) -> AnalysisRequest:
-    """Bayesian posterior of all nodes, of the rate and of the observation variance.
+    """Bayesian posterior of all nodes and of the parameters, of traits of numbers and of traits of states.
 
     No sampling: the variances are integrated out, with an error bound that is measured and stated. The interval in
     trees is the shortest one (highest posterior density); the table has the equal-tailed one too. --model takes another
     model, whose shape parameter is integrated over too; several are weighed by their evidence and averaged. --together
-    takes the traits as correlated and samples their covariance.
+    takes the traits as correlated and samples their covariance. Of traits of states (columns of text that --column
+    names, any that --discrete names): the rates of change, and the probability of every state averaged over them.
 
     \b
     Example:
@@ -248,6 +253,16 @@ def posterior(
     method = more.method or Method.QUADRATURE
     if sampling and method is not Method.NUTS and not models.model:
         raise typer.BadParameter(f"--{next(iter(sampling))} is for sampling (give --method nuts, or leave it out)")
+    fitting = models.fit_options()
+    of_states = {
+        **states.options(fitting["models"], fitting["held"], level),
+        "priors": parse_priors(prior),
+        "method": more.method.value if more.method else "",
+        "draws": more.draws or 0,
+        "seed": more.seed,
+        "of_numbers": _of_numbers(priors, models, model_prior, {"--loo": left_out.loo, "--pairs": bool(pair.pairs)}),
+        **sampling,
+    }
     return run.request(
         "posterior",
         tree,
@@ -257,9 +272,9 @@ def posterior(
         asked=asked,
         side={**models.side_inputs(), **pair.side_inputs()},
         seed=more.seed if more.draws is not None or method is Method.NUTS or models.model else None,
-        states=None,
+        states=(which, of_states),
         **_sampler_options(method, sampling),
-        **models.fit_options(),
+        **fitting,
         priors=parse_priors(prior),
         model_priors=parse_settings(model_prior, "--model-prior"),
         method=method.value,
@@ -274,6 +289,26 @@ def posterior(
         root_state=priors.root.state,
         level=level,
     )
+
+
+def _of_numbers(
+    priors: PriorChoices, models: ModelChoices, model_prior: list[str] | None, more: dict[str, bool]
+) -> tuple[str, ...]:
+    """The options that were given and are for traits of numbers; `more` of them are known already."""
+    given = {
+        "--sigma2": priors.sigma2 is not None,
+        "--tau2": priors.tau2 is not None,
+        "--no-noise": priors.no_noise,
+        "--prior-sigma2": priors.prior_sigma2 is not None,
+        "--prior-tau2": priors.prior_tau2 is not None,
+        "--root": priors.root != RootPrior(),
+        "--model-prior": bool(model_prior),
+        "--ou-root": models.ou_root is not None,
+        "--lambda-max": models.lambda_max,
+        "--regimes": models.regimes is not None,
+        **more,
+    }
+    return tuple(option for option, there in given.items() if there)
 
 
 def parse_priors(given: list[str] | None) -> dict[str, str]:

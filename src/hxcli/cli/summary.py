@@ -15,7 +15,9 @@ MOST_TRAITS = 20
 
 def show_outcome(outcome: Outcome, *, verbose: bool = False) -> None:
     """Says what casts doubt on the figures, per trait what was found, what else to know, which files were written."""
-    doubts = {doubt for found in outcome.findings for doubt in found.doubts}
+    from hxcli.run.trait_notes import merged
+
+    doubts = set(merged(doubt for found in outcome.findings for doubt in found.doubts))
     for note in outcome.notes:
         if note in doubts:
             _say(f"hx: note: {note}", style="yellow")

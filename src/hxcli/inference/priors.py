@@ -125,7 +125,8 @@ class Form(NamedTuple):
 
 
 def parse_prior(text: str) -> Prior:
-    """Reads `lognormal(m,s)`, `halfnormal(s)`, `halfcauchy(s)`, `invgamma(a,b)` or `uniform(low,high)`.
+    """Reads `lognormal(m,s)`, `halfnormal(s)`, `halfcauchy(s)`, `exponential(mean)`, `invgamma(a,b)` or
+    `uniform(low,high)`.
 
     Raises:
         OptionError: Another form, another number of numbers, or numbers that make no distribution.
@@ -167,6 +168,11 @@ def _halfcauchy(xp: Any, x: Any, s: float) -> Any:
     return z - xp.logaddexp(0 * z, 2 * z) + math.log(2 / math.pi)
 
 
+def _exponential(xp: Any, x: Any, mean: float) -> Any:
+    z = x - math.log(mean)
+    return z - xp.exp(xp.minimum(z, 300.0))
+
+
 def _invgamma(xp: Any, x: Any, a: float, b: float) -> Any:
     z = math.log(b) - x
     return a * z - xp.exp(xp.minimum(z, 300.0)) - math.lgamma(a)
@@ -201,6 +207,7 @@ FORMS = {
     "lognormal": Form(("m", "s"), _lognormal, lambda m, s: _around(m, 5 * s, 5 * s), _sound_lognormal),
     "halfnormal": Form(("s",), _halfnormal, lambda s: _around(math.log(s), 10, 2), _positive),
     "halfcauchy": Form(("s",), _halfcauchy, lambda s: _around(math.log(s), 10, 10), _positive),
+    "exponential": Form(("mean",), _exponential, lambda mean: _around(math.log(mean), 10, 3.3), _positive),
     "invgamma": Form(
         ("a", "b"),
         _invgamma,

@@ -34,7 +34,7 @@ _GRID = 16
 # How far around where a file says that a search begins it looks first.
 _LOOK = 7.0
 # Slowest rate: changes expected on the whole tree. Fastest: changes expected on the shortest edge.
-_SLOWEST, _FASTEST = 1e-8, 50.0
+SLOWEST, _FASTEST = 1e-8, 50.0
 # Searches that end this close to the best have found the same; and how steep a top may be, in log units.
 _AGREE, _STEEP = 1e-3, 1e-3
 _STEP = 1e-4
@@ -121,7 +121,7 @@ def fit_rates(
     free = objective.free
     if not len(free):
         height = float(objective.heights(np.zeros((1, 0)))[0])
-        _refuse_impossible(height)
+        refuse_impossible(height)
         return RateFit(
             pattern, root, objective.held, height, free, *ends, 0.0, np.zeros(0), np.zeros((0, 0)), 0, 0, (), ()
         )
@@ -150,7 +150,7 @@ def fit_rates(
     found = _climbed(objective, places, ends)
     heights = np.array([height for height, _ in found])
     best = int(np.argmax(heights))
-    _refuse_impossible(heights[best])
+    refuse_impossible(heights[best])
     x, height, inside, curvature = _top(objective, found[best][1], heights[best], ends)
     agree = agreeing if count > len(places) else int((heights > height - _AGREE).sum())
     return _certified(objective, x, inside, curvature, ends, (count, agree))
@@ -166,7 +166,7 @@ def _ends(tree: StateTree) -> tuple[float, float]:
     positive = lengths[lengths > 0]
     if not len(positive):
         raise ModelError("no edge has any length: rates of change are not defined")
-    return _SLOWEST / float(positive.sum()), min(_FASTEST / float(positive.min()), 1e9 / float(positive.max()))
+    return SLOWEST / float(positive.sum()), min(_FASTEST / float(positive.min()), 1e9 / float(positive.max()))
 
 
 def _starts_of_file(objective: Objective, usual: FloatArray, ends: tuple[float, float]) -> list[FloatArray]:
@@ -186,7 +186,7 @@ def _starts(objective: Objective, ends: tuple[float, float]) -> tuple[float, lis
     grid = np.log(usual) + np.log(10) * np.linspace(-0.5, min(np.log10(ends[1] / usual), 7), _GRID)
     heights = objective.heights(np.repeat(grid[:, None], count, 1))
     if not np.isfinite(heights).any():
-        _refuse_impossible(-np.inf)
+        refuse_impossible(-np.inf)
     best = float(grid[int(np.nanargmax(np.where(np.isfinite(heights), heights, -np.inf)))])
     starts = [np.full(count, best)]
     if count > 1:
@@ -207,7 +207,7 @@ def _different(found: list[tuple[float, FloatArray]], usual: float, ends: tuple[
     return places
 
 
-def _refuse_impossible(height: float) -> None:
+def refuse_impossible(height: float) -> None:
     if not np.isfinite(height):
         raise ModelError(
             "what was seen at the tips is impossible under the model (states at tips that it can never reach, or that "

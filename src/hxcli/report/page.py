@@ -186,10 +186,10 @@ def _diagnostics(found: Findings, record: Mapping[str, Any], result: Mapping[str
             said += f"<h3>{text(trait['name'])}</h3>{any_value(further)}"
     for kind, table in found.tables.items():
         # Draws, of all nodes or by the thousand, are a file of their own.
-        if any(np.ndim(column) != 1 for column in table.values()):
+        if kind == "draws" or any(np.ndim(column) != 1 for column in table.values()):
             continue
-        # Rates have a place of their own.
-        if kind == "parameter table" and states_of(found):
+        # Rates have a place of their own, but for the quantiles of a posterior.
+        if kind == "parameter table" and any(trait.fitted == "log_likelihood" for trait in states_of(found)):
             continue
         body = list(zip(*map(list, table.values()), strict=True))
         if 0 < len(body) <= _MOST_TRAITS:

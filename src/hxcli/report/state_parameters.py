@@ -8,7 +8,7 @@ from typing import Any
 from hxcli.report.markup import number, rows, text
 
 # What this part of the page says of a trait's record.
-STATE_FACTS = {"states", "model", "root_prior", "log_likelihood", "k", "flags"}
+STATE_FACTS = {"states", "model", "root_prior", "log_likelihood", "log_evidence", "k", "flags"}
 # Rates of a trait that are listed, and states of a root.
 _MOST_RATES, _MOST_STATES = 60, 6
 
@@ -22,13 +22,14 @@ def state_parameters(traits: Sequence[Mapping[str, Any]]) -> str:
     of_states = [trait for trait in traits if "states" in trait]
     if not of_states:
         return ""
-    header = ["trait", "root", "model", "log likelihood", "k", "tips", "missing", "flags"]
+    fitted = "log_evidence" if "log_evidence" in of_states[0] else "log_likelihood"
+    header = ["trait", "root", "model", fitted.replace("_", " "), "k", "tips", "missing", "flags"]
     body = [
         [
             f"<b>{text(trait['name'])}</b>",
             _root(trait["root"]["probabilities"]),
             text(trait["model"]),
-            number(trait["log_likelihood"]),
+            number(trait[fitted]),
             text(trait["k"]),
             f"{trait['tips_used']:,}",
             f"{trait['tips_missing']:,}",

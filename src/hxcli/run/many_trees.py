@@ -202,6 +202,8 @@ def _batch_analysis(job: Job, star: Any, on_star: Observations, sample: Sample) 
         return TablesOneByOne(job.analysis, on_star, sample.stream.taxa, sample.summary, job.analysis_options)
     if not on_star.states:
         return _of_numbers(job, star, on_star, sample, job.analysis_options)
+    if job.analysis == "posterior":
+        raise OptionError("hx posterior of traits of states is about one tree (leave --all-trees out)")
     from hxcli.analyses.tree_samples.states_one_by_one import Both, StatesOneByOne, options_of
 
     chosen = options_of(job.state_options, bool(on_star.traits))

@@ -152,7 +152,7 @@ def _fits(
         tree = state_tree(phylogeny, seen.likelihoods[:, pattern.observed])
         fit = fit_rates(tree, pattern, root_prior(options, pattern, seen.states), _held_by(pattern, options.held))
         refuse_ambiguous_stationary(fit.root, fit.rates, seen.name)
-        flags = (*fit.flags, *state_flags(seen, pattern, fit))
+        flags = (*fit.flags, *state_flags(seen, pattern, len(fit.free)))
         ends = profile_intervals(tree, fit, options.level) if intervals else np.full((pattern.count, 2), np.nan)
         said += [f"{sentence} ({name})" for sentence in warnings(seen, fit, flags, compared=True)]
         fitted.append(FittedRates(seen, fit, name, flags, rate_rows(fit, ends)))

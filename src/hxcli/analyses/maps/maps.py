@@ -108,7 +108,7 @@ def maps(
         times.append(parts[-1].dwell_times(parents, lengths))
         changes.append(parts[-1].change_counts())
         firsts.append(parts[-1].first_times(parents, distances))
-    flags = (*fit.flags, *state_flags(seen, pattern, fit))
+    flags = (*fit.flags, *state_flags(seen, pattern, len(fit.free)))
     dwell, counted = np.concatenate(times), np.concatenate(changes)
     slopes = log_likelihood_slopes(tree, fit.rates[None], root[None]).by_rates[0]
     told = warnings(seen, fit, flags)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import gammaln
 
 from hxcli.engine.topology import Topology
 from hxcli.errors import ModelError
@@ -79,8 +80,6 @@ def draw_changes(
             "infinity with --set)"
         )
     mean = fastest * lengths[1:]
-    pair_map, pair_edge = (index.ravel() for index in np.indices((maps, size - 1)))
-    pair_edge = pair_edge + 1
     start, end = states[:, parents[1:]].ravel().astype(np.intp), states[:, 1:].ravel().astype(np.intp)
     most = int(mean.max(initial=0) + 12 * np.sqrt(mean.max(initial=0)) + 24)
     steps = np.maximum(np.eye(len(rates)) + (rates / fastest if fastest > 0 else 0 * rates), 0)
@@ -88,9 +87,11 @@ def draw_changes(
     powers[0] = np.eye(len(rates))
     for number in range(most):
         powers[number + 1] = powers[number] @ steps
-    counts = _event_counts(mean[pair_edge - 1], start, end, powers, random)
+    counts = _event_counts(mean, np.tile(np.arange(size - 1), maps), start, end, powers, random)
     busy = np.flatnonzero(counts)
-    counts, start, end, pair_map, pair_edge = (x[busy] for x in (counts, start, end, pair_map, pair_edge))
+    counts, start, end = (each[busy] for each in (counts, start, end))
+    pair_map, pair_edge = np.divmod(busy, max(size - 1, 1))
+    pair_edge = pair_edge + 1
     offsets = np.concatenate([[0], np.cumsum(counts)])
     after = _event_states(counts, offsets, start, end, steps, powers, random)
     owner = np.repeat(np.arange(len(counts)), counts)
@@ -105,27 +106,38 @@ def draw_changes(
 
 
 def _event_counts(
-    mean: FloatArray, start: NDArray[np.intp], end: NDArray[np.intp], powers: FloatArray, random: np.random.Generator
+    mean: FloatArray,
+    edge: NDArray[np.intp],
+    start: NDArray[np.intp],
+    end: NDArray[np.intp],
+    powers: FloatArray,
+    random: np.random.Generator,
 ) -> NDArray[np.intp]:
-    """Number of events on every edge, given the states at its ends."""
-    counts = np.zeros(len(start), np.intp)
-    log_weight = np.where(mean > 0, -mean, 0.0)
-    log_mean = np.log(np.where(mean > 0, mean, 1.0))
-    # The probability of the end, by the same sum that is then walked along.
-    total, weight = np.zeros(len(start)), log_weight.copy()
+    """Number of events on every edge of every map, given the states at its ends.
+
+    Args:
+        mean: (E,) of the events on an edge, whatever its ends.
+        edge, start, end: (M E,) which edge, and the states at its ends.
+        powers: (K, S, S) of the matrix of one event.
+        random: Gives the numbers.
+    """
+    numbers = np.arange(len(powers))[:, None]
+    logs = numbers * np.log(np.where(mean > 0, mean, 1.0)) - mean - gammaln(numbers + 1)
+    weights = np.where(mean > 0, np.exp(logs), numbers == 0)
+    states = powers.shape[1]
+    # What is to be known of an edge and the states at its ends is known once, for all maps.
+    cell = (edge * states + start) * states + end
+    total = np.einsum("ke,kab->eab", weights, powers).ravel()
+    left = random.random(len(cell)) * total[cell]
+    counts = np.zeros(len(cell), np.intp)
+    active = np.flatnonzero(mean[edge] > 0)
     for number in range(len(powers)):
-        total += np.exp(weight) * powers[number][start, end]
-        weight += log_mean - np.log(number + 1)
-    left = random.random(len(start)) * total
-    active = np.flatnonzero(mean > 0)
-    weight = log_weight
-    for number in range(len(powers)):
-        left[active] -= np.exp(weight[active]) * powers[number][start[active], end[active]]
+        part = (weights[number][:, None, None] * powers[number]).ravel()
+        left[active] -= part[cell[active]]
         counts[active] = number
         active = active[left[active] > 0]
         if not len(active):
             break
-        weight[active] += log_mean[active] - np.log(number + 1)
     return counts
 
 

@@ -5,32 +5,42 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
+import numpy as np
 import polars as pl
 
 from hxcli.formats.trees.node_identifiers import node_names
 from hxcli.phylogeny import Phylogeny
 
-FIRST = ("draw", "trait", "sigma2", "tau2")
-
 
 def draws_frame(phylogeny: Phylogeny, draws: Mapping[str, Any]) -> pl.DataFrame:
-    """The columns `draw`, `trait`, `sigma2`, `tau2`, further ones, and one for every node, by its name in the table.
+    """The columns `draw`, `trait`, those of the parameters, and one for every node, by its name in the table.
 
     A node that is itself called like one of the columns before has `_node` behind its name.
 
     Args:
         phylogeny: N nodes.
-        draws: The first four columns, `states` (rows, N), and the others, whatever their names.
+        draws: The columns before the nodes, in order, and `states`: (rows, N) numbers, or one `DrawnStates` a trait.
     """
-    first = (*FIRST, *(name for name in draws if name not in (*FIRST, "states")))
+    first = tuple(name for name in draws if name != "states")
     names, taken = [], set(first)
     for name in node_names(phylogeny).to_list():
         while name in taken:
             name += "_node"
         names.append(name)
         taken.add(name)
-    states = pl.from_numpy(draws["states"], schema=names)
+    states = _nodes(draws["states"], names)
     return pl.DataFrame({name: draws[name] for name in first}).hstack(states)
+
+
+def _nodes(states: Any, names: list[str]) -> pl.DataFrame:
+    """A column for every node."""
+    if isinstance(states, np.ndarray):
+        return pl.from_numpy(states, schema=names)
+    frames = []
+    for of_trait in states:
+        called = pl.Series(list(of_trait.names), dtype=pl.String)
+        frames.append(pl.DataFrame([called.gather(of_trait.numbers[:, i]).alias(n) for i, n in enumerate(names)]))
+    return pl.concat(frames)
 
 
 def write_csv(stream: BinaryIO, phylogeny: Phylogeny, draws: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from hxcli.engine.program import program
 from hxcli.engine.tree import Tree
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.discrete.sweeps import best_partials, best_states, partials, posteriors
-from hxcli.prebuilt.discrete.transitions import Matrices
+from hxcli.prebuilt.discrete.transitions import Matrices, doubling_tables
 
 # Largest mean number of changes on what the halvings leave of an edge, terms of its series, and halvings at most.
 _REST, _TERMS, _HALVINGS = 1 / 16, 10, 48
@@ -57,6 +57,61 @@ def edge_matrices(rates: Any, lengths: Any) -> Any:
 def _even(power: Any) -> Any:
     """Rows that sum to 1, whatever the rounding; a derivative has nothing to do with that."""
     return power * lax.stop_gradient(1 / power.sum(-1, keepdims=True))
+
+
+def power_products(rates: Any, lengths: Any, unit: Any, digits: int) -> Any:
+    """(N, S, S) exp(Q t) of N edges of one rate matrix (S, S), from powers that all edges share; differentiable by it.
+
+    Args:
+        rates: With rows that sum to 0.
+        lengths: (N,), each below `unit` times 2 to the power of `digits`.
+        unit: Length on which few changes are expected.
+        digits: Binary digits of lengths in this unit.
+    """
+    leaving = -jnp.diagonal(rates).min()[None]
+    powers, _, steps, fastest = doubling_tables(rates[None], lax.stop_gradient(leaving), unit, digits)
+    powers, steps, fastest = powers[:, 0], steps[0], fastest[0]
+    count = jnp.floor(lengths / unit)
+    rest = jnp.clip(lengths - count * unit, 0, unit)
+    changes, states = (fastest * rest)[:, None, None], rates.shape[-1]
+    identity = jnp.broadcast_to(jnp.eye(states), (len(lengths), states, states))
+
+    def term(total: Any, number: Any) -> tuple[Any, None]:
+        return identity + changes / number * (total @ steps), None
+
+    def digit(held: Any, power_and_place: Any) -> tuple[Any, None]:
+        power, place = power_and_place
+        there = (count.astype(jnp.int64) >> place) & 1
+        return jnp.where(there[:, None, None] == 1, held @ power, held), None
+
+    numbers = jnp.arange(max(_TERMS, states), 0, -1, dtype=rates.dtype)
+    held = lax.scan(term, identity, numbers)[0] * jnp.exp(-changes)
+    return lax.scan(digit, held, (powers, jnp.arange(digits)))[0]
+
+
+class TracedSlopes:
+    """Log likelihoods and their derivatives for one rate matrix, to be called while tracing a larger program.
+
+    Args:
+        tree: Framed, with `length` and `seen`; placed on the device before that program is traced.
+        few: Whether no node has more than `FEW_CHILDREN` children.
+        unit, digits: As `power_products` takes them.
+    """
+
+    def __init__(self, tree: Tree, few: bool, unit: float, digits: int) -> None:
+        self._tree, self._few, self._unit, self._digits = tree, few, unit, digits
+
+    def __call__(self, rates: Any, root: Any) -> tuple[Any, Any, Any]:
+        """() log likelihood, its derivatives by every cell (S, S), each by itself, and by the root's prior (S,).
+
+        Args:
+            rates: (S, S).
+            root: (S,); None for a prior in proportion to the root's own likelihood.
+        """
+        tree, prior = self._tree, None if root is None else root[None]
+        matrices, back = jax.vjp(lambda q: power_products(q, tree["length"], self._unit, self._digits), rates)
+        value, by_matrices, by_root = _values_and_slopes(_ready(tree, matrices), prior, self._few)
+        return value[0], back(by_matrices)[0], by_root[0]
 
 
 def slopes_of_edges(tree: Tree, rates: FloatArray, root: FloatArray | None, few: bool) -> tuple[Any, Any, Any]:
@@ -101,11 +156,10 @@ def _framed(rates: FloatArray, tree: Tree) -> Any:
     return jnp.asarray(np.pad(rates, [(0, tree.size - len(rates)), (0, 0), (0, 0)], "edge"))
 
 
-def _ready(tree: Tree, rates: Any) -> Tree:
-    """The tree with one column of messages to be filled, and its matrices."""
+def _ready(tree: Tree, matrices: Any) -> Tree:
+    """The tree with one column of messages to be filled, and its transition matrices (N, S, S)."""
     seen = tree["seen"][:, None]
-    matrices = edge_matrices(rates, tree["length"])[:, None]
-    fields = {_EDGE: matrices, "partial": seen, "log_scale": jnp.zeros(seen.shape[:2], seen.dtype)}
+    fields = {_EDGE: matrices[:, None], "partial": seen, "log_scale": jnp.zeros(seen.shape[:2], seen.dtype)}
     return Tree.from_data(tree.topology, fields)
 
 
@@ -122,24 +176,29 @@ def _down(swept: Tree, seed: Any) -> Tree:
     return posteriors(_EDGE)(seeded, params=Matrices())
 
 
-@program(static_argnames="few")
-def _slopes(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
-    swept = partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
+def _values_and_slopes(ready: Tree, root: Any, few: bool) -> tuple[Any, Any, Any]:
+    """(1,) log likelihoods, their derivatives by every cell of the transition matrices (N, S, S) and by the prior."""
+    swept = partials(_EDGE, few)(ready, params=Matrices())
     value, prior = _at_root(swept, root)
     message = swept["partial"][0]
     given = prior * message / (prior * message).sum(-1, keepdims=True)
     # With a prior that follows from the message, how the likelihood grows with every entry of it, times that entry.
     seed = given if root is not None else 2 * given - message / message.sum(-1, keepdims=True)
     above = _down(swept, seed)["above"]
-    _, back = jax.vjp(lambda rates: edge_matrices(rates, tree["length"]), rates)
-    by_rates = back(above[:, 0, :, None] * swept["partial"][:, 0, None, :])[0]
     by_root = jnp.zeros_like(message) if root is None else message / (prior * message).sum(-1, keepdims=True)
-    return value, by_rates, by_root
+    return value, above[:, 0, :, None] * swept["partial"][:, 0, None, :], by_root
+
+
+@program(static_argnames="few")
+def _slopes(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
+    matrices, back = jax.vjp(lambda rates: edge_matrices(rates, tree["length"]), rates)
+    value, by_matrices, by_root = _values_and_slopes(_ready(tree, matrices), root, few)
+    return value, back(by_matrices)[0], by_root
 
 
 @program(static_argnames="few")
 def _marginals(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
-    swept = partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
+    swept = partials(_EDGE, few)(_ready(tree, edge_matrices(rates, tree["length"])), params=Matrices())
     value, prior = _at_root(swept, root)
     given = prior * swept["partial"][0]
     probabilities = _down(swept, given / given.sum(-1, keepdims=True))["posterior"]
@@ -148,7 +207,7 @@ def _marginals(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, 
 
 @program(static_argnames="few")
 def _best(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any]:
-    swept = best_partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
+    swept = best_partials(_EDGE, few)(_ready(tree, edge_matrices(rates, tree["length"])), params=Matrices())
     weights = root * swept["partial"][0]
     best = jnp.argmax(weights, -1).astype(jnp.int32)
     states = jnp.zeros(swept["partial"].shape[:2], jnp.int32)
@@ -158,5 +217,5 @@ def _best(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any]:
 
 @program(static_argnames="few")
 def _messages(tree: Tree, rates: Any, few: bool) -> tuple[Any, Any]:
-    swept = partials(_EDGE, few)(_ready(tree, rates), params=Matrices())
+    swept = partials(_EDGE, few)(_ready(tree, edge_matrices(rates, tree["length"])), params=Matrices())
     return swept["partial"], swept[_EDGE][:, 0]

@@ -7,16 +7,16 @@ states, nodes last, so that one product of matrices takes all nodes of a level.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hxcli.engine.topology import IntArray, Topology
+from hxcli.engine.topology import BoolArray, IntArray, Topology
 from hxcli.phylogeny import FloatArray
-from hxcli.prebuilt.discrete.sweeps import FEW_CHILDREN
+from hxcli.prebuilt.discrete.sweeps import FEW_CHILDREN, picked
 from hxcli.prebuilt.discrete.transitions import NEARLY_EQUAL, SMALLEST, Spectral
 
 # Levels of a tree above which compiled sweeps, which need longer to begin and not so long for a level, are faster.
@@ -106,20 +106,20 @@ def levels_of(topology: Topology, lengths: FloatArray) -> tuple[Level, ...]:
     return tuple(found)
 
 
-def bases_of(parts: Sequence[Spectral | None]) -> Iterator[tuple[NDArray[np.intp], Basis]]:
+def bases_of(parts: Spectral, sound: BoolArray) -> Iterator[tuple[NDArray[np.intp], Basis]]:
     """The bases of those matrices that have one, matrices with equally many complex eigenvalues together.
 
     Args:
-        parts: K times one matrix (S, S) by its eigenvectors; None for those that have no basis.
+        parts: K matrices by their eigenvectors.
+        sound: (K,) which of them have any.
 
     Returns:
         The places of each basis' matrices, and the basis.
     """
-    pairs = np.array([-1 if part is None else int((np.imag(part.values) > 0).sum()) for part in parts])
+    pairs = np.where(sound, (np.imag(parts.values) > 0).sum(1), -1)
     for count in np.unique(pairs[pairs >= 0]).tolist():
         places = np.flatnonzero(pairs == count)
-        chosen = [part for part, kind in zip(parts, pairs.tolist(), strict=True) if part is not None and kind == count]
-        right, left, values = (np.stack(each) for each in zip(*chosen, strict=True))
+        right, left, values = (field[places] for field in parts)
         if not count:
             yield places, Basis(right.real, left.real, Spectral(right.real, left.real, values.real), 0)
             continue
@@ -209,6 +209,34 @@ def sweep_down(levels: tuple[Level, ...], up: Upwards, basis: Basis, seed: Float
         moved = back @ _moved(up.grown[..., nodes], up.turning[..., nodes], in_basis, -1)
         posterior[..., nodes] = up.partial[..., nodes] * (above + moved)
     return posterior, turned
+
+
+def draw_down(
+    levels: tuple[Level, ...], up: Upwards, basis: Basis, root: NDArray[np.intp], chances: FloatArray
+) -> NDArray[np.intp]:
+    """(K, N) states of all nodes drawn jointly given all tips, one draw for every rate matrix.
+
+    Args:
+        levels: Of a tree of N nodes.
+        up: Of K rate matrices.
+        basis: Of these.
+        root: (K,) the root's states.
+        chances: (K, N) numbers between 0 and 1 that pick the states.
+    """
+    to_basis, back = basis.right.swapaxes(1, 2), basis.left.swapaxes(1, 2)
+    columns, states, size = up.partial.shape
+    found = np.empty((columns, size), np.intp)
+    found[:, 0] = root
+    places = np.arange(states)[:, None]
+    for level in levels:
+        nodes = level.nodes
+        unit = (places == found[:, None, level.parents]).astype(float)
+        moved = back @ _moved(up.grown[..., nodes], up.turning[..., nodes], to_basis @ unit, -1)
+        row = np.maximum(unit + moved, SMALLEST)
+        if len(level.zero):
+            row[..., level.zero] = unit[..., level.zero]
+        found[:, nodes] = picked((row * up.partial[..., nodes]).swapaxes(1, 2), chances[:, nodes], np)
+    return found
 
 
 def matrices_of(up: Upwards, basis: Basis) -> FloatArray:

@@ -36,11 +36,12 @@ from hxcli.prebuilt.discrete.level_sweeps import (
 )
 from hxcli.prebuilt.discrete.sweeps import FEW_CHILDREN, best_partials, best_states, partials, posteriors
 from hxcli.prebuilt.discrete.transitions import (
+    Spectral,
     Transitions,
     columns_of,
     matrix_of,
     slopes,
-    spectral_of,
+    spectra_of,
     transitions_of,
 )
 from hxcli.prebuilt.units import refuse_extreme_lengths
@@ -154,13 +155,13 @@ def log_likelihoods(tree: StateTree, rates: FloatArray, root: FloatArray | None)
     """
     values = np.empty(len(rates))
     compiled = np.ones(len(rates), bool)
-    for columns, basis in _level_columns(tree, rates):
+    for columns, basis in level_columns(tree, rates):
         up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
         prior = None if root is None else root[columns]
-        values[columns] = _value_and_prior(up.partial[..., 0], up.log_scale, prior)[0]
+        values[columns] = value_and_prior(up.partial[..., 0], up.log_scale, prior)[0]
         compiled[columns] = False
     rest = np.flatnonzero(compiled)
-    for columns, _, along, prior in _chunks(tree, rates, root, rest):
+    for columns, _, along, prior in chunks(tree, rates, root, rest):
         values[columns] = np.asarray(_values(tree.tree, along, prior, tree.few))[: len(columns)]
     return values
 
@@ -174,34 +175,35 @@ def log_likelihood_slopes(tree: StateTree, rates: FloatArray, root: FloatArray |
         return Slopes(*slopes_of_edges(tree.tree, rates, root, tree.few))
     found = Slopes(np.empty(len(rates)), np.empty(rates.shape), np.zeros(rates.shape[:2]))
     compiled = np.ones(len(rates), bool)
-    for columns, basis in _level_columns(tree, rates):
+    for columns, basis in level_columns(tree, rates):
         compiled[columns] = False
         part = _level_slopes(tree, basis, None if root is None else root[columns])
         for whole, values in zip(found, part, strict=True):
             whole[columns] = values
     rest = np.flatnonzero(compiled)
-    for columns, matrices, transitions, prior in _chunks(tree, rates, root, rest):
+    for columns, matrices, transitions, prior in chunks(tree, rates, root, rest):
         parts = _slopes(tree.tree, transitions, jnp.asarray(matrices), prior, tree.few)
         for whole, values in zip(found, parts, strict=True):
             whole[columns] = np.asarray(values)[: len(columns)]
     return found
 
 
-def _level_columns(tree: StateTree, rates: FloatArray) -> Iterator[tuple[NDArray[np.intp], Basis]]:
+def level_columns(tree: StateTree, rates: FloatArray) -> Iterator[tuple[NDArray[np.intp], Basis]]:
     """Places of the columns that are swept level by level, some at a time, and their basis."""
     if not tree.by_levels:
         return
-    parts = [spectral_of(matrix) for matrix in rates]
+    parts, sound = spectra_of(rates)
     step = max(1, _LEVEL_NUMBERS // (tree.size * tree.states))
-    for first in range(0, len(parts), step):
-        for places, basis in bases_of(parts[first : first + step]):
+    for first in range(0, len(rates), step):
+        some = slice(first, first + step)
+        for places, basis in bases_of(Spectral(*(field[some] for field in parts)), sound[some]):
             yield first + places, basis
 
 
 def _level_slopes(tree: StateTree, basis: Basis, root: FloatArray | None) -> Slopes:
     up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
     message = up.partial[..., 0]
-    value, prior = _value_and_prior(message, up.log_scale, root)
+    value, prior = value_and_prior(message, up.log_scale, root)
     seed, by_root = _seed_and_slope(message, prior, root)
     _, above = sweep_down(tree.levels, up, basis, seed)
     return Slopes(value, slopes_of(up, above, basis, tree.lengths), by_root)
@@ -231,15 +233,15 @@ def marginals(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> Fo
     """
     if rates.ndim == 3:
         return Found(*marginals_of_edges(tree.tree, rates, root, tree.few))
-    for _, basis in _level_columns(tree, rates[None]):
+    for _, basis in level_columns(tree, rates[None]):
         up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
         message = up.partial[..., 0]
-        reached, used = _value_and_prior(message, up.log_scale, None if root is None else root[None])
+        reached, used = value_and_prior(message, up.log_scale, None if root is None else root[None])
         given = used * message
         posterior = np.maximum(sweep_down(tree.levels, up, basis, given / given.sum(-1, keepdims=True))[0][0], 0).T
         return Found(float(reached[0]), posterior / posterior.sum(-1, keepdims=True), used[0])
     transitions = transitions_of(rates[None], tree.longest)
-    found = _marginals(tree.tree, transitions, None if root is None else jnp.asarray(root)[None], tree.few)
+    found = columns_marginals(tree.tree, transitions, None if root is None else jnp.asarray(root)[None], tree.few)
     value, probabilities, prior = (np.asarray(each) for each in found)
     return Found(float(value[0]), probabilities[: tree.size, 0], prior[0])
 
@@ -268,7 +270,7 @@ def messages(tree: StateTree, rates: FloatArray) -> tuple[FloatArray, FloatArray
     """
     if rates.ndim == 3:
         return messages_of_edges(tree.tree, rates, tree.few)
-    for _, basis in _level_columns(tree, rates[None]):
+    for _, basis in level_columns(tree, rates[None]):
         up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
         return np.ascontiguousarray(up.partial[0].T), np.maximum(matrices_of(up, basis), 0)
     transitions = transitions_of(rates[None], tree.longest)
@@ -276,7 +278,7 @@ def messages(tree: StateTree, rates: FloatArray) -> tuple[FloatArray, FloatArray
     return np.asarray(partials)[: tree.size, 0], np.maximum(np.asarray(matrices)[: tree.size, 0], 0)
 
 
-def _chunks(tree: StateTree, rates: FloatArray, root: FloatArray | None, chosen: Any) -> Iterator[tuple[Any, ...]]:
+def chunks(tree: StateTree, rates: FloatArray, root: FloatArray | None, chosen: Any) -> Iterator[tuple[Any, ...]]:
     """Places, matrices, transitions and priors of columns swept together, filled up to few different widths."""
     if not len(chosen):
         return
@@ -290,7 +292,7 @@ def _chunks(tree: StateTree, rates: FloatArray, root: FloatArray | None, chosen:
         yield columns, matrices, transitions_of(matrices, tree.longest), prior
 
 
-def _swept(tree: Tree, transitions: Any, few: bool) -> Tree:
+def swept_columns(tree: Tree, transitions: Any, few: bool) -> Tree:
     """The tree with the messages of K columns."""
     columns = columns_of(transitions)
     seen = tree["seen"]
@@ -299,7 +301,7 @@ def _swept(tree: Tree, transitions: Any, few: bool) -> Tree:
     return partials("length", few)(Tree.from_data(tree.topology, fields), params=transitions)
 
 
-def _value_and_prior(message: Any, log_scale: Any, root: Any) -> tuple[Any, Any]:
+def value_and_prior(message: Any, log_scale: Any, root: Any) -> tuple[Any, Any]:
     """(K,) log likelihoods and (K, S) the prior of the root, from its message; of numpy or JAX."""
     numbers: Any = np if isinstance(message, np.ndarray) else jnp
     total = message.sum(-1, keepdims=True)
@@ -319,12 +321,12 @@ def _seed_and_slope(message: Any, prior: Any, root: Any) -> tuple[Any, Any]:
 
 
 def _at_root(swept: Tree, root: Any) -> tuple[Any, Any]:
-    return _value_and_prior(swept["partial"][0], swept["log_scale"][0], root)
+    return value_and_prior(swept["partial"][0], swept["log_scale"][0], root)
 
 
 @program(static_argnames="few")
 def _values(tree: Tree, transitions: Transitions, root: Any, few: bool) -> Any:
-    return _at_root(_swept(tree, transitions, few), root)[0]
+    return _at_root(swept_columns(tree, transitions, few), root)[0]
 
 
 def _down(swept: Tree, transitions: Transitions, seed: Any) -> Tree:
@@ -336,7 +338,7 @@ def _down(swept: Tree, transitions: Transitions, seed: Any) -> Tree:
 
 @program(static_argnames="few")
 def _slopes(tree: Tree, transitions: Transitions, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
-    swept = _swept(tree, transitions, few)
+    swept = swept_columns(tree, transitions, few)
     value, prior = _at_root(swept, root)
     seed, by_root = _seed_and_slope(swept["partial"][0], prior, root)
     below = _down(swept, transitions, seed)
@@ -344,8 +346,8 @@ def _slopes(tree: Tree, transitions: Transitions, rates: Any, root: Any, few: bo
 
 
 @program(static_argnames="few")
-def _marginals(tree: Tree, transitions: Transitions, root: Any, few: bool) -> tuple[Any, Any, Any]:
-    swept = _swept(tree, transitions, few)
+def columns_marginals(tree: Tree, transitions: Transitions, root: Any, few: bool) -> tuple[Any, Any, Any]:
+    swept = swept_columns(tree, transitions, few)
     value, prior = _at_root(swept, root)
     given = prior * swept["partial"][0]
     below = _down(swept, transitions, given / given.sum(-1, keepdims=True))
@@ -367,6 +369,6 @@ def _joint(tree: Tree, transitions: Transitions, root: Any, few: bool) -> tuple[
 
 @program(static_argnames="few")
 def _messages(tree: Tree, transitions: Transitions, few: bool) -> tuple[Any, Any]:
-    swept = _swept(tree, transitions, few)
+    swept = swept_columns(tree, transitions, few)
     matrices = jax.vmap(lambda length: matrix_of(transitions, View({"length": length})))(tree["length"])
     return swept["partial"], matrices

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 
 from hxcli.engine.sweep import Sweep, down, up
@@ -103,13 +102,24 @@ def best_states(edge: str = "length") -> Sweep:
 
 @cache
 def drawn_states(edge: str = "length") -> Sweep:
-    """The sweep that draws all nodes jointly given all tips; seed `state` (K,) at the root, and give a key."""
+    """The sweep that draws all nodes jointly given all tips; seed `state` (K,) at the root.
 
-    @down(reads=(edge, "partial"), reads_parent=("state",), writes=("state",))
+    `chance`, (K,), is a number between 0 and 1 for each draw of a node, by which its state is picked.
+    """
+
+    @down(reads=(edge, "partial", "chance"), reads_parent=("state",), writes=("state",))
     def draw_given_parent(node: Any, parent: Any, params: Transitions) -> dict[str, Any]:
         weights = matrix_of(params, node) * node.partial[:, None, :]
         rows = jnp.take_along_axis(weights, parent.state[:, None, None], 1)[:, 0]
-        drawn = jax.random.categorical(node.key, jnp.log(rows), axis=-1)
-        return {"state": drawn.astype(parent.state.dtype)}
+        return {"state": picked(rows, node.chance, jnp).astype(parent.state.dtype)}
 
     return draw_given_parent
+
+
+def picked(weights: Any, chance: Any, numbers: Any) -> Any:
+    """(...) the state that a number between 0 and 1 picks of weights (..., S); `numbers` is numpy or jax.numpy."""
+    ranked = numbers.cumsum(weights, -1)
+    below = (ranked <= chance[..., None] * ranked[..., -1:]).sum(-1)
+    # A chance next to 1 times the sum may round to the sum.
+    last = weights.shape[-1] - 1 - numbers.argmax(weights[..., ::-1] > 0, -1)
+    return numbers.minimum(below, last)

@@ -21,6 +21,7 @@ import numpy as np
 from jax import lax
 
 from hxcli.engine.program import program
+from hxcli.engine.topology import BoolArray
 from hxcli.phylogeny import FloatArray
 
 # Condition number of the eigenvectors from which more digits would be lost than a likelihood can spare.
@@ -84,37 +85,73 @@ def transitions_of(rates: FloatArray, longest: float) -> Transitions:
 
 def _spectral(rates: FloatArray) -> Spectral | None:
     """By eigenvectors; None where a column has zero rates or is nearly defective."""
-    parts = []
-    for matrix in rates:
-        if (part := spectral_of(matrix)) is None:
-            return None
-        parts.append(part)
-    return Spectral(*(np.stack(field) for field in zip(*parts, strict=True)))
+    found, sound = spectra_of(rates)
+    if not sound.all():
+        return None
+    if np.iscomplexobj(found.values) and not found.values.imag.any():
+        return Spectral(*(field.real for field in found))
+    return found
 
 
 def spectral_of(matrix: FloatArray) -> Spectral | None:
     """One matrix (S, S) by its eigenvectors; None where it has zero rates or is nearly defective."""
-    states = len(matrix)
-    if states == 1 or not np.all(matrix[~np.eye(states, dtype=bool)] > 0):
-        return None
-    share = stationary(matrix)
-    flow = share[:, None] * matrix
-    if np.all(abs(flow - flow.T) <= 1e-13 * abs(flow).max(axis=1, keepdims=True)) and share.min() > 0:
-        # A reversible matrix is similar to a symmetric one, whose eigenvectors are orthogonal even where values repeat.
-        root = np.sqrt(share)
-        if root.max() > _MOST_CONDITION * root.min():
-            return None
-        even = root[:, None] * matrix / root
-        values, vectors = np.linalg.eigh((even + even.T) / 2)
-        right, left = vectors / root[:, None], vectors.T * root
-    else:
-        values, right = np.linalg.eig(matrix)
-        right = right / np.linalg.norm(right, axis=0)
-        if not np.linalg.cond(right) < _MOST_CONDITION:
-            return None
-        left = np.linalg.inv(right)
-    values[np.argmin(abs(values))] = 0
-    return Spectral(right, left, values)
+    found = _spectral(matrix[None])
+    return None if found is None else Spectral(*(field[0] for field in found))
+
+
+def spectra_of(rates: FloatArray) -> tuple[Spectral, BoolArray]:
+    """K matrices (K, S, S) by their eigenvectors, and (K,) of which of them: not of those with zero rates, nor of those
+    that are nearly defective, whose numbers mean nothing.
+    """
+    count, states = rates.shape[:2]
+    off = ~np.eye(states, dtype=bool)
+    sound = np.full(count, states > 1)
+    sound &= np.isfinite(rates).all((1, 2)) & (rates[:, off] > 0).all(1)
+    right, left = np.zeros((2, *rates.shape))
+    values = np.zeros((count, states))
+    chosen = np.flatnonzero(sound)
+    matrices = rates[chosen]
+    share = _stationary_columns(matrices)
+    flow = share[:, :, None] * matrices
+    # A reversible matrix is similar to a symmetric one, whose eigenvectors are orthogonal even where values repeat.
+    even = (abs(flow - flow.swapaxes(1, 2)) <= 1e-13 * abs(flow).max(2, keepdims=True)).all((1, 2))
+    even &= share.min(1, initial=1.0) > 0
+    places, own = chosen[even], np.sqrt(share[even])
+    sound[places] = own.max(1, initial=0.0) <= _MOST_CONDITION * own.min(1, initial=np.inf)
+    symmetric = own[:, :, None] * matrices[even] / own[:, None, :]
+    values[places], vectors = np.linalg.eigh((symmetric + symmetric.swapaxes(1, 2)) / 2)
+    right[places], left[places] = vectors / own[:, :, None], vectors.swapaxes(1, 2) * own[:, None, :]
+    if not even.all():
+        places = chosen[~even]
+        found, vectors = np.linalg.eig(matrices[~even])
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        good = np.linalg.cond(vectors) < _MOST_CONDITION
+        sound[places] = good
+        if np.iscomplexobj(found):
+            right, left, values = (each.astype(complex) for each in (right, left, values))
+        right[places], values[places] = vectors, found
+        left[places[good]] = np.linalg.inv(vectors[good])
+    rows = np.arange(count)
+    values[rows, np.argmin(abs(values), axis=1)] = 0
+    return Spectral(right, left, values), sound
+
+
+def _stationary_columns(rates: FloatArray) -> FloatArray:
+    """(K, S) `stationary` of K matrices without zero rates; not finite or 0 where rounding leaves nothing."""
+    rates = np.array(rates, np.float64)
+    count, states = rates.shape[:2]
+    places = np.arange(states)
+    rates[:, places, places] = 0
+    share = np.zeros((count, states))
+    share[:, 0] = 1
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore", under="ignore"):
+        for last in range(states - 1, 0, -1):
+            rates[:, :last, last] /= rates[:, last, :last].sum(1, keepdims=True)
+            rates[:, :last, :last] += rates[:, :last, last, None] * rates[:, last, None, :last]
+        for last in range(1, states):
+            share[:, last] = (share[:, :last] * rates[:, :last, last]).sum(1)
+        total: FloatArray = share / share.sum(1, keepdims=True)
+    return np.where(np.isfinite(total), total, 0.0)
 
 
 def stationary(matrix: FloatArray) -> FloatArray:
@@ -149,11 +186,11 @@ def _doubling(rates: FloatArray, longest: float) -> Doubling:
     digits = max(1, int(np.ceil(np.log2(changes / _REST) / _DIGITS_STEP + 1e-9))) * _DIGITS_STEP
     # Just above, so that no edge needs one digit more.
     unit = max(longest, np.finfo(float).tiny) / (2.0**digits - 1)
-    return _tables(jnp.asarray(rates), jnp.asarray(fastest), jnp.asarray(unit), digits)
+    return doubling_tables(jnp.asarray(rates), jnp.asarray(fastest), jnp.asarray(unit), digits)
 
 
 @program(static_argnums=3)
-def _tables(rates: Any, fastest: Any, unit: Any, digits: int) -> Doubling:
+def doubling_tables(rates: Any, fastest: Any, unit: Any, digits: int) -> Doubling:
     """What `Doubling` holds; differentiable by every cell of `rates`."""
     identity = jnp.eye(rates.shape[1])
     steps = identity[None] + rates / fastest[:, None, None]
@@ -289,7 +326,7 @@ def _doubled_slopes(transitions: Doubling, rates: Any, lengths: Any, above: Any,
     zeros = jax.tree.map(jnp.zeros_like, transitions)
     by_tables, _ = lax.scan(add, zeros, (blocks(lengths), blocks(above), blocks(below)))
     digits = len(transitions.powers)
-    _, back = jax.vjp(lambda q: _tables(q, transitions.fastest, transitions.unit, digits), rates)
+    _, back = jax.vjp(lambda q: doubling_tables(q, transitions.fastest, transitions.unit, digits), rates)
     nothing = {name: jnp.zeros_like(getattr(transitions, name)) for name in ("unit", "fastest")}
     return back(by_tables._replace(**nothing))[0]
 
