@@ -6,9 +6,10 @@ The state at an edge's end towards the tips comes first.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hxcli.formats.trees.newick_text import newick_nesting
 from hxcli.phylogeny import FloatArray, Phylogeny, relabel
@@ -40,23 +41,32 @@ def write_simmap(stream: BinaryIO, phylogeny: Phylogeny, parts: Sequence[StateMa
     pieces[:, 0], pieces[:, 2] = nested.before.to_list(), nested.behind.to_list()
     nodes = np.arange(phylogeny.topology.size)
     for part in parts:
-        for states, changes in part.by_map():
-            texts = whole[nodes, states]
-            texts[np.unique(changes.edge)] = _painted(names, states, phylogeny.topology.parents, lengths, changes)
-            pieces[:, 1] = texts[order]
+        texts, edges = _painted(names, lengths, part.changes)
+        bounds = np.searchsorted(part.changes.map[edges], np.arange(len(part.nodes) + 1))
+        edges = part.changes.edge[edges]
+        for states, first, last in zip(part.nodes, bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+            on_map = whole[nodes, states]
+            on_map[edges[first:last]] = texts[first:last]
+            pieces[:, 1] = on_map[order]
             stream.write("".join(pieces.ravel().tolist()).encode() + b"\n")
 
 
-def _painted(names: Sequence[str], states: Any, parents: Any, lengths: FloatArray, changes: Changes) -> list[str]:
-    """The texts of the edges with changes, in ascending order."""
+def _painted(names: Sequence[str], lengths: FloatArray, changes: Changes) -> tuple[list[str], NDArray[np.intp]]:
+    """The texts of the edges with changes on all maps, in order, and which change is the first on each."""
+    if not len(changes.map):
+        return [], np.zeros(0, np.intp)
+    new = np.append(True, (np.diff(changes.map) != 0) | (np.diff(changes.edge) != 0))
+    firsts = np.flatnonzero(new)
+    ends = np.append(firsts[1:], len(new))
+    stop = np.append(changes.time[1:], 0.0)
+    stop[ends - 1] = lengths[changes.edge[firsts]]
+    behind = [
+        f"{names[state]},{rest!r}"
+        for state, rest in zip(changes.after.tolist(), (stop - changes.time).tolist(), strict=True)
+    ]
+    before, until = changes.before[firsts].tolist(), changes.time[firsts].tolist()
     texts = []
-    firsts = np.flatnonzero(np.diff(changes.edge, prepend=-1))
-    ends = np.append(firsts[1:], len(changes.edge))
-    for first, end in zip(firsts.tolist(), ends.tolist(), strict=True):
-        edge = int(changes.edge[first])
-        bounds = [0.0, *changes.time[first:end].tolist(), float(lengths[edge])]
-        path = [int(states[parents[edge]]), *changes.after[first:end].tolist()]
-        steps = zip(path, bounds, bounds[1:], strict=False)
-        parts = [f"{names[state]},{stop - start!r}" for state, start, stop in steps]
-        texts.append(":{" + ":".join(reversed(parts)) + "}")
-    return texts
+    for state, time, first, end in zip(before, until, firsts.tolist(), ends.tolist(), strict=True):
+        later = behind[first] if end - first == 1 else ":".join([*behind[end - 1 : first : -1], behind[first]])
+        texts.append(f":{{{later}:{names[state]},{time!r}}}")
+    return texts, firsts
