@@ -10,7 +10,7 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import NDArray
 
-from hxcli.analyses.tree_samples.clades import CladeKeys, Words
+from hxcli.analyses.tree_samples.clades import CladeKeys, Words, families_of_levels
 from hxcli.tree_batch import TreeBatch
 
 # Clades that wait to be counted together.
@@ -68,7 +68,8 @@ class CladeCounts:
         parts = [*([self._table] if self._table is not None else []), *self._waiting]
         low = np.concatenate([part.keys.low for part in parts])
         high = np.concatenate([part.keys.high for part in parts])
-        order = np.argsort(low, kind="stable")
+        # Not a stable sort, which takes several times as long: what is made of equal ones does not hang on their order.
+        order = np.argsort(low)
         # Equal lower halves of different clades: one in 2^64, and still not mistaken for each other.
         if ((low[order][1:] == low[order][:-1]) & (high[order][1:] != high[order][:-1])).any():
             order = np.lexsort((high, low))
@@ -76,14 +77,15 @@ class CladeCounts:
         new = np.ones(len(low), bool)
         new[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
         starts = np.flatnonzero(new)
-        counts, tips = (np.concatenate([part[i] for part in parts])[order] for i in (1, 2))
-        pairs = np.concatenate([part.pairs for part in parts])[order].astype(np.int64)
+        counts, tips = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
+        pairs = np.concatenate([part.pairs for part in parts]).astype(np.int64)
         # The smallest pair, so that the order of the trees does not matter.
-        both = np.minimum.reduceat((pairs[:, 0] << 32) + pairs[:, 1], starts) if len(starts) else pairs[:0, 0]
+        both = ((pairs[:, 0] << 32) + pairs[:, 1])[order]
+        both = np.minimum.reduceat(both, starts) if len(starts) else both
         return Counted(
             CladeKeys(low[starts], high[starts]),
-            np.add.reduceat(counts, starts) if len(starts) else counts,
-            tips[starts],
+            np.add.reduceat(counts[order], starts) if len(starts) else counts,
+            tips[order[starts]],
             np.stack([both >> 32, both & 0xFFFFFFFF], 1).astype(np.int32),
         )
 
@@ -93,12 +95,13 @@ def smallest_pairs(batch: TreeBatch, ranks: NDArray[np.int32]) -> NDArray[np.int
     beyond = np.int32(np.iinfo(np.int32).max)
     smallest = np.where(ranks >= 0, ranks, beyond).astype(np.int32)
     second = np.full(len(smallest), beyond, np.int32)
-    starts, parents = batch.topology.level_starts.tolist(), batch.topology.parents
-    for first, last in zip(starts[-2:0:-1], starts[:1:-1], strict=True):
-        above, mine = parents[first:last], smallest[first:last]
-        np.minimum.at(smallest, above, mine)
-        others = mine != smallest[above]
-        np.minimum.at(second, above[others], mine[others])
+    for children, parents, families in families_of_levels(batch.topology):
+        mine = smallest[children]
+        least = np.minimum.reduceat(mine, families)
+        smallest[parents] = np.minimum(smallest[parents], least)
+        # Tips have different names: one child has the smallest.
+        others = np.where(mine == np.repeat(least, np.diff(np.append(families, len(mine)))), beyond, mine)
+        second[parents] = np.minimum.reduceat(others, families)
     return np.stack([smallest, second], 1)
 
 

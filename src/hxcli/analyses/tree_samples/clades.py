@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,10 +67,25 @@ def clade_keys(topology: Topology, taxa: NDArray[np.integer], names: CladeKeys, 
 
 def sum_below(topology: Topology, values: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """(N,) the sums, modulo 2^64, of the values at and below every node; overwrites them."""
-    starts, parents = topology.level_starts.tolist(), topology.parents
-    for first, last in zip(starts[-2:0:-1], starts[:1:-1], strict=True):
-        np.add.at(values, parents[first:last], values[first:last])
+    for children, parents, families in families_of_levels(topology):
+        values[parents] += np.add.reduceat(values[children], families)
     return values
+
+
+def families_of_levels(topology: Topology) -> Iterator[tuple[Any, NDArray[np.integer], NDArray[np.intp]]]:
+    """For every level but the root's, the lowest first: its nodes by parent, those parents, and where each one's begin.
+
+    What is made of the nodes with `reduceat` at these places takes a tenth of what `ufunc.at` takes.
+    """
+    starts = topology.level_starts.tolist()
+    for first, last in zip(starts[-2:0:-1], starts[:1:-1], strict=True):
+        above = topology.parents[first:last]
+        nodes: Any = slice(first, last)
+        if (above[1:] < above[:-1]).any():
+            order = np.argsort(above, kind="stable")
+            nodes, above = first + order, above[order]
+        families = np.flatnonzero(np.append(True, above[1:] != above[:-1]))
+        yield nodes, above[families], families
 
 
 @dataclass(frozen=True, eq=False)
