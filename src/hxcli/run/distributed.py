@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -51,19 +52,36 @@ def joined(wanted: bool) -> Iterator[Group]:
         os.environ.get(f"JAX_{name}") for name in ("COORDINATOR_ADDRESS", "NUM_PROCESSES", "PROCESS_ID")
     )
     try:
-        if address is None or count is None or number is None:
-            # Slurm, Open MPI and the like say it in variables of their own.
-            jax.distributed.initialize()
-        else:
-            jax.distributed.initialize(address, int(count), int(number))
+        with _unspoken():
+            if address is None or count is None or number is None:
+                # Slurm, Open MPI and the like say it in variables of their own.
+                jax.distributed.initialize()
+            else:
+                jax.distributed.initialize(address, int(count), int(number))
+            group = Group(jax.process_index(), jax.process_count())
     except (RuntimeError, ValueError) as error:
         said = " ".join(str(error).split())[:200]
         advice = "set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID, or use srun or mpirun"
         raise OptionError(f"--distributed: the processes do not find each other: {said} ({advice})") from error
     try:
-        yield Group(jax.process_index(), jax.process_count())
+        yield group
     finally:
         jax.distributed.shutdown()
+
+
+@contextmanager
+def _unspoken() -> Iterator[None]:
+    """Keeps what the library of the processes' connections says out of standard output, which is for data."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    kept, nowhere = os.dup(1), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def gathered(part: Part, group: Group) -> list[Part]:
@@ -78,7 +96,8 @@ def gathered(part: Part, group: Group) -> list[Part]:
         mine = Path(folder) / "mine"
         with mine.open("wb") as stream:
             write_part(stream, part)
-        paths = _exchanged(mine, Path(folder), group)
+        with _unspoken():
+            paths = _exchanged(mine, Path(folder), group)
         parts = [read_part(str(path)) for path in paths]
         for number, other in enumerate(parts):
             if different := parts[0].foreign(other):

@@ -18,8 +18,6 @@ from hxcli.findings import Findings
 from hxcli.formats.trees.node_identifiers import mrca_tips, node_names
 from hxcli.phylogeny import FloatArray, Phylogeny, relabel
 from hxcli.reconstruction import Parameter, Reconstruction
-from hxcli.run.sample_figures import figures_of
-from hxcli.run.sample_fits import fits_of
 from hxcli.run.sample_tables import PooledStates, equal_traits, flag_warnings, trees_table
 from hxcli.state_findings import StateFindings
 
@@ -32,7 +30,14 @@ _MANY = 0.5
 def result_of(analysis: str, setting: SampleSetting, ledger: Ledger) -> Findings:
     """Pools what a ledger has, whatever the order in which the trees came."""
     if not setting.of_nodes:
-        return fits_of(setting, ledger) if analysis == "fit" else figures_of(analysis, setting, ledger)
+        # Here, because the others need nothing of what these load.
+        if analysis == "fit":
+            from hxcli.run.sample_fits import fits_of
+
+            return fits_of(setting, ledger)
+        from hxcli.run.sample_figures import figures_of
+
+        return figures_of(analysis, setting, ledger)
     summary, traits = setting.summary, setting.observations.traits
     order = np.argsort(ledger.numbers, kind="stable")
     numbers = ledger.numbers[order]
