@@ -262,9 +262,11 @@ def _go_through(
     done = 0
     for batch in ahead(sample.batches(_mine(shard))):
         keys = sample.keys(batch)
+        clades = index.places(keys)
         if sample.counts is None:
-            counts.add(batch, keys, sample.ranks_of(batch))
-        nodes = nodes_of_clades(batch, keys, index)
+            # Those of the summary are counted with their figures.
+            counts.add(batch, keys, sample.ranks_of(batch), clades < 0)
+        nodes = nodes_of_clades(batch, clades, len(index.keys.low))
         figures = analysis(batch)
         if setting is None or ledger is None:
             setting = SampleSetting(

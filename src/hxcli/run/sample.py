@@ -109,10 +109,12 @@ class Sample:
         taxa = self._keys
         if len(self.stream.taxa) > len(taxa.low):
             taxa = taxon_keys(self.stream.taxa.names)
-        found = clade_keys(batch.topology, batch.taxa, taxa, chains=False)
-        count = batch.count
-        same = (found.low[:count] == self._all[0]) & (found.high[:count] == self._all[1])
-        same &= batch.tip_counts[:count] == self._tips
+        tips, count = batch.tips, batch.count
+        same = np.bincount(batch.trees[tips], minlength=count) == self._tips
+        for half, whole in zip(taxa, self._all, strict=True):
+            sums = np.zeros(count, np.uint64)
+            np.add.at(sums, batch.trees[tips], half[batch.taxa[tips]])
+            same &= sums == whole
         if same.all():
             return
         tree = int((~same).argmax())

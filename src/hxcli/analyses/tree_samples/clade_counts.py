@@ -42,15 +42,19 @@ class CladeCounts:
     _waiting: list[Counted] = field(default_factory=list)
     _waits: int = 0
 
-    def add(self, batch: TreeBatch, keys: CladeKeys, ranks: NDArray[np.int32]) -> None:
+    def add(
+        self, batch: TreeBatch, keys: CladeKeys, ranks: NDArray[np.int32], among: NDArray[np.bool_] | None = None
+    ) -> None:
         """Counts the clades of two and more tips, each once in a tree.
 
         Args:
             batch: The trees.
             keys: (N,) the keys of their nodes, one-child nodes apart from what is below them.
             ranks: (N,) rank of the name of every tip.
+            among: (N,) the nodes that count; None for all.
         """
-        nodes = np.flatnonzero(batch.topology.child_counts > 1)
+        counted = batch.topology.child_counts > 1
+        nodes = np.flatnonzero(counted if among is None else counted & among)
         pairs = smallest_pairs(batch, ranks)[nodes]
         ones = np.ones(len(nodes), np.int64)
         self._waiting.append(Counted(keys.at(nodes), ones, batch.tip_counts[nodes], pairs))

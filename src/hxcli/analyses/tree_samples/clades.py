@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,6 +17,9 @@ from hxcli.tree_batch import TreeBatch
 Words = NDArray[np.uint64]
 # Added for every further node that has the same tips as the one below it: odd, so that no number of them is 0.
 _STEP = np.uint64(0x9E3779B97F4A7C15)
+
+# Slots for a clade, at least.
+_ROOM = 8
 
 
 class CladeKeys(NamedTuple):
@@ -99,26 +103,52 @@ class CladeIndex:
     keys: CladeKeys
 
     def __post_init__(self) -> None:
-        order = np.argsort(self.keys.low, kind="stable")
-        object.__setattr__(self, "_order", order)
-        object.__setattr__(self, "_sorted", self.keys.low[order])
+        slots = self._slots(self.keys.low)
+        # Of equal keys the first is found.
+        self._first[slots[::-1]] = np.arange(len(slots))[::-1]
+        object.__setattr__(self, "_order", np.argsort(self.keys.low, kind="stable"))
+
+    @cached_property
+    def _first(self) -> NDArray[np.int32]:
+        """The first clade of every slot, -1 for an empty one: most have one clade at most."""
+        return np.full(_ROOM << len(self.keys.low).bit_length(), -1, np.int32)
+
+    def _slots(self, low: Words) -> NDArray[np.intp]:
+        return (low & np.uint64(len(self._first) - 1)).astype(np.intp)
+
+    @cached_property
+    def _crowded(self) -> NDArray[np.bool_]:
+        """Which slots have several clades."""
+        return np.bincount(self._slots(self.keys.low), minlength=len(self._first)) > 1
 
     def places(self, keys: CladeKeys) -> NDArray[np.intp]:
         """(n,) where clades stand in the summary; -1 for those that it lacks."""
-        order, ascending = self._order, self._sorted  # type: ignore[attr-defined]
-        at = np.minimum(np.searchsorted(ascending, keys.low), len(order) - 1)
-        found = order[at]
-        same = (self.keys.low[found] == keys.low) & (self.keys.high[found] == keys.high)
-        return np.where(same, found, -1)
+        slots = self._slots(keys.low)
+        found = self._same(self._first[slots].astype(np.intp), keys)
+        open_ones = np.flatnonzero(self._crowded[slots] & (found < 0))
+        if len(open_ones):
+            some, order = keys.at(open_ones), self._order  # type: ignore[attr-defined]
+            at = np.minimum(np.searchsorted(self.keys.low[order], some.low), len(order) - 1)
+            found[open_ones] = self._same(order[at], some)
+        return found
+
+    def _same(self, places: NDArray[np.intp], keys: CladeKeys) -> NDArray[np.intp]:
+        """The places whose keys these are; -1 for the others."""
+        same = (self.keys.low[places] == keys.low) & (self.keys.high[places] == keys.high) & (places >= 0)
+        return np.where(same, places, -1)
 
 
-def nodes_of_clades(batch: TreeBatch, keys: CladeKeys, index: CladeIndex) -> NDArray[np.int32]:
+def nodes_of_clades(batch: TreeBatch, clades: NDArray[np.intp], count: int) -> NDArray[np.int32]:
     """(C, B) the node of every clade of the summary in every tree; -1 where a tree lacks it.
 
     Of several nodes with the same tips the lowest is taken.
+
+    Args:
+        batch: The trees.
+        clades: (N,) the clade of every node, as `CladeIndex.places` gives it.
+        count: Number of clades C.
     """
-    clades = index.places(keys)
-    nodes = np.full((len(index.keys.low), batch.count), -1, np.int32)
+    nodes = np.full((count, batch.count), -1, np.int32)
     there = np.flatnonzero(clades >= 0)
     # Ascending, and so the lowest node of a clade is written last.
     nodes[clades[there], batch.trees[there]] = there
