@@ -49,6 +49,16 @@ REFUSED = {
         BROWNIAN.replace("'s',", "").replace("length)", "length**normal('p'))"),
         "RATES names 0 here",
     ),
+    # A likelihood of negative variances, which rises as they vanish.
+    "fit --no-intervals -q": (
+        BROWNIAN.replace("RATES = ('s',)\n", "").replace("log_normal", "-log_normal"),
+        "mine.py: line 5: 6 of 6 edges have a variance that is negative or no number",
+    ),
+    "fit -q": ("def model(edge):\n    raise SystemExit(3)\n", "mine.py: line 5: SystemExit: 3"),
+    "ancestral -q": (
+        "def model(edge):\n    return Sde(lambda x: -x, log_normal('s'), low=5.0, high=1.0)\n",
+        "model mine: its ends are 5 and 1",
+    ),
     "posterior --tau2 1": (
         BROWNIAN.replace("length)", "length ** normal('p'))"),
         "the prior of p is normal(mean=0, sd=1)",
@@ -125,6 +135,17 @@ def test_what_a_command_does_not_take_is_one_line(hx, here, command: str):
     assert done.code == 2, done.err
     assert said in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+def test_a_model_without_a_parameter_is_fitted_by_its_root_alone(hx, here):
+    (here / "mine.py").write_text(HEAD + "def model(edge):\n    return Gaussian(variance=edge.length)\n")
+    done = hx("fit", "tree.nwk", "traits.csv", "--column", "mass", "--model", "mine.py", "--model", "bm", "-o", "run")
+    assert done.code == 0, done.err
+    mine, bm = (next(each for each in rows(here / "run.fits.csv") if each["model"] == name) for name in ("mine", "bm"))
+    assert (mine["k"], bm["k"]) == ("1", "2")
+    assert float(mine["log_likelihood"]) <= float(bm["log_likelihood"]) + 1e-9
+    roots = [each["value"] for each in rows(here / "run.params.csv") if each["parameter"] == "root"]
+    assert float(roots[0]) == pytest.approx(float(roots[1]), rel=1e-9)
 
 
 RATES = """

@@ -269,13 +269,28 @@ class GridLikelihood:
                 f"model {name}: its drift or diffusion differs from edge to edge, which a grid does not allow "
                 "(return a Gaussian, or leave the edge out of both)"
             )
+        if not found[:, 1].any():
+            raise ModelError(f"model {name}: its diffusion is 0 at all states between the observed values")
         sde = evaluate(lambda: bound.model.edge(Edge(self._edge)), values).returned
+        self._refuse_bad_walls(sde)
         if sde.axis not in AXES or sde.ends not in ENDS:
             raise ModelError(
                 f"model {name}: axis {sde.axis!r}, ends {sde.ends!r} (axis is one of {', '.join(AXES)}; ends one of "
                 f"{', '.join(ENDS)})"
             )
         return sde
+
+    def _refuse_bad_walls(self, sde: Sde) -> None:
+        """Raises where the walls, at the parameters' usual values, have nothing between them, or not the values."""
+        low, high = (-np.inf if sde.low is None else float(sde.low), np.inf if sde.high is None else float(sde.high))
+        first, last = self._looked_range()
+        slack = 1e-9 * (last - first)
+        if low < high and low <= first + slack and high >= last - slack:
+            return
+        raise ModelError(
+            f"model {self.bound.model.name}: its ends are {low:g} and {high:g}, and the values go from {first:g} to "
+            f"{last:g} (the ends lie around all values; edge.trait_low and edge.trait_high are theirs)"
+        )
 
     def _looked_range(self) -> tuple[float, float]:
         columns = self.bound.fields.columns

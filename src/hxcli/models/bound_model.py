@@ -200,7 +200,8 @@ class BoundModel:
         for number, each in enumerate(coordinates):
             flat = found[each.parameter].reshape(len(x), -1)
             flat[:, each.entry] = each.from_search(x[:, number])
-        return found
+        # A model without a parameter is swept in K columns too: a name that nothing declares is of no account.
+        return found or {"columns": np.zeros(len(x))}
 
     def settled(self, given: Mapping[str, float]) -> tuple[dict[str, FloatArray], FloatArray]:
         """All parameters at given values: those that are not of the mean, (1, *shape) each, and the unknowns, (P,).

@@ -74,14 +74,22 @@ def load_model_file(name: str) -> GaussianModel:
         edge=model,
         root=root,
         noise=noise,
-        rates=tuple(getattr(module, "RATES", ())),
-        means=tuple(getattr(module, "MEANS", ())),
+        rates=_names(module, "RATES", path),
+        means=_names(module, "MEANS", path),
         summary=doc.strip().split("\n")[0],
         source=path,
         text=text,
         sha256=digest,
         stands_alone=stands_alone(tree),
     )
+
+
+def _names(module: types.ModuleType, what: str, path: str) -> tuple[str, ...]:
+    given = getattr(module, what, ())
+    names = (given,) if isinstance(given, str) else given
+    if not isinstance(names, tuple | list) or not all(isinstance(each, str) for each in names):
+        raise InputError(f"{what} is {_kind_of(given)}", f'write the names of parameters: {what} = ("a",)', file=path)
+    return tuple(names)
 
 
 def _read(path: str) -> tuple[str, str]:
@@ -127,7 +135,7 @@ def _function(
             _refuse_no_square(returned.Q, path, line)
         if part:
             _refuse_shapes({part: returned}, name, path, line)
-        return _guarded_parts(returned, path) if isinstance(returned, Sde) else returned
+        return _guarded_parts(returned, path, line) if isinstance(returned, Sde) else returned
 
     # What the signature was, for whoever asks how many arguments it takes.
     guarded.__signature__ = inspect.signature(plain)  # type: ignore[attr-defined]
@@ -177,46 +185,65 @@ def _refuse_no_square(rates: Any, path: str, line: int) -> None:
         )
 
 
-def _guarded_parts(sde: Sde, path: str) -> Sde:
-    def guarded(part: Any) -> Any:
+def _guarded_parts(sde: Sde, path: str, line: int) -> Sde:
+    """A diffusion whose functions name the file's line, and whose walls are looked at."""
+    for name in ("low", "high"):
+        if getattr(sde, name) is not None:
+            _refuse_no_number(getattr(sde, name), f"the {name} of Sde", path, line)
+
+    def guarded(part: Any, name: str) -> Any:
         if not callable(part):
+            _refuse_no_number(part, f"the {name} of Sde", path, line)
             return part
+        own = part.__code__.co_firstlineno if hasattr(part, "__code__") else line
 
         @functools.wraps(part)
         def located(x: Any) -> Any:
-            import jax.numpy as jnp
-
-            with _located(path):
+            with _located(path, own):
                 value = part(x)
-            if jnp.shape(value) != ():
-                line = part.__code__.co_firstlineno if hasattr(part, "__code__") else None
-                raise InputError(
-                    f"the drift or diffusion of a state has the shape {jnp.shape(value)}: a grid is of one trait",
-                    "return a number; several dimensions are not there yet",
-                    file=path,
-                    line=line,
-                )
+            _refuse_no_number(value, f"the {name} of a state", path, own)
             return value
 
         return located
 
-    return sde._replace(drift=guarded(sde.drift), diffusion=guarded(sde.diffusion))
+    return sde._replace(drift=guarded(sde.drift, "drift"), diffusion=guarded(sde.diffusion, "diffusion"))
+
+
+def _refuse_no_number(value: Any, what: str, path: str, line: int) -> None:
+    import jax.numpy as jnp
+
+    try:
+        if value is None or isinstance(value, str | bytes):
+            raise TypeError
+        shape, kind = jnp.shape(value), jnp.result_type(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{what} is no number: {_kind_of(value)}", file=path, line=line) from None
+    if jnp.issubdtype(kind, jnp.complexfloating):
+        raise InputError(f"{what} is a complex number", file=path, line=line)
+    if shape != ():
+        raise InputError(
+            f"{what} has the shape {shape}: a grid is of one trait",
+            "return a number; several dimensions are not there yet",
+            file=path,
+            line=line,
+        )
 
 
 class _located:  # noqa: N801
     """Turns what goes wrong inside the file into a refusal with its line."""
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, line: int | None = None) -> None:
+        """Of a file; `line` where the mistake is none of its own lines'."""
+        self.path, self.line = path, line
 
     def __enter__(self) -> None:
         return None
 
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         # JAX's paragraphs, and Python's own errors, become one sentence; refusals are sentences already.
-        if error is None or not isinstance(error, Exception) or isinstance(error, HxError):
+        if error is None or not isinstance(error, Exception | SystemExit) or isinstance(error, HxError):
             return
-        line = None
+        line = self.line
         while trace is not None:
             if trace.tb_frame.f_code.co_filename == self.path:
                 line = trace.tb_lineno

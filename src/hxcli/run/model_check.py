@@ -31,6 +31,7 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
         HxError: The model is refused.
     """
     from hxcli.edge_data import edge_columns
+    from hxcli.inference.edge_variances import refuse_negative_variances
     from hxcli.inference.grid_likelihood import GridLikelihood
     from hxcli.inference.likelihood_columns import TraitLikelihood, framed
     from hxcli.model import Rates, Sde, abstract_edge, discover
@@ -59,16 +60,8 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
         placed = framed(fields.columns, phylogeny)
         placed = placed._replace(columns={**fields.columns, **placed.columns})
         likelihood = TraitLikelihood(bound, placed, observations, 0, restricted=False)
-        edges = likelihood.edges(likelihood.start)
+        edges = refuse_negative_variances(likelihood, likelihood.start)
         variance = edges.variance[:, 0]
-        bad = np.flatnonzero(~(variance >= 0) & (np.arange(len(variance)) > 0))
-        if len(bad):
-            raise InputError(
-                f"{len(bad)} of {len(variance) - 1} edges have a variance that is negative or no number: "
-                f"{variance[bad[0]]:.6g} on an edge of length {phylogeny.lengths[bad[0]]:.6g}",
-                "a variance is 0 or more",
-                file=bound.model.source,
-            )
         lines.append(f"edges    variance {variance[1:].min():.6g} to {variance[1:].max():.6g}, none negative")
         if edges.noise is not None:
             noise = edges.noise[observations.nodes[~np.isnan(observations.values[:, 0])], 0]

@@ -16,6 +16,7 @@ from hxcli.analyses.fit.options import FitOptions
 from hxcli.analyses.pairs import PairStates, joined
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.akaike import Akaike
+from hxcli.inference.edge_variances import refuse_negative_variances
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood, framed
 from hxcli.inference.maximum_likelihood import Optimum, maximise
 from hxcli.inference.profile_intervals import Interval, Quantity, profile_intervals
@@ -207,6 +208,8 @@ class Fitter:
                 f"trait {name!r}, model {bound.model.name}: its density is no number at any parameters that were tried "
                 f"(hx check --model {bound.model.source} looks at its variances)"
             )
+        if bound.model.text and sound:
+            refuse_negative_variances(likelihood, np.asarray(optimum.x))
         parameters = _parameters(likelihood, optimum, units, estimator, options) if sound else {}
         k = len(likelihood.coordinates) + likelihood.profiled + sum(likelihood.free)
         fitted = FittedModel(
