@@ -129,7 +129,10 @@ class StateFindings(Findings):
         for trait in self.of_states[:most]:
             order = np.argsort(-trait.probabilities[0], kind="stable")[:3]
             root = ", ".join(f"{trait.states[place]} {trait.probabilities[0, place]:.3g}" for place in order)
-            shown = [f"{label}={value:.4g}" for label, value, *_ in trait.rates[:4]]
+            shown = [
+                f"{label}={value:.4g}" if np.isfinite(value) else f"{label} without a mean"
+                for label, value, *_ in trait.rates[:4]
+            ]
             rates = " ".join(shown) + (f" and {len(trait.rates) - 4} more" if len(trait.rates) > 4 else "")
             missing = str(tips - trait.tips_used)
             used = str(trait.tips_used)

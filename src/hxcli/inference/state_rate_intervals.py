@@ -3,29 +3,36 @@
 An end is where the log likelihood is chi2 / 2 below its top and every other rate is at its best: as many equations as
 rates, whose derivatives are the gradient and the second derivatives (Venzon and Moolgavkar 1988, Appl. Stat. 37:87).
 The latter are those at the top, kept up to date by the gradients met on the way (Powell 1970). An end that this does
-not find is bracketed, all other rates looked for anew at every value.
+not find is bracketed, all other rates looked for anew at every value. So is one at which a rate that is 0 at the top
+would rather not be: its slope there, by the rate and not by its logarithm, says so (Karush, Kuhn and Tucker).
 """
 
 from __future__ import annotations
 
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.optimize import brentq, minimize
 from scipy.special import chdtri
 
 from hxcli.inference.side_by_side import Evaluate, side_by_side
 from hxcli.inference.state_objective import Objective
-from hxcli.inference.state_rates import MOST_CURVED, RateFit
+from hxcli.inference.state_rates import MOST_CURVED, SLOWEST, RateFit
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.discrete.likelihood import StateTree
 
 # Steps towards an end, and how far one may go (in natural logarithms).
 _STEPS, _FAR = 25, 1.0
+# Logarithms above the lower end up to which a rate has no slope to speak of.
+_NEXT_TO_NOTHING = 9.0
 # How near to the end in log likelihood, and how much other rates may still gain.
 _NEAR = 1e-6
 # How far from it an end by brackets may be in log likelihood.
-_SURE = 1e-3
+_SURE = 1e-4
+# What a rate of 0 may promise, in log likelihood for a change on the whole tree, and still stay there.
+_PROMISE = 1e-4
 
 
 def profile_intervals(tree: StateTree, fit: RateFit, level: float) -> FloatArray:
@@ -56,6 +63,13 @@ def profile_intervals(tree: StateTree, fit: RateFit, level: float) -> FloatArray
     return intervals
 
 
+class _Stepped(NamedTuple):
+    """Logarithm of the end of an interval, and place of all rates that are not at an end of their support."""
+
+    end: float
+    place: FloatArray
+
+
 def _end(
     evaluate: Evaluate,
     fit: RateFit,
@@ -78,8 +92,8 @@ def _end(
 
         covariance, place = fit.covariance[np.ix_(inside, inside)], int(np.flatnonzero(inside == number)[0])
         found = _stepped(among, covariance, best[inside], place, side, target, drop, ends)
-        if np.isfinite(found):
-            return float(np.exp(found))
+        if np.isfinite(found.end) and not _rises(evaluate, best, inside, found.place, ends):
+            return float(np.exp(found.end))
     bound = ends[(side + 1) // 2]
     if abs(bound - best[number]) < 1e-3:
         return float("nan")
@@ -111,10 +125,11 @@ def _stepped(
     target: float,
     drop: float,
     ends: tuple[float, float],
-) -> float:
+) -> _Stepped:
     """The end by Newton's method on all its equations; nan where that does not arrive."""
+    nowhere = _Stepped(float("nan"), best)
     if not covariance[number, number] > 0 or np.linalg.cond(covariance) > 1e8:
-        return float("nan")
+        return nowhere
     curvature = np.linalg.inv(covariance)
     others = np.delete(np.arange(len(best)), number)
     # Along the ridge of the quadratic that the top looks like.
@@ -145,8 +160,22 @@ def _stepped(
         if abs(height - target) + gain < _NEAR:
             # The last step is taken, but for what it would be worth to look at where it leads.
             end = float(x[number] + step[number])
-            return end if (end - best[number]) * side > 0 else float("nan")
-    return float("nan")
+            return _Stepped(end, x + step) if (end - best[number]) * side > 0 else nowhere
+    return nowhere
+
+
+def _rises(
+    evaluate: Evaluate, best: FloatArray, inside: NDArray[np.intp], place: FloatArray, ends: tuple[float, float]
+) -> bool:
+    """Whether a rate that is at the lower end of its support would rather be above it, at the end of an interval."""
+    low = np.setdiff1d(np.flatnonzero(best < ends[0] + 1e-3), inside)
+    if not len(low):
+        return False
+    x = best.copy()
+    x[inside] = place
+    # By the rate, in units of a change on the whole tree.
+    slopes = -evaluate(x)[1][low] / (np.exp(x[low] - ends[0]) * SLOWEST)
+    return bool((slopes > _PROMISE).any())
 
 
 class _Profile:
@@ -158,6 +187,9 @@ class _Profile:
         self.evaluate, self.number, self.target = evaluate, number, target
         self.others = np.delete(np.arange(len(best)), number)
         self.bounds, self.first = [ends] * len(self.others), best[self.others].copy()
+        # A rate that is next to nothing has no slope from which to rise.
+        usual = ends[0] - np.log(SLOWEST)
+        self.lifted = np.where(self.first < ends[0] + _NEXT_TO_NOTHING, usual, self.first)
         self.begin(best)
 
     def begin(self, x: FloatArray) -> None:
@@ -178,7 +210,10 @@ class _Profile:
         options = {"maxiter": 100, "ftol": 1e-10, "gtol": 1e-5}
         best = np.inf
         # From where the last value has led, and from the top, which is as near where others have left a ridge.
-        for start in (self.held, self.first):
+        starts = [self.held, self.first]
+        if (self.lifted != self.first).any():
+            starts.append(np.where(self.lifted != self.first, self.lifted, self.held))
+        for start in starts:
             found = minimize(along, start, jac=True, method="L-BFGS-B", bounds=self.bounds, options=options)
             if found.fun < best:
                 best, self.held = float(found.fun), found.x
