@@ -113,7 +113,7 @@ def test_two_unknown_rates_are_those_of_a_dense_grid(model: str, kind: Any) -> N
     shares = {"a": 0.3, "b": 0.7} if kind == "given" else None
     asked = question(model, root_prior=kind, root_shares=shares)
     found = integrated_rates(asked, RateOptions(), 0.95, [0, 0])
-    mean, nodes, evidence = on_a_grid(asked, 49, np.array([0.3, 0.7] if shares else [0.5, 0.5]))
+    mean, nodes, evidence = on_a_grid(asked, 73, np.array([0.3, 0.7] if shares else [0.5, 0.5]))
     np.testing.assert_allclose(found.mean, mean, rtol=1e-5)
     np.testing.assert_allclose(found.probabilities, nodes, atol=1e-7)
     assert found.log_evidence == pytest.approx(evidence, abs=1e-6)
