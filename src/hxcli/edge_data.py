@@ -12,6 +12,11 @@ from hxcli.errors import InputError
 from hxcli.painting import NodeFinder, Painted, RegimeRow
 from hxcli.phylogeny import FloatArray
 
+# In the place of a file: the tree's own annotations.
+OF_TREE = "tree"
+# What every edge has already, as `edge.NAME`.
+OF_EVERY_EDGE = ("length", "start", "end", "is_tip", "tree_height", "regime")
+
 
 @dataclass(frozen=True, eq=False)
 class EdgeTable:

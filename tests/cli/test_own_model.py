@@ -233,3 +233,37 @@ def test_what_are_no_rates_is_refused(hx, states, body: str, said: str):
     assert done.code == 2, done.err
     assert f"mine.py: {said}" in done.err
     assert len(done.err.strip().splitlines()) == 1
+
+
+CLOCK = """
+from hxcli.model import Gaussian, log_normal
+RATES = ("sigma2",)
+def model(edge):
+    return Gaussian(variance=log_normal("sigma2", median=1, sd=2) * edge.rate * edge.length)
+"""
+ANNOTATED = (
+    "((A[&rate=0.5]:1,B[&rate=2.0,x=1]:1.5)[&rate=1.5,posterior=1]:1,"
+    "(C[&rate=1,height_95%_HPD={0,1}]:1,D[&rate=3]:2)[&rate=0.1,posterior=0.9]:0.5)[&height=3];"
+)
+
+
+def test_the_rates_of_a_trees_own_annotations_are_those_of_a_tree_with_other_lengths(hx, here: Path):
+    (here / "clock.py").write_text(CLOCK)
+    (here / "clock.nex").write_text(f"#NEXUS\nBEGIN TREES;\nTREE one = [&R] {ANNOTATED}\nEND;\n")
+    (here / "turned.nwk").write_text(
+        "((D[&rate=3]:2,C[&rate=1]:1)[&rate=0.1]:0.5,(B[&rate=2]:1.5,A[&rate=.5]:1)[&rate=1.5]:1);"
+    )
+    (here / "scaled.nwk").write_text("((A:0.5,B:3):1.5,(C:1,D:6):0.05);")
+    (here / "x.csv").write_text("tip,x\nA,1\nB,2.5\nC,0.3\nD,4\n")
+    given = ("--model", "clock.py", "--edge-data", "tree")
+    assert hx("ancestral", "clock.nex", "x.csv", *given, "-o", "own").code == 0
+    assert hx("ancestral", "turned.nwk", "x.csv", *given, "-o", "turned").code == 0
+    assert hx("ancestral", "scaled.nwk", "x.csv", "--estimator", "ml", "-o", "scaled").code == 0
+    found = {
+        name: {(r["tip_a"], r["tip_b"]): r for r in rows(here / f"{name}.csv")} for name in ("own", "turned", "scaled")
+    }
+    for name in ("turned", "own"):
+        for pair, row in found["scaled"].items():
+            for column in ("estimate", "se"):
+                assert float(found[name][pair][column]) == pytest.approx(float(row[column]), rel=1e-9)
+    assert json.loads((here / "own.json").read_text())["options"]["edge_data"] == "tree"

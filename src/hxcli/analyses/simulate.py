@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hxcli.analyses.fit.fit import painted_tree
-from hxcli.analyses.fit.options import has_roots, needs_regimes
+from hxcli.analyses.fit.options import has_roots, needs_regimes, refuse_unread_edges
 from hxcli.analyses.simulate_grid import draw_on_grid
 from hxcli.analyses.simulate_states import draw_states
 from hxcli.edge_data import EdgeTable, edge_columns
@@ -70,6 +70,7 @@ def simulate(
     model = named_model(name, ou_root if has_roots(name) else None)
     if needs_regimes(model) and not painted.regimes:
         raise OptionError(f"--model {name}: its parameters differ between regimes (give --regimes)")
+    refuse_unread_edges(edge_data, [model])
     fields = edge_fields(painted, edge_columns(painted, edge_data))
     kind = _kind_of(model, fields)
     if state_names and kind is not Rates:

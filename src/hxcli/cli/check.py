@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hxcli.cli.command import command
-from hxcli.cli.options import OptionalTraitsArgument, ReadingChoices, TalkChoices, TreeArgument
+from hxcli.cli.options import EDGE_DATA_HELP, OptionalTraitsArgument, ReadingChoices, TalkChoices, TreeArgument
 from hxcli.cli.sample_options import SampleFileChoices
 from hxcli.cli.state_options import StateReadingChoices
 
@@ -73,8 +73,12 @@ class CheckRequest:
             raise typer.BadParameter("--model needs a table of traits")
         prepare(RuntimeOptions())
         inputs = read_inputs(self.inputs)
-        edges = None
-        if self.edge_data is not None:
+        edges: Any = None
+        if self.edge_data == "tree":
+            from hxcli.formats.trees.edge_annotations import edge_annotations
+
+            edges = edge_annotations(inputs.phylogenies[0], self.inputs.tree)
+        elif self.edge_data is not None:
             side = SideInput(self.edge_data, "hxcli.formats.tables.edge_data:read_edge_data")
             edges = side.read(self.inputs.max_size)[0]
         with started(RuntimeOptions()):
@@ -110,7 +114,7 @@ def check(
     ] = None,
     edge_data: Annotated[
         str | None,
-        typer.Option("--edge-data", metavar="FILE", help="Columns of numbers for the edges, by node or pair of tips."),
+        typer.Option("--edge-data", metavar="FILE", help=EDGE_DATA_HELP),
     ] = None,
     reading: ReadingChoices,
     sample: SampleFileChoices,

@@ -107,6 +107,11 @@ class RateChoices:
         return {"level": self.level, "estimator": self.estimator.name, "tau2": self.tau2}
 
 
+EDGE_DATA_HELP = (
+    "Columns of numbers for the edges, by node or pair of tips; or the word tree, for the tree's annotations."
+)
+
+
 class OuRoot(StrEnum):
     """Where the root of a process of Ornstein and Uhlenbeck lies."""
 
@@ -148,7 +153,7 @@ class ModelChoices:
     ] = None
     edge_data: Annotated[
         str | None,
-        typer.Option("--edge-data", metavar="FILE", help="Columns of numbers for the edges, by node or pair of tips."),
+        typer.Option("--edge-data", metavar="FILE", help=EDGE_DATA_HELP),
     ] = None
     ou_root: Annotated[
         OuRoot | None, typer.Option("--ou-root", help="Root of ou, oum, ...: at the optimum, stationary, or free.")
@@ -187,6 +192,7 @@ class ModelChoices:
             "ou_root": self.ou_root.value if self.ou_root else None,
             "lambda_max": self.lambda_max,
             **({"regimes": "labels"} if self.regimes == "labels" else {}),
+            **({"edge_data": "tree"} if self.edge_data == "tree" else {}),
         }
 
     def side_inputs(self) -> dict[str, tuple[str | None, str]]:
@@ -194,7 +200,10 @@ class ModelChoices:
         path = None if self.regimes == "labels" else self.regimes
         return {
             "regimes": (path, "hxcli.formats.tables.regimes:read_regimes"),
-            "edge_data": (self.edge_data, "hxcli.formats.tables.edge_data:read_edge_data"),
+            "edge_data": (
+                None if self.edge_data == "tree" else self.edge_data,
+                "hxcli.formats.tables.edge_data:read_edge_data",
+            ),
         }
 
 

@@ -19,6 +19,7 @@ from hxcli.analyses.tree_samples.ledger import Entry, Ledger
 from hxcli.analyses.tree_samples.observed_names import observations_on, star_of
 from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.close_names import counted
+from hxcli.edge_data import OF_TREE
 from hxcli.errors import Note, OptionError
 from hxcli.formats.atomic_write import write_all
 from hxcli.formats.sample_part import Part, write_part
@@ -73,6 +74,8 @@ def perform_sample(job: Job, progress: Progress = lambda stage: None) -> Outcome
         except UnreadTable as refusal:
             raise explained(refusal, sample.summary) from refusal
         job, side_files = with_side_inputs(job)
+    if job.analysis_options.get("edge_data") == OF_TREE:
+        raise OptionError("--edge-data tree: annotations are of one tree, and --all-trees takes many (leave one out)")
     names = sample.stream.taxa.names
     star = star_of(names, float(sample.summary.lengths.max(initial=0.0)) or 1.0)
     counting = [name for name, counts in zip(names, sample.counts_tip, strict=True) if counts]

@@ -11,6 +11,7 @@ from functools import cache, partial
 from typing import Any
 
 from hxcli import analyses
+from hxcli.edge_data import OF_TREE
 from hxcli.errors import OptionError
 from hxcli.findings import Findings
 from hxcli.formats.atomic_write import write_all
@@ -187,11 +188,23 @@ def _refuse_parts(job: Job) -> None:
             )
 
 
+def _with_tree_columns(job: Job, phylogeny: Phylogeny) -> Job:
+    """The job with the numbers of the tree's own annotations as those of its edges, where these are asked for."""
+    if job.analysis_options.get("edge_data") != OF_TREE:
+        return job
+    from hxcli.formats.trees.edge_annotations import edge_annotations
+
+    table = {"edge_data": edge_annotations(phylogeny, job.inputs.tree)}
+    of_states = {**job.state_options, **table} if job.state_options else job.state_options
+    return replace(job, analysis_options={**job.analysis_options, **table}, state_options=of_states)
+
+
 def _find(job: Job, phylogeny: Phylogeny, observations: Observations, runtime: Runtime, clock: Clock) -> Findings:
     """Runs the analysis, on some traits at a time where it takes each by itself."""
     # Imports JAX, which has to be set up first.
     from hxcli.prebuilt.device_placement import spread_over
 
+    job = _with_tree_columns(job, phylogeny)
     if observations.states:
         numbers = None
         if observations.traits:

@@ -13,7 +13,14 @@ from hxcli.analyses.canonical import in_canonical_order
 from hxcli.analyses.fit.drawing import refuse_undrawn
 from hxcli.analyses.fit.fitted import FittedModel, Fitter, file_of, refuse_unknown_parameters
 from hxcli.analyses.fit.flags import WORDS
-from hxcli.analyses.fit.options import NEARLY_ULTRAMETRIC, ULTRAMETRIC, FitOptions, height_spread, models_on
+from hxcli.analyses.fit.options import (
+    NEARLY_ULTRAMETRIC,
+    ULTRAMETRIC,
+    FitOptions,
+    height_spread,
+    models_on,
+    refuse_unread_edges,
+)
 from hxcli.close_names import listed
 from hxcli.edge_data import edge_columns
 from hxcli.errors import Note, OptionError
@@ -121,6 +128,7 @@ def fit_models(
     """
     fields = edge_fields(painted, edge_columns(painted, options.edge_data))
     chosen = models_on(models, fields, options.ou_root)
+    refuse_unread_edges(options.edge_data, chosen)
     fitter = Fitter(fields, painted.observations(observations), options)
     bound = [fitter.bound(model) for model in chosen]
     refuse_unknown_parameters(options.held, bound)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
+from hxcli.close_names import listed
 from hxcli.edge_data import EdgeTable
 from hxcli.errors import OptionError
 from hxcli.models import named_model
@@ -47,6 +48,19 @@ class FitOptions:
     intervals: bool = True
     lambda_max: bool = False
     edge_data: EdgeTable | None = None
+
+
+def refuse_unread_edges(edge_data: EdgeTable | None, models: Sequence[GaussianModel]) -> None:
+    """Raises where columns of edges are given and no model is one that could read them.
+
+    Raises:
+        OptionError: All models are built in.
+    """
+    if edge_data is not None and not any(model.text for model in models):
+        raise OptionError(
+            f"--edge-data: {listed([model.name for model in models])} read no columns of edges (give --model FILE.py, "
+            "or leave it out)"
+        )
 
 
 def models_on(names: tuple[str, ...], fields: EdgeFields, ou_root: str | None) -> tuple[GaussianModel, ...]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hxcli.analyses.fit.fit import painted_tree
 from hxcli.analyses.fit.fitted import largest_lambda, with_all
-from hxcli.analyses.fit.options import has_roots, height_spread, refuse_unidentified
+from hxcli.analyses.fit.options import has_roots, height_spread, refuse_unidentified, refuse_unread_edges
 from hxcli.analyses.posterior.own_priors import own_mean_priors, own_priors, prior_fits
 from hxcli.analyses.posterior.question import Options
 from hxcli.close_names import listed
@@ -80,6 +80,7 @@ class ModelQuestion:
             raise _of_grid(name)
         fields = edge_fields(painted, edge_columns(painted, options.edge_data))
         model = named_model(name, options.ou_root if has_roots(name) else None)
+        refuse_unread_edges(options.edge_data, [model])
         refuse_unidentified(model, fields, height_spread(painted.phylogeny))
         self.bound: BoundModel = model.on(fields)
         if options.lambda_max:

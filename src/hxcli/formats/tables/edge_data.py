@@ -6,15 +6,13 @@ import math
 
 import numpy as np
 
-from hxcli.edge_data import EdgeTable
+from hxcli.edge_data import OF_EVERY_EDGE, EdgeTable
 from hxcli.errors import InputError
 from hxcli.formats.source import Source
 from hxcli.formats.tables.delimited import Grid, read_grid
 from hxcli.painting import RegimeRow
 
 _WHERE = ("node", "tip_a", "tip_b")
-# What every edge has already.
-_TAKEN = ("length", "start", "end", "is_tip", "tree_height", "regime")
 
 
 def read_edge_data(source: Source) -> EdgeTable:
@@ -34,8 +32,8 @@ def read_edge_data(source: Source) -> EdgeTable:
             line=grid.header_line,
         )
     for name in names:
-        if not name.isidentifier() or name in _TAKEN:
-            why = "every edge has one already" if name in _TAKEN else "it is no name in Python"
+        if not name.isidentifier() or name in OF_EVERY_EDGE:
+            why = "every edge has one already" if name in OF_EVERY_EDGE else "it is no name in Python"
             raise InputError(
                 f"column {name!r} cannot be edge.{name}: {why}", "rename it", file=grid.file, line=grid.header_line
             )

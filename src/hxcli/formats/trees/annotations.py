@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -170,6 +170,11 @@ def replaced_notes(
 def key_of(entry: str) -> str:
     """The key of a `key=value` entry."""
     return entry.split("=", 1)[0].strip()
+
+
+def node_entries(texts: Iterable[str]) -> Iterator[str]:
+    """The `key=value` entries of the annotations of one node."""
+    return (entry for text in texts for entry in _any_entries(text))
 
 
 def _any_entries(text: str) -> Iterator[str]:
