@@ -67,6 +67,17 @@ def test_moments_are_those_of_the_exact_process(path: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_root_far_from_where_the_diffusion_stays_comes_back_as_it_should(path: str) -> None:
+    """Weights of cells differ by 1e43 between the root and the optimum."""
+    sigma2 = 0.04
+    states = drawn(path, 1000, alpha=1.0, theta=0.0, sigma2=sigma2, m=2.0)
+    for node in (1, 3, 5):
+        decay = np.exp(-LENGTHS[node])
+        change = states[node] - decay * states[PARENTS[node]]
+        assert stats.kstest(change / np.sqrt(sigma2 * (1 - decay**2) / 2), "norm").pvalue > 1e-4, node
+
+
+@pytest.mark.slow
 def test_walls_and_axes_are_kept() -> None:
     between = drawn("bounded", 2000, sigma2=3.0, low=-1.0, high=2.0, root=1.9)
     assert between.min() >= -1

@@ -122,6 +122,25 @@ def test_a_process_written_in_two_ways_has_one_maximum_and_one_interval(case, tm
         np.testing.assert_allclose(each.from_search(around), wanted_ends, rtol=5e-3, atol=5e-3)
 
 
+@pytest.mark.slow
+def test_cells_too_wide_for_a_diffusion_never_make_it_likely(case, tmp_path) -> None:
+    path = tmp_path / "ou.py"
+    path.write_text(OU)
+    grid = on_grid(named_model(f"{path}:sde"), case, cells=60)
+    places = {each.name: number for number, each in enumerate(grid.coordinates)}
+    x = np.zeros(3)
+    x[places["alpha"]], x[places["theta"]] = np.log(0.7), 0.3
+    best = grid.value(x)
+    # The exact log likelihoods are far lower: at these rates an edge's change is a fraction of a cell.
+    for sigma2 in (0.1, 0.03, 0.01, 0.003):
+        x[places["sigma2"]] = np.log(sigma2)
+        value, gradient = grid.value_and_gradient(x)
+        assert value < best - 20
+        step = 1e-5 * np.eye(3)[places["sigma2"]]
+        slope = (grid.value(x + step) - grid.value(x - step)) / 2e-5
+        assert gradient[places["sigma2"]] == pytest.approx(slope, rel=1e-5)
+
+
 BETWEEN = """
 from hxcli.model import Gaussian, Sde, param
 def walls(edge):

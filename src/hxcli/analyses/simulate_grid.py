@@ -2,13 +2,15 @@
 
 From a state between two middles of cells a walk begins in one of them, by chance, so that its mean is the state; at its
 end it is spread over the cell. What variance these two add is taken off the edge's time. Edges so short that a walk
-would not leave its cell are steps of drift and diffusion (Maruyama 1955) instead.
+would not leave its cell are steps of drift and diffusion (Maruyama 1955) instead. Chances are by eigenvectors, but by
+squares from where the diffusion hardly ever is: there eigenvectors give rounding alone.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 import jax
@@ -21,8 +23,9 @@ from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.edge_fields import EdgeFields, trait_fields
 from hxcli.models.gaussian_model import GaussianModel
 from hxcli.phylogeny import FloatArray, Phylogeny, canonical_order
-from hxcli.prebuilt.grid_generator import AXES, coefficients, make_cells, make_generator
-from hxcli.prebuilt.grid_spectrum import Spectrum, spectrum_of
+from hxcli.prebuilt.grid_generator import AXES, Generator, coefficients, make_cells, make_generator
+from hxcli.prebuilt.grid_spectrum import spectrum_of
+from hxcli.prebuilt.grid_squares import SquaredEdges
 
 # Cells; and, of the grid of a model without ends, paths and steps that look where a trait goes.
 _CELLS, _PATHS, _STEPS = 400, 400, 400
@@ -30,6 +33,8 @@ _CELLS, _PATHS, _STEPS = 400, 400, 400
 _MARGIN = 0.5
 # An edge on which the trait spreads by so many widths of a cell is walked.
 _WALKED = 2.0
+# Rounding of eigenvectors is multiplied by the most by which a cell's weight has a smaller root than another's.
+_MOST_ROUNDING = 1e5
 # Two traits' figures, on which no diffusion may depend where there is no trait.
 _FIGURES = ([0.5, 1.5, 2.5], [0.25, 1.0, 4.0])
 
@@ -72,9 +77,9 @@ def draw_on_grid(
     low, high = _range(sde, slopes, z[0], float(phylogeny.root_distances.max()))
     cells = make_cells(low, high, _CELLS, sde.axis)
     walk = make_generator(sde, cells)
-    spectrum = spectrum_of(*(np.asarray(each, float) for each in (walk.up, walk.down, walk.lost)))
-    if spectrum is None:
+    if not _joined(walk):
         raise ModelError(f"model {model.name}: its drift and diffusion leave parts of its range that nothing reaches")
+    chances = _Chances(walk, float(phylogeny.lengths.max()))
     start, width = float(cells.low), float(cells.width)
     z[0] = np.clip(z[0], start, start + _CELLS * width)
     starts = topology.level_starts
@@ -88,7 +93,7 @@ def draw_on_grid(
         if walked.any():
             three = [each[nodes][walked] for each in numbers[:3]]
             moved[walked] = _walk(
-                spectrum, (before[walked] - start) / width, time[walked], half[walked] / width**2, *three
+                chances, (before[walked] - start) / width, time[walked], half[walked] / width**2, *three
             )
             moved[walked] = start + width * moved[walked]
         # A wall throws back what a step carries through it.
@@ -100,24 +105,55 @@ def draw_on_grid(
     return np.asarray(to_state(jnp.asarray(z)), float)
 
 
-def _walk(
-    spectrum: Spectrum, place: FloatArray, time: FloatArray, half: FloatArray, *chances: FloatArray
-) -> FloatArray:
+def _joined(walk: Generator) -> bool:
+    """Whether a walk goes from every cell to every other."""
+    up, down = np.asarray(walk.up, float), np.asarray(walk.down, float)
+    return bool(np.isfinite([up, down]).all() and (up[:-1] > 0).all() and (down[1:] > 0).all())
+
+
+class _Chances:
+    """The chances of all cells after a time, from one of them."""
+
+    def __init__(self, walk: Generator, longest: float) -> None:
+        """Prepares a walk between k cells, for times up to `longest`."""
+        self._rates = Generator(*(np.asarray(each, float) for each in walk))
+        self.cells = len(self._rates[0])
+        self._longest = longest
+        self._spectrum = spectrum_of(*self._rates)
+        self._sure = np.zeros(self.cells, bool)
+        if self._spectrum is not None:
+            self._sure = self._spectrum.roots.max() < _MOST_ROUNDING * self._spectrum.roots
+
+    @cached_property
+    def _squares(self) -> SquaredEdges:
+        return SquaredEdges(*self._rates, np.array([self._longest]))
+
+    def after(self, time: FloatArray, cell: Any) -> FloatArray:
+        """(M, k) chances after the times (M,) from the cells (M,)."""
+        found, sure = np.empty((len(cell), self.cells)), self._sure[cell]
+        if self._spectrum is not None and sure.any():
+            values, vectors, roots = self._spectrum
+            rows = (vectors[cell[sure]] * np.exp(time[sure, None] * values)) @ vectors.T
+            found[sure] = np.maximum(rows * roots / roots[cell[sure], None], 0.0)
+        if not sure.all():
+            begun = np.eye(self.cells)[cell[~sure]]
+            found[~sure] = self._squares.lasting(time[~sure]).forwards(slice(None), begun)
+        return found
+
+
+def _walk(chances: _Chances, place: FloatArray, time: FloatArray, half: FloatArray, *random: FloatArray) -> FloatArray:
     """(M,) places in cells at the ends of edges, from those at their starts; everything in widths of a cell."""
-    values, vectors, roots = spectrum
-    size = len(values)
     lower = np.floor(place - 0.5)
     rest = place - 0.5 - lower
-    cell = np.clip(lower + (chances[0] < rest), 0, size - 1).astype(np.intp)
+    cell = np.clip(lower + (random[0] < rest), 0, chances.cells - 1).astype(np.intp)
     time = np.maximum(time - (rest * (1 - rest) + 1 / 12) / (2 * half), 0.0)
     found = np.empty(len(place))
     # Some at a time, for their rows of chances.
     for first in range(0, len(place), 4096):
         some = slice(first, first + 4096)
-        rows = (vectors[cell[some]] * np.exp(time[some, None] * values)) @ vectors.T
-        reached = np.maximum(rows * roots / roots[cell[some], None], 0.0).cumsum(1)
-        found[some] = (reached <= chances[1][some, None] * reached[:, -1:]).sum(1)
-    return np.minimum(found, size - 1) + chances[2]
+        reached = chances.after(time[some], cell[some]).cumsum(1)
+        found[some] = (reached <= random[1][some, None] * reached[:, -1:]).sum(1)
+    return np.minimum(found, chances.cells - 1) + random[2]
 
 
 def _settled(model: GaussianModel, fields: EdgeFields, given: Mapping[str, float]) -> tuple[Sde, tuple[float, float]]:

@@ -8,6 +8,8 @@ keep their digits where eigenvectors lose them. Slopes go the same way backwards
 
 from __future__ import annotations
 
+from copy import copy
+
 import numpy as np
 
 from hxcli.phylogeny import FloatArray
@@ -41,13 +43,11 @@ class SquaredEdges:
             lost: (k,) rate of leaving altogether.
             time: (N,) the edges' lengths.
         """
-        self.time, self._walk = time, (up, down, lost)
+        self._walk = up, down, lost
         out = up + down + lost
         self._rate = max(float(out.max()), 1e-290)
         self._jumps = 1 - out / self._rate, up / self._rate, down / self._rate
-        steps = np.minimum(time * self._rate, 2.0**_MOST_DIGITS - 1)
-        self._whole = np.floor(steps).astype(np.int64)
-        self._mean: FloatArray = steps - np.floor(steps)
+        self._last(time)
         digits = int(self._whole.max(initial=0)).bit_length()
         self._identity = np.eye(len(up))
         self._powers: list[FloatArray] = []
@@ -62,6 +62,22 @@ class SquaredEdges:
             self._powers.append(power)
         # Squares that no longer change are one.
         self._place = np.minimum(np.arange(digits), len(self._powers) - 1)
+
+    def lasting(self, time: FloatArray) -> SquaredEdges:
+        """The same walk along M other edges.
+
+        Args:
+            time: (M,) their lengths, none above the longest of those that the walk was prepared for.
+        """
+        found = copy(self)
+        found._last(time)
+        return found
+
+    def _last(self, time: FloatArray) -> None:
+        self.time = time
+        steps = np.minimum(time * self._rate, 2.0**_MOST_DIGITS - 1)
+        self._whole = np.floor(steps).astype(np.int64)
+        self._mean: FloatArray = steps - np.floor(steps)
 
     def _first(self) -> FloatArray:
         return np.ascontiguousarray(self._rest(self._identity, np.ones(len(self._identity))).T)
