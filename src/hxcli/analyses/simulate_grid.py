@@ -33,7 +33,8 @@ _CELLS, _PATHS, _STEPS = 400, 400, 400
 _MARGIN = 0.5
 # An edge on which the trait spreads by so many widths of a cell is walked.
 _WALKED = 2.0
-# Rounding of eigenvectors is multiplied by the most by which a cell's weight has a smaller root than another's.
+# Chances from a cell are by eigenvectors where the root of its weight is at most so many times below the largest: their
+# rounding is multiplied by that.
 _MOST_ROUNDING = 1e5
 # Two traits' figures, on which no diffusion may depend where there is no trait.
 _FIGURES = ([0.5, 1.5, 2.5], [0.25, 1.0, 4.0])
