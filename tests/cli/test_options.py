@@ -37,6 +37,29 @@ REFUSED = {
         "Invalid value for '--max-size': 'lots' is not a size (write 500M, 4G or a number of bytes) "
         "(see hx check --help)",
     ),
+    "simulate": (
+        ["simulate", "tree.nwk", "--out-table", "x.csv"],
+        "No such option: --out-table (Possible options: --ou-root, --out) (see hx simulate --help)",
+    ),
+    **{
+        f"{command} {option}": (
+            [command, *FILES, option, f"x{end}"],
+            f"{option}: hx {command} finds no states of nodes to write (leave it out)",
+        )
+        for command in ("fit", "maps")
+        for option, end in (
+            ("--out-table", ".csv"),
+            ("--out-tree", ".nex"),
+            ("--itol", ".zip"),
+            ("--auspice", ".json"),
+            ("--node-data", ".json"),
+            ("--named-tree", ".nwk"),
+        )
+    },
+    "maps --report": (
+        ["maps", *FILES, "--report", "x.html"],
+        "--report: hx maps finds no states of nodes to write (leave it out)",
+    ),
     "prior": (
         ["posterior", *FILES, "--sigma2", "1", "--root", "normal:1"],
         "Invalid value for '--root': 'normal:1' is not a prior (write flat, fixed:STATE, or normal:MEAN,VARIANCE such "

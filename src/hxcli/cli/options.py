@@ -134,8 +134,8 @@ def parse_settings(given: list[str] | None, option: str = "--set") -> dict[str, 
 
 
 @dataclass(frozen=True)
-class ModelChoices:
-    """Which models, and how they are fitted."""
+class GivenModelChoices:
+    """Which models, and what is given of them."""
 
     model: Annotated[
         list[str] | None,
@@ -146,10 +146,6 @@ class ModelChoices:
     settings: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="NAME=VALUE", help="Hold a parameter of the model; repeatable."),
-    ] = None
-    starts: Annotated[
-        list[str] | None,
-        typer.Option("--start", metavar="NAME=VALUE", help="Where the search for a parameter begins; repeatable."),
     ] = None
     edge_data: Annotated[
         str | None,
@@ -188,7 +184,6 @@ class ModelChoices:
         return {
             "models": names,
             "held": parse_settings(self.settings),
-            **({"start": parse_settings(self.starts, "--start")} if self.starts else {}),
             "ou_root": self.ou_root.value if self.ou_root else None,
             "lambda_max": self.lambda_max,
             **({"regimes": "labels"} if self.regimes == "labels" else {}),
@@ -205,6 +200,43 @@ class ModelChoices:
                 "hxcli.formats.tables.edge_data:read_edge_data",
             ),
         }
+
+
+@dataclass(frozen=True)
+class ModelChoices(GivenModelChoices):
+    """Which models, and how they are fitted."""
+
+    starts: Annotated[
+        list[str] | None,
+        typer.Option("--start", metavar="NAME=VALUE", help="Where the search for a parameter begins; repeatable."),
+    ] = None
+
+    def fit_options(self, several: str = "") -> dict[str, Any]:
+        """The same choices as the analyses take them, but for the regimes; see `GivenModelChoices`."""
+        starts = {"start": parse_settings(self.starts, "--start")} if self.starts else {}
+        return {**super().fit_options(several), **starts}
+
+
+@dataclass(frozen=True)
+class TreeReadingChoices:
+    """How the tree file is read."""
+
+    tree_index: Annotated[
+        int | None, typer.Option("--tree-index", min=1, metavar="K", help="Which tree of the file, from 1.")
+    ] = None
+    max_size: Annotated[
+        int | None,
+        typer.Option("--max-size", parser=parse_size, metavar="SIZE", help="Largest input, such as 4G. [default: 2G]"),
+    ] = None
+    missing_lengths: Annotated[
+        float | None,
+        typer.Option(
+            "--missing-lengths", parser=parse_non_negative, metavar="X", help="Edge length where none is given."
+        ),
+    ] = None
+    negative_lengths: Annotated[
+        NegativeLengths | None, typer.Option("--negative-lengths", help="Read negative edge lengths as 0.")
+    ] = None
 
 
 @dataclass(frozen=True)
@@ -233,41 +265,27 @@ class ReadingChoices:
         bool, typer.Option("--replicates", help="Several rows for one tip are several observations.")
     ] = False
     strict: Annotated[bool, typer.Option("--strict", help="Refuse tips without data and rows without a tip.")] = False
-    tree_index: Annotated[
-        int | None, typer.Option("--tree-index", min=1, metavar="K", help="Which tree of the file, from 1.")
-    ] = None
-    max_size: Annotated[
-        int | None,
-        typer.Option("--max-size", parser=parse_size, metavar="SIZE", help="Largest input, such as 4G. [default: 2G]"),
-    ] = None
-    missing_lengths: Annotated[
-        float | None,
-        typer.Option(
-            "--missing-lengths", parser=parse_non_negative, metavar="X", help="Edge length where none is given."
-        ),
-    ] = None
-    negative_lengths: Annotated[
-        NegativeLengths | None, typer.Option("--negative-lengths", help="Read negative edge lengths as 0.")
-    ] = None
+    of_tree: TreeReadingChoices = TreeReadingChoices()
 
     def input_options(self, tree: str, traits: str) -> InputOptions:
         """The same choices as the library takes them, of two files."""
         from hxcli.formats.source import DEFAULT_MAX_SIZE
         from hxcli.run.inputs import InputOptions
 
+        of_tree = self.of_tree
         return InputOptions(
             tree=tree,
             traits=traits,
-            tree_index=self.tree_index,
-            missing_lengths=self.missing_lengths,
-            negative_lengths="zero" if self.negative_lengths is NegativeLengths.ZERO else None,
+            tree_index=of_tree.tree_index,
+            missing_lengths=of_tree.missing_lengths,
+            negative_lengths="zero" if of_tree.negative_lengths is NegativeLengths.ZERO else None,
             id_column=self.id_column,
             columns=tuple(self.column or ()),
             se_columns=tuple(_pair(text) for text in self.se_column or ()),
             na=tuple(self.na or ()),
             replicates=self.replicates,
             strict=self.strict,
-            max_size=self.max_size or DEFAULT_MAX_SIZE,
+            max_size=of_tree.max_size or DEFAULT_MAX_SIZE,
         )
 
 

@@ -8,14 +8,24 @@ import typer
 
 from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
-from hxcli.cli.options import ModelChoices, TreeArgument
+from hxcli.cli.options import (
+    GivenModelChoices,
+    MachineChoices,
+    OutputChoices,
+    ReadingChoices,
+    TalkChoices,
+    TreeArgument,
+    TreeReadingChoices,
+)
+from hxcli.cli.sample_options import SampleChoices
+from hxcli.cli.table_analysis import TableOutputChoices
 
 
 @command
 def simulate(
     tree: TreeArgument,
     *,
-    models: ModelChoices,
+    models: GivenModelChoices,
     number: Annotated[int, typer.Option("-n", "--number", min=1, metavar="N", help="How many draws.")] = 1,
     seed: Annotated[int, typer.Option("--seed", min=0, metavar="S", help="Of the random numbers.")] = 1,
     nodes: Annotated[bool, typer.Option("--nodes", help="Inner nodes too, not tips only.")] = False,
@@ -33,18 +43,27 @@ def simulate(
     out_simulation: Annotated[
         str | None, typer.Option("--out-simulation", metavar="FILE", help="Only the table: .csv .parquet.")
     ] = None,
-    run: RunChoices,
+    outputs: TableOutputChoices,
+    reading: TreeReadingChoices,
+    machine: MachineChoices,
+    talk: TalkChoices,
 ) -> AnalysisRequest:
     """Draw traits under a model with given parameters.
 
-    Writes PREFIX.csv, a row for every tip and a column for every draw. Every parameter is given by --set, or all of
-    them by --from.
+    Writes PREFIX.csv, a row for every tip and a column for every draw, and PREFIX.json. Every parameter is given by
+    --set, or all of them by --from.
 
     \b
     Example:
       hx simulate data/primates.nwk --model ou --set sigma2=1 --set alpha=0.5 --set theta=2 -n 100 -o results/simulated
     """
-    choices = models.fit_options()
+    run = RunChoices(
+        OutputChoices(out=outputs.out, out_json=outputs.out_json),
+        ReadingChoices(of_tree=reading),
+        SampleChoices(),
+        machine,
+        talk,
+    )
     return run.request(
         "simulate",
         tree,
@@ -59,5 +78,5 @@ def simulate(
         number=number,
         nodes=nodes,
         state_names=tuple(part.strip() for part in (states or "").split(",") if part.strip()),
-        **choices,
+        **models.fit_options(),
     )

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, cast
 
 from hxcli.analyses import ANALYSES
 from hxcli.errors import OptionError
+from hxcli.findings import STATES
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.product_kinds import KINDS, Kind, Result
 
@@ -50,13 +51,18 @@ def choose_products(
 
     Raises:
         OptionError: Two products go to one place, a product would replace an input, an extension that no writer of
-            the kind has, a prefix that is a file's name, or what was asked for would not be written.
+            the kind has, a prefix that is a file's name, what was asked for would not be written, or a
+            product of nodes is named where nothing is found of them.
     """
     if "" in (out, *named.values()):
         raise OptionError("an output path is empty (name a file)")
     entry = ANALYSES.get(analysis or command)
     if gives is None:
         gives = (*entry.gives, *entry.states_give) if entry is not None else ()
+    for kind, path in named.items():
+        if path is not None and not only_named and _is_of_states(kind, gives) and STATES not in gives:
+            found = f"{KINDS[kind].option}: hx {command} finds no states of nodes to write"
+            raise OptionError(f"{found} (leave it out)")
     usual = {
         kind: about
         for kind, about in KINDS.items()
@@ -83,6 +89,11 @@ def choose_products(
     for kind, path in chosen.items():
         extension_of(path, kind)
     return {kind: chosen[kind] for kind in KINDS if kind in chosen}
+
+
+def _is_of_states(kind: str, gives: Collection[str]) -> bool:
+    """Whether a product is made of states of nodes; the report may be one of fits."""
+    return KINDS[kind].of == STATES and not (kind == "report" and "fits table" in gives)
 
 
 def writer_for(path: str, kind: str) -> Writer:
