@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from hxcli.engine.topology import Topology, from_parents
 from hxcli.inference.grid_engine import GridEngine
 from hxcli.model import Sde
 from hxcli.prebuilt.grid_generator import make_cells, make_generator
-from hxcli.prebuilt.grid_levels import swept
+from hxcli.prebuilt.grid_levels import Found, swept
 from hxcli.prebuilt.grid_spectrum import SpectralEdges, spectrum_of
 from hxcli.prebuilt.grid_squares import SquaredEdges
 from tests.prebuilt.test_grid import CASE, CELLS, TOPOLOGY, pieces
@@ -45,6 +46,37 @@ def test_all_ways_agree_in_everything(ends: str, root: str) -> None:
         np.testing.assert_allclose(
             found.slopes.likelihood * likelihood, exact.slopes.likelihood * likelihood, atol=1e-10
         )
+
+
+@pytest.mark.parametrize("way", ["eigenvectors", "squares"])
+def test_siblings_need_not_be_neighbours(way: str) -> None:
+    _, _, generator, _ = pieces(CASE, Sde(lambda x: 0.5 * (x - x**3), 0.9), -2.0, 2.0, CELLS)
+    walk = [np.asarray(each, float) for each in generator]
+    topology = from_parents([0, 0, 0, 1, 2, 1, 2, 3, 4, 3, 4])
+    ordered = np.array([0, 1, 2, 3, 5, 4, 6, 7, 9, 8, 10])
+    place = np.argsort(ordered)
+    neighbours = from_parents(place[topology.parents[ordered]])
+    assert (np.diff(topology.parents[1:]) < 0).any()
+    assert (np.diff(neighbours.parents[1:]) >= 0).all()
+    random = np.random.default_rng(3)
+    time, likelihood = random.uniform(0.1, 1, topology.size), random.uniform(0.01, 1, (topology.size, CELLS))
+
+    def found(topology: Topology, time: np.ndarray, likelihood: np.ndarray) -> Found:
+        spectrum = spectrum_of(*walk)
+        assert spectrum is not None
+        edges = SpectralEdges(spectrum, time) if way == "eigenvectors" else SquaredEdges(*walk, time)
+        return swept(topology, edges, likelihood, np.ones(CELLS), slopes=True)
+
+    first = found(topology, time, likelihood)
+    second = found(neighbours, time[ordered], likelihood[ordered])
+    assert first.log_likelihood == pytest.approx(second.log_likelihood, abs=1e-12)
+    np.testing.assert_allclose(first.density[ordered], second.density, atol=1e-12)
+    assert first.slopes is not None
+    assert second.slopes is not None
+    np.testing.assert_allclose(first.slopes.up, second.slopes.up, atol=1e-10)
+    exact = GridEngine(topology)._compiled(generator, time, likelihood, np.ones(CELLS), slopes=False, densities=True)
+    assert first.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-10)
+    np.testing.assert_allclose(first.density, exact.density, atol=1e-10)
 
 
 def test_what_rounding_would_spoil_is_noticed_and_squares_keep_it() -> None:

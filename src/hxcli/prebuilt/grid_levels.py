@@ -128,12 +128,16 @@ def _swept(
         nodes = slice(int(starts[level]), int(starts[level + 1]))
         moved = edges.backwards(nodes, below[nodes])
         over[nodes] = np.maximum(moved, edges.least, out=moved)
-        own = parents[nodes]
+        own, scales = parents[nodes], log_scale[nodes]
+        if (own[1:] < own[:-1]).any():
+            # Siblings need not be neighbours, and here they must.
+            order = np.argsort(own, kind="stable")
+            own, moved, scales = own[order], moved[order], scales[order]
         first = np.flatnonzero(np.concatenate([[True], own[1:] != own[:-1]]))
         above = own[first]
         together, logs = _products(moved, first, edges.least)
         below[above] = together
-        log_scale[above] = np.add.reduceat(log_scale[nodes], first) + logs
+        log_scale[above] = np.add.reduceat(scales, first) + logs
     value, weights = _at_root(below[0], root)
     value += float(log_scale[0])
     if only_up:
