@@ -148,7 +148,10 @@ def main() -> None:
                 took = seconds([*HX, "fit", *painted, "--model", "oum"], rounds)
                 report(f"oum with {REGIMES} regimes, fit and intervals, {tips} tips", took, imported, MOST_REGIMES)
                 report(
-                    f"gradient beside its value, {tips} tips", gradient_ratio(tree, table, rounds), 1.0, MOST_GRADIENT
+                    f"gradient beside its value, {tips} tips",
+                    gradient_ratio(phylogeny, table, rounds),
+                    1.0,
+                    MOST_GRADIENT,
                 )
     if late:
         print(f"longer than wanted: {'; '.join(late)}")
