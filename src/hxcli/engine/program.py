@@ -79,8 +79,9 @@ def _place_at(keeper: Keeper, device: jax.Device) -> _Place | None:
         return None
     of_jax = sorted((name, repr(value)) for name, value in settings.values.items() if not name.startswith(_OF_CACHES))
     now = [getattr(settings, name) for name in _OF_THE_RUN]
-    about = [jax.__version__, sources, repr(of_jax), repr(now), os.environ.get("XLA_FLAGS", ""), device.device_kind]
-    return _Place(keeper, device, "\n".join([*about, str(device), str(jax.device_count())]))
+    # Constants of a program are numpy's work.
+    about = [jax.__version__, np.__version__, sources, repr(of_jax), repr(now), os.environ.get("XLA_FLAGS", "")]
+    return _Place(keeper, device, "\n".join([*about, device.device_kind, str(device), str(jax.device_count())]))
 
 
 _programs: weakref.WeakSet[Program] = weakref.WeakSet()

@@ -14,19 +14,23 @@ import numpy as np
 from hxcli.engine.topology import BoolArray
 from hxcli.errors import ModelError
 from hxcli.inference.parameter_plane import Range
+from hxcli.inference.range_of_mass import (
+    DEPTH,
+    MOMENT_DEPTH,
+    MOST_STEPS,
+    MOST_WIDENED,
+    SIDE_DEPTH,
+    Endless,
+    moved_ranges,
+    sides_reached,
+    widened_range,
+)
 from hxcli.phylogeny import FloatArray
 
 # Points a side while looking for the mass, and at first and at most for the integral, of one and of two coordinates.
 _SCAN, _FIRST, _MOST = (65, 17), (65, 33), (4097, 257)
-# How far below its top, in logs, the density (and the density times the squared value) is cut off.
-_DEPTH, _MOMENT_DEPTH = 25.0, 18.0
 # How much farther down a point may be whose neighbours are looked at on a finer grid.
 _NEIGHBOURS = 8.0
-# How much higher up the sides may be that the integral meets, and how often it then takes more room.
-_SIDE_DEPTH, _MOST_WIDENED = 6.0, 12
-# Farther out a coordinate means a value that nothing has; steps of the search.
-_FARTHEST, _MOST_STEPS = 600.0, 80
-
 # From (M, F) places to (M,) log densities, or to (M, F) logarithms of the values there.
 Heights = Callable[[FloatArray], FloatArray]
 
@@ -73,7 +77,7 @@ def integrate_box(heights: Heights, log_values: Heights, starts: Sequence[Range]
     kind = len(starts) - 1
     try:
         ranges = _zoom(heights, log_values, list(starts), moments=False)
-    except _Endless:
+    except Endless:
         raise ModelError(
             f"trait {name!r}: the posterior of the rates has no finite integral with these priors (give --prior "
             "'q=PRIOR' that falls off towards 0 and beyond, such as lognormal)"
@@ -81,7 +85,7 @@ def integrate_box(heights: Heights, log_values: Heights, starts: Sequence[Range]
     moments = True
     try:
         ranges = _zoom(heights, log_values, ranges, moments=True)
-    except _Endless:
+    except Endless:
         moments = False
     points, widened = _FIRST[kind], 0
     values = np.full((points,) * len(ranges), np.nan)
@@ -92,10 +96,10 @@ def integrate_box(heights: Heights, log_values: Heights, starts: Sequence[Range]
         new = np.flatnonzero(np.isnan(values))
         values.flat[new] = heights(places[new])
         logs = log_values(places)
-        sides = _sides(_kept(values.ravel(), logs, moments, _SIDE_DEPTH).reshape(values.shape))
-        if any(map(any, sides)) and widened < _MOST_WIDENED:
+        sides = sides_reached(_kept(values.ravel(), logs, moments, SIDE_DEPTH).reshape(values.shape))
+        if any(map(any, sides)) and widened < MOST_WIDENED:
             # The finer points see what passes between the coarse ones of the search.
-            ranges = [_widened(limits, *ends) for limits, ends in zip(ranges, sides, strict=True)]
+            ranges = [widened_range(limits, *ends) for limits, ends in zip(ranges, sides, strict=True)]
             widened += 1
             values = np.full(values.shape, np.nan)
             continue
@@ -141,58 +145,31 @@ def _summed(axes: tuple[FloatArray, ...], heights: FloatArray, logs: FloatArray,
     return Box(axes, weights, coarse, float(top + np.log(total * area)), float(max(errors)), moments)
 
 
-class _Endless(Exception):
-    """The density does not fall off."""
-
-
 def _places(axes: Sequence[FloatArray]) -> FloatArray:
     return np.stack([each.ravel() for each in np.meshgrid(*axes, indexing="ij")], 1)
 
 
 def _kept(values: FloatArray, logs: FloatArray, moments: bool, less: float = 0.0) -> BoolArray:
     """(M,) mask of the points with mass, or with mass times a squared value; `less` cuts off higher up."""
-    keep = values >= values.max() - (_DEPTH - less)
+    keep = values >= values.max() - (DEPTH - less)
     for each in logs.T if moments else ():
         tilted = values + 2 * each
-        keep = keep | (tilted >= tilted.max() - (_MOMENT_DEPTH - less))
+        keep = keep | (tilted >= tilted.max() - (MOMENT_DEPTH - less))
     return np.asarray(keep)
-
-
-def _sides(mask: BoolArray) -> list[tuple[bool, bool]]:
-    """Per axis, whether the mask reaches its low and its high end."""
-    turned = [np.moveaxis(mask, axis, 0) for axis in range(mask.ndim)]
-    return [(bool(each[0].any()), bool(each[-1].any())) for each in turned]
-
-
-def _widened(limits: Range, low: bool, high: bool) -> Range:
-    """The range, longer by half at the ends that are reached."""
-    reach = (limits[1] - limits[0]) / 2
-    return limits[0] - reach * low, limits[1] + reach * high
 
 
 def _zoom(heights: Heights, log_values: Heights, ranges: list[Range], moments: bool) -> list[Range]:
     """Moves the ends until the points to keep fill most of the box and reach no side."""
     count = _SCAN[len(ranges) - 1]
-    for _ in range(_MOST_STEPS):
+    for _ in range(MOST_STEPS):
         axes = [np.linspace(*limits, count) for limits in ranges]
         places = _places(axes)
         values = heights(places)
         if not np.isfinite(values.max()):
-            raise _Endless
+            raise Endless
         mask = _kept(values, log_values(places), moments).reshape((count,) * len(axes))
-        moved, settled = [], True
-        for axis, (points, sides) in enumerate(zip(axes, _sides(mask), strict=True)):
-            inside = np.flatnonzero(np.moveaxis(mask, axis, 0).reshape(count, -1).any(1))
-            step = points[1] - points[0]
-            low, high = points[inside[0]] - step, points[inside[-1]] + step
-            if any(sides):
-                # No end comes nearer meanwhile: a range that shrinks while it moves may never arrive.
-                low, high = _widened(ranges[axis], *sides)
-            if high - low > _FARTHEST or max(abs(low), abs(high)) > _FARTHEST:
-                raise _Endless
-            settled = settled and not any(sides) and len(inside) >= count // 2
-            moved.append((float(low), float(high)))
+        closer, settled = moved_ranges(axes, ranges, mask)
         if settled:
             return ranges
-        ranges = moved
-    raise _Endless
+        ranges = closer
+    raise Endless

@@ -34,6 +34,10 @@ _SAYINGS: dict[type[Exception], str] = {
     jax.errors.UnexpectedTracerError: "a value leaves a jitted helper, a scan or a branch by another way than return",
 }
 
+# What is said of a number with a shape: of a Gaussian, and of a diffusion.
+_OF_ONE_TRAIT = ("", "for one trait scale, shift and variance are numbers")
+_OF_ONE_DIMENSION = (": a grid is of one trait", "return a number; several dimensions are not there yet")
+
 
 def is_model_file(name: str) -> bool:
     """Whether a model's name is that of a file: `FILE.py` or `FILE.py:NAME`."""
@@ -144,24 +148,8 @@ def _function(
 
 
 def _refuse_shapes(parts: dict[str, Any], name: str, path: str, line: int) -> None:
-    import jax.numpy as jnp
-
     for part, value in parts.items():
-        try:
-            if value is None or isinstance(value, str | bytes):
-                raise TypeError
-            shape, kind = jnp.shape(value), jnp.result_type(value)
-        except TypeError:
-            raise InputError(f"the {part} of {name} is no number: {_kind_of(value)}", file=path, line=line) from None
-        if jnp.issubdtype(kind, jnp.complexfloating):
-            raise InputError(f"the {part} of {name} is a complex number", file=path, line=line)
-        if shape != ():
-            raise InputError(
-                f"the {part} of {name} has the shape {shape}",
-                "for one trait scale, shift and variance are numbers",
-                file=path,
-                line=line,
-            )
+        _refuse_no_number(value, f"the {part} of {name}", path, line, _OF_ONE_TRAIT)
 
 
 def _refuse_no_square(rates: Any, path: str, line: int) -> None:
@@ -209,7 +197,8 @@ def _guarded_parts(sde: Sde, path: str, line: int) -> Sde:
     return sde._replace(drift=guarded(sde.drift, "drift"), diffusion=guarded(sde.diffusion, "diffusion"))
 
 
-def _refuse_no_number(value: Any, what: str, path: str, line: int) -> None:
+def _refuse_no_number(value: Any, what: str, path: str, line: int, told: tuple[str, str] = _OF_ONE_DIMENSION) -> None:
+    """Raises for what is no real number; `told`: what is said of one with a shape, and the advice."""
     import jax.numpy as jnp
 
     try:
@@ -221,12 +210,7 @@ def _refuse_no_number(value: Any, what: str, path: str, line: int) -> None:
     if jnp.issubdtype(kind, jnp.complexfloating):
         raise InputError(f"{what} is a complex number", file=path, line=line)
     if shape != ():
-        raise InputError(
-            f"{what} has the shape {shape}: a grid is of one trait",
-            "return a number; several dimensions are not there yet",
-            file=path,
-            line=line,
-        )
+        raise InputError(f"{what} has the shape {shape}{told[0]}", told[1], file=path, line=line)
 
 
 class _located:  # noqa: N801
