@@ -16,6 +16,8 @@ from hxcli.phylogeny import FloatArray
 
 # Log likelihoods that differ by less are one optimum; a larger step than the last would promise is no optimum.
 _AGREEING, _PROMISE = 1e-5, 1e-6
+# Newton's steps go on while one promises more: a hundred-millionth of a standard error. And a sum's rounding.
+_SHARP, _ROUNDING = 1e-16, 1e-13
 # A correlation matrix with a smaller eigenvalue is that of traits of which one follows from the others.
 _SINGULAR, _NEARLY_SINGULAR = 1e-9, 1e-3
 _STEP = 1e-4
@@ -151,13 +153,15 @@ def _around(problem: JointProblem, parameters: JointParameters, starts: tuple[in
         bound = coordinates.bounds[-1]
         at_bound = any(end is not None and abs(place[-1] - end) < 1e-9 for end in bound)
         fit = JointFit(parameters, value, coordinates, place, gradient, hessian, starts, at_bound)
-        if fit.promise < 1e-10:
+        if fit.promise < _SHARP:
             break
         inside = slice(None, -1) if at_bound else slice(None)
         step = np.zeros_like(place)
         step[inside] = np.linalg.lstsq(-hessian[inside, inside], gradient[inside], rcond=None)[0]
         after = coordinates.parameters(place + step)
-        if np.abs(step).max() > 1 or not problem.evaluate(*after).log_likelihood >= value:
+        # So near the top the log likelihood itself moves by its rounding only.
+        least = value - _ROUNDING * max(1.0, abs(value))
+        if np.abs(step).max() > 1 or not problem.evaluate(*after).log_likelihood >= least:
             break
         parameters = after
     return fit
