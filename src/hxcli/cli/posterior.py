@@ -229,6 +229,8 @@ def posterior(
         **left_out.named(),
         "pairs table": pair.out_pairs,
     }
+    if models.starts:
+        raise typer.BadParameter("--start is for searches, and a posterior has none (give --prior, or leave it out)")
     without = [*more.without(), *left_out.without(), *pair.without()]
     asked = {**more.asked(), **left_out.asked(), **pair.asked()}
     if together.together:

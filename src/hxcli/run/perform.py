@@ -120,6 +120,11 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
     # What goes wrong aside goes wrong again when it is needed.
     inputs = read_inputs(job.inputs, clock.begin, lambda tree: aside.submit(prepare_products, job.products, tree))
     job, side_files = with_side_inputs(job)
+    if job.choices.get("table") == "wide" and any(seen.states for seen in inputs.observations):
+        # Here, and not when all is computed.
+        from hxcli.formats.tables.node_table import no_wide_states
+
+        raise no_wide_states()
     clock.begin("starting JAX")
     with started(job.runtime) as runtime:
         clock.begin("computing")

@@ -131,7 +131,7 @@ def fit_models(
     refuse_unread_edges(options.edge_data, chosen)
     fitter = Fitter(fields, painted.observations(observations), options)
     bound = [fitter.bound(model) for model in chosen]
-    refuse_unknown_parameters(options.held, bound)
+    refuse_unknown_parameters(options.held, options.start, bound)
     for option in drawn_for:
         for each in bound:
             refuse_undrawn(each, option)

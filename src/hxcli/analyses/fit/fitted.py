@@ -376,8 +376,10 @@ def quantities_of(likelihood: TraitLikelihood) -> list[Quantity]:
     return found
 
 
-def refuse_unknown_parameters(held: Mapping[str, float], bound: list[BoundModel]) -> None:
-    """Raises for a held parameter that none of the models has.
+def refuse_unknown_parameters(
+    held: Mapping[str, float], start: Mapping[str, float] | None, bound: list[BoundModel]
+) -> None:
+    """Raises for a held parameter that none of the models has, and a start of one that no search moves.
 
     Raises:
         OptionError: Names it and the parameters that there are.
@@ -391,3 +393,8 @@ def refuse_unknown_parameters(held: Mapping[str, float], bound: list[BoundModel]
     for name in held:
         if name not in known:
             raise OptionError(f"--set {name}: no model here has such a parameter (they have {', '.join(known)})")
+    moved = dict.fromkeys(coordinate.name for each in bound for coordinate in each.coordinates)
+    for name in start or {}:
+        if name not in moved:
+            has = f"they search for {', '.join(moved)}" if moved else "they search for none: leave it out"
+            raise OptionError(f"--start {name}: no model here searches for such a parameter ({has})")

@@ -168,11 +168,16 @@ def write_parquet(stream: BinaryIO, reconstruction: Findings, wide: bool = False
     rows.sink_parquet(stream, compression="snappy", row_group_size=_ROW_GROUP if wide else first.height)
 
 
+def no_wide_states() -> OptionError:
+    """The refusal of a wide table of traits of states."""
+    return OptionError("--wide: traits of states have one row for every state (leave --wide out)")
+
+
 def _frames(found: Findings, wide: bool, rows: int) -> Iterator[pl.DataFrame]:
     if not wide:
         return table_frames(found, rows)
     if not isinstance(found, Reconstruction):
-        raise OptionError("--wide: traits of states have one row for every state (leave --wide out)")
+        raise no_wide_states()
     return wide_frames(found, rows)
 
 

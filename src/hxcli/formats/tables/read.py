@@ -319,7 +319,10 @@ def _no_traits(cells: Columns, id_index: int) -> InputError:
     others = columns != id_index
     if others.any():
         row, column = int(rows[others][0]), int(columns[others][0])
-        return _no_number(cells, row, column, "no column holds numbers; --id-column says which holds the names")
+        name = cells.header[column]
+        states = f"; --column {name} takes it as states" if name and not cells.has_numbers[column] else ""
+        advice = f"no column holds numbers{states}; --id-column says which holds the names"
+        return _no_number(cells, row, column, advice)
     return cells.refusal("no column of the table holds a number", "give at least one trait", header=True)
 
 
