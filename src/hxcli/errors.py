@@ -5,6 +5,8 @@ Library code raises these and never prints or exits; `hxcli.cli.app` is the only
 
 from __future__ import annotations
 
+from typing import Self
+
 
 class HxError(Exception):
     """Base of every error that hxcli raises on purpose.
@@ -24,6 +26,21 @@ class Note(str):
     """A sentence for the user beside results, in the words of the file's author; `tests/notes` provokes every one."""
 
     __slots__ = ()
+
+    def about(self, what: str, end: str = "") -> Self:
+        """The same sentence behind the words that say what it is about, and before some at its end."""
+        return type(self)(what + self + end)
+
+
+class Doubt(Note):
+    """A note that makes figures untrustworthy: it is said before them."""
+
+    __slots__ = ()
+
+
+def doubted(sentence: str) -> Doubt:
+    """A sentence that was made elsewhere, as a doubt."""
+    return str.__new__(Doubt, sentence)
 
 
 class OptionError(HxError):

@@ -25,7 +25,6 @@ class Findings(ABC):
         tables: Tables by kind of product, each as column name -> values of one length.
         tips_used: (D,) number of tips with an observation of the trait.
         warnings: What the user should know, a sentence each.
-        doubts: Those of them that make the figures untrustworthy, which are said first.
     """
 
     phylogeny: Phylogeny
@@ -34,7 +33,6 @@ class Findings(ABC):
     method: str
     tables: Mapping[str, Mapping[str, Any]]
     warnings: tuple[str, ...]
-    doubts: tuple[str, ...] = ()
 
     def headline(self) -> str:
         """What was computed, on how large a tree."""

@@ -109,7 +109,6 @@ class StateFindings(Findings):
     method: str
     tables: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    doubts: tuple[str, ...] = ()
 
     @property
     def traits(self) -> tuple[str, ...]:  # type: ignore[override]

@@ -65,7 +65,7 @@ def test_says(case: dict[str, Any], said: dict[str, list[str]]) -> None:
 def notes_of(path: Path) -> Iterator[tuple[int, re.Pattern[str]]]:
     """Line and text of every note that a file makes."""
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Note":
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ("Note", "Doubt"):
             text = node.args[0]
             assert isinstance(text, (ast.Constant, ast.JoinedStr)), f"{path}:{node.lineno}: its text"
             parts = text.values if isinstance(text, ast.JoinedStr) else [text]

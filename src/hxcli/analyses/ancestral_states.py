@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from hxcli.close_names import counted, listed
 from hxcli.edge_data import EdgeTable, edge_columns
-from hxcli.errors import ModelError, Note, OptionError
+from hxcli.errors import Doubt, ModelError, Note, OptionError
 from hxcli.inference.state_objective import RateModel, RootKind, RootPrior
 from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import RateFit, fit_rates
@@ -301,7 +301,7 @@ def state_flags(seen: SeenStates, pattern: RateModel, unknown: int) -> tuple[str
     return tuple(flags)
 
 
-def warnings(seen: SeenStates, fit: RateFit, flags: Sequence[str], *, compared: bool = False) -> list[str]:
+def warnings(seen: SeenStates, fit: RateFit, flags: Sequence[str], *, compared: bool = False) -> list[Note]:
     """A sentence for every flag; of one model, or of one that is compared with others."""
     fewer = "" if compared or len(fit.free) < 2 else "; hx fit compares models with fewer"
     ends = {
@@ -324,9 +324,11 @@ def warnings(seen: SeenStates, fit: RateFit, flags: Sequence[str], *, compared: 
         ),
         "states_of_one_tip": Note(f"only one tip has {listed(alone)}: rates from and to it are hardly determined"),
         "states_without_tips": Note(f"no tip has {listed(none)} alone"),
-        "optimum_not_certain": Note(f"the search ended on a slope ({fit.gradient:.2g}): the rates may not be the best"),
+        "optimum_not_certain": Doubt(
+            f"the search ended on a slope ({fit.gradient:.2g}): the rates may not be the best"
+        ),
     }
-    return [f"trait {seen.name!r}: {texts[flag]}" for flag in flags]
+    return [texts[flag].about(f"trait {seen.name!r}: ") for flag in flags]
 
 
 def certificate(fit: RateFit) -> dict[str, Any]:

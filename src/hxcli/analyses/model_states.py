@@ -217,7 +217,7 @@ def _estimator_notes(fitted: Sequence[FittedModel], options: FitOptions) -> tupl
 def _flag_notes(fitted: Sequence[FittedModel]) -> tuple[str, ...]:
     """What to know of every fit but how many parameters it has, a sentence for each trait and flag."""
     return _equal_notes([each] for each in fitted) + tuple(
-        f"trait {each.trait!r}, model {each.name}: {flag}: {WORDS[flag]}"
+        WORDS[flag].about(f"trait {each.trait!r}, model {each.name}: {flag}: ")
         for each in fitted
         if not each.nothing_varies
         for flag in each.flags
@@ -396,7 +396,7 @@ def _uncertain(weighed: Sequence[Sequence[FittedModel]]) -> tuple[str, ...]:
             continue
         names = [one.name for one in each if "optimum_not_certain" in one.flags]
         if names:
-            said.append(Note(f"trait {each[0].trait!r}: {', '.join(names)}: {WORDS['optimum_not_certain']}"))
+            said.append(WORDS["optimum_not_certain"].about(f"trait {each[0].trait!r}: {', '.join(names)}: "))
         if all(not math.isfinite(one.aicc) for one in each):
             said.append(Note(f"trait {each[0].trait!r}: too few values to weigh models (every AICc is infinite)"))
     return tuple(said)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
+from hxcli.errors import Doubt
+
 if TYPE_CHECKING:
     from hxcli.findings import Findings
     from hxcli.run.perform import Outcome
@@ -15,11 +17,8 @@ MOST_TRAITS = 20
 
 def show_outcome(outcome: Outcome, *, verbose: bool = False) -> None:
     """Says what casts doubt on the figures, per trait what was found, what else to know, which files were written."""
-    from hxcli.run.trait_notes import merged
-
-    doubts = set(merged(doubt for found in outcome.findings for doubt in found.doubts))
     for note in outcome.notes:
-        if note in doubts:
+        if isinstance(note, Doubt):
             _say(f"hx: note: {note}", style="yellow")
     for found in outcome.findings:
         _say(found.headline())
@@ -27,7 +26,7 @@ def show_outcome(outcome: Outcome, *, verbose: bool = False) -> None:
         for line in left_out(found):
             _say(line)
     for note in outcome.notes:
-        if note not in doubts:
+        if not isinstance(note, Doubt):
             _say(f"hx: note: {note}", style="yellow")
     if verbose:
         _say_table([("stage", "seconds", "memory so far"), *map(_stage_row, outcome.stages)])

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.errors import Doubt
 from hxcli.inference.joint_fit import JointFit
 from hxcli.inference.joint_parameters import CholeskyCoordinates, JointParameters
 from hxcli.inference.joint_prior import CovariancePrior, JointPriors
@@ -61,10 +62,10 @@ class JointSampled(NamedTuple):
             self.rates.mean((0, 1)), within, 0.0 if self.shapes is None else float(self.shapes.mean())
         )
 
-    def complaints(self) -> tuple[str, ...]:
+    def complaints(self) -> tuple[Doubt, ...]:
         """What is not healthy about the run, a sentence; empty if nothing is."""
         wrong = unhealthy(self.divergences, self.diagnostics)
-        return (f"the sampler has not converged: {wrong} (give more --samples)",) if wrong else ()
+        return (Doubt(f"the sampler has not converged: {wrong} (give more --samples)"),) if wrong else ()
 
 
 def sample_jointly(

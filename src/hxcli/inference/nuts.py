@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from hxcli.errors import Note
+from hxcli.errors import Doubt
 from hxcli.inference.no_u_turn import diagnose, unhealthy, walk
 from hxcli.inference.normal_mixture import Components, Mixture, Weighted
 from hxcli.inference.parameter_plane import Question, SharedScale, log_marginal, plane_of, root_posterior
@@ -40,12 +40,12 @@ class Sampled(NamedTuple):
     divergences: int
     diagnostics: dict[str, dict[str, float]]
 
-    def complaints(self) -> tuple[str, ...]:
+    def complaints(self) -> tuple[Doubt, ...]:
         """What is not healthy about the run, a sentence; empty if nothing is."""
         wrong = unhealthy(self.divergences, self.diagnostics)
         if not wrong:
             return ()
-        return (Note(f"the sampler has not converged: {wrong} (give more --samples, or use --method quadrature)"),)
+        return (Doubt(f"the sampler has not converged: {wrong} (give more --samples, or use --method quadrature)"),)
 
 
 def sample(question: Question, height: float, chains: int, samples: int, seed: list[int]) -> Sampled:

@@ -12,7 +12,7 @@ from hxcli.analyses.tree_samples.figures import Row
 from hxcli.analyses.tree_samples.pooling import sample_ends
 from hxcli.analyses.tree_samples.sample_setting import SampleSetting
 from hxcli.close_names import counted
-from hxcli.errors import Note
+from hxcli.errors import Note, doubted
 from hxcli.phylogeny import FloatArray
 from hxcli.state_findings import TraitStates
 from hxcli.text_columns import Texts
@@ -135,5 +135,6 @@ def flag_warnings(rows: Sequence[Row], values: FloatArray, without: Collection[s
             continue
         if trees := int(np.nansum(each)):
             under = f" under {model}" if model else ""
-            said.append(Note(f"trait {trait!r}{under}: on {trees} of {counted(len(each), 'tree')} {_WORDS[flag]}"))
+            told = Note(f"trait {trait!r}{under}: on {trees} of {counted(len(each), 'tree')} {_WORDS[flag]}")
+            said.append(doubted(told) if flag == "optimum_not_certain" else told)
     return tuple(said)

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable
 
 from hxcli.close_names import listed
+from hxcli.errors import Doubt, doubted
 
 _OF_A_TRAIT = re.compile(r"""trait ('(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"): (.*)""", re.DOTALL)
 
@@ -19,16 +20,20 @@ def merged(notes: Iterable[str]) -> tuple[str, ...]:
     """
     traits: dict[str, list[str]] = {}
     order: list[tuple[str, bool]] = []
+    doubts = set()
     for note in notes:
         found = _OF_A_TRAIT.fullmatch(note)
         said = found[2] if found else note
+        if isinstance(note, Doubt):
+            doubts.add(said)
         if found and said in traits:
             traits[said].append(ast.literal_eval(found[1]))
             continue
         if found:
             traits[said] = [ast.literal_eval(found[1])]
         order.append((said, found is not None))
-    return tuple(f"{_called(traits[said])}: {said}" if about else said for said, about in order)
+    told = [(said, f"{_called(traits[said])}: {said}" if about else said) for said, about in order]
+    return tuple(doubted(whole) if said in doubts else whole for said, whole in told)
 
 
 def _called(names: list[str]) -> str:

@@ -285,7 +285,7 @@ def _warnings(phylogeny: Phylogeny, ordered: list[list[tuple[FittedModel, float,
             names = ", ".join(dict.fromkeys(each.name for each in having))
             traits = listed(list(dict.fromkeys(each.trait for each in having)), 3)
             warning = ": do not rely on these figures" if flag == "optimum_not_certain" else ""
-            found.append(f"{flag} ({names}; {traits}): {words}{warning}")
+            found.append(words.about(f"{flag} ({names}; {traits}): ", warning))
     for rows in ordered:
         if rows[0][0].trait not in equal and all(not math.isfinite(each.aicc) for each, _, _ in rows):
             found.append(Note(f"trait {rows[0][0].trait!r}: too few values to compare models (every AICc is infinite)"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hxcli.analyses.fit.options import FREE_ROOT, ULTRAMETRIC, height_spread
-from hxcli.errors import Note
+from hxcli.errors import Doubt, Note
 from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.maximum_likelihood import Optimum
 from hxcli.models.bound_model import BoundModel
@@ -20,10 +20,10 @@ WORDS = {
     "equals_ou": Note("on this tree the same as ou with alpha = rate_change / 2"),
     "thetas_not_identified": Note("every regime is one piece of the tree: its optimum rests on one shift"),
     "root_not_identified": Note("the tips say next to nothing of the root's own state"),
-    "coarse_grid": Note(
+    "coarse_grid": Doubt(
         "the cells of the grid change the log likelihood by more than 0.1 (log_likelihood_grid_error says how much)"
     ),
-    "optimum_not_certain": Note("the search found no clear maximum"),
+    "optimum_not_certain": Doubt("the search found no clear maximum"),
 }
 # Strengths of the pull, times the tree's height.
 _STRONG, _WEAK = 10.0, 0.1

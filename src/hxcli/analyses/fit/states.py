@@ -154,7 +154,7 @@ def _fits(
         refuse_ambiguous_stationary(fit.root, fit.rates, seen.name)
         flags = (*fit.flags, *state_flags(seen, pattern, len(fit.free)))
         ends = profile_intervals(tree, fit, options.level) if intervals else np.full((pattern.count, 2), np.nan)
-        said += [f"{sentence} ({name})" for sentence in warnings(seen, fit, flags, compared=True)]
+        said += [sentence.about("", f" ({name})") for sentence in warnings(seen, fit, flags, compared=True)]
         fitted.append(FittedRates(seen, fit, name, flags, rate_rows(fit, ends)))
     return fitted
 

@@ -111,7 +111,7 @@ def maps(
     flags = (*fit.flags, *state_flags(seen, pattern, len(fit.free)))
     dwell, counted = np.concatenate(times), np.concatenate(changes)
     slopes = log_likelihood_slopes(tree, fit.rates[None], root[None]).by_rates[0]
-    told = warnings(seen, fit, flags)
+    told: list[str] = [*warnings(seen, fit, flags)]
     spread = None
     if too_many(phylogeny.topology.size, fit.rates):
         told.append("expected_sd is left out: exact variances of so many states on so many nodes take too long")

@@ -66,7 +66,7 @@ def report(
     names, warnings = observations.traits, []
     further = further_tables(phylogeny, names, units, solved, options.pairs, level)
     for name, one in zip(names, solved, strict=True):
-        warnings += [f"trait {name!r}: {said}" for said in one.warnings] if one is not None else []
+        warnings += [said.about(f"trait {name!r}: ") for said in one.warnings] if one is not None else []
     return reconstruction(
         phylogeny,
         observations,

@@ -13,7 +13,7 @@ from hxcli.analyses.posterior.leave_one_out import leave_one_out
 from hxcli.analyses.posterior.question import Asked, Options
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
 from hxcli.analyses.posterior.states import nodes_and_root, sampling_record
-from hxcli.errors import ModelError, Note
+from hxcli.errors import Doubt, ModelError, Note
 from hxcli.inference.normal_mixture import NodeFigures, Weighted, quantiles
 from hxcli.inference.parameter_plane import plane_of
 from hxcli.inference.quadrature import integrate
@@ -47,10 +47,10 @@ def integrated_posterior(
     root_figures = Figures(
         float(nodes.mean[0]), spread if integral.moments else np.nan, quantiles(weighted.mixture, 0, probabilities)
     )
-    warnings = []
+    warnings: list[Note] = []
     error = max(integral.error, float(nodes.error.max()))
     if error > max(_TOLD, tolerance):
-        warnings.append(Note(f"the two finest grids of the quadrature differ by {error:.1g} standard deviations"))
+        warnings.append(Doubt(f"the two finest grids of the quadrature differ by {error:.1g} standard deviations"))
     if not integral.moments:
         warnings.append(
             Note("with these priors the variances have no finite variance themselves: standard errors are empty")

@@ -27,7 +27,7 @@ from hxcli.analyses.posterior.model_question import ModelQuestion
 from hxcli.analyses.posterior.question import Asked, Options, ask
 from hxcli.analyses.posterior.solution import CHANGE, PROBABILITIES, RATE, STATE, Figures, Solved, WeighedModel
 from hxcli.analyses.posterior.states import nodes_and_root
-from hxcli.errors import ModelError, Note
+from hxcli.errors import Doubt, ModelError, Note
 from hxcli.inference.marginal_density import Marginals
 from hxcli.inference.normal_mixture import Components, Mixture, Weighted, node_figures, quantiles
 from hxcli.inference.parameter_plane import Plane, plane_of
@@ -118,9 +118,9 @@ def posterior_under_models(
             figures[label] = found_figures
             kinds |= {label: kind} if kind else {}
     figures |= _shape_figures(questions, points, weights)
-    warnings = []
+    warnings: list[Note] = []
     if error > _TOLD:
-        warnings.append(Note(f"the two finest grids of the quadrature differ by {error:.1g} standard deviations"))
+        warnings.append(Doubt(f"the two finest grids of the quadrature differ by {error:.1g} standard deviations"))
     files = [file_of(each.bound.model)["file"] for each in questions if each.bound.model.text]
     first = points[0].found.cells.root
     count, known = float(first["count"][0]), float(first["known"][0])

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures
 from hxcli.analyses.posterior.state_question import RateOptions, RateQuestion
-from hxcli.errors import Note
+from hxcli.errors import Doubt, Note
 from hxcli.inference.box_quadrature import Box, integrate_box
 from hxcli.inference.marginal_density import Marginals, interpolated
 from hxcli.phylogeny import FloatArray, canonical_order
@@ -34,8 +34,7 @@ class RatesFound(NamedTuple):
         mean: (P,) posterior means of the rates.
         log_evidence: Log probability of what was seen, rates integrated out; nan where it was not computed.
         details: For the run record.
-        doubts: Sentences that make the figures untrustworthy.
-        notes: Others.
+        notes: What the user should know, a sentence each.
         draws: (K, P) rates and (K, N) states of the model, if asked for.
     """
 
@@ -45,8 +44,7 @@ class RatesFound(NamedTuple):
     mean: FloatArray
     log_evidence: float
     details: Mapping[str, Any]
-    doubts: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     draws: tuple[FloatArray, NDArray[np.int16]] | None = None
 
 
@@ -91,12 +89,13 @@ def integrated_rates(question: RateQuestion, wanted: RateOptions, level: float, 
         found = _quantiles(question, box, axis, np.concatenate([PROBABILITIES, tails]))
         figures[place] = Figures(float(mean[place]), float(spread), found[:-2])
         ends[place] = found[-2:]
-    doubts: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    notes: list[Note] = []
     if error > _TOLD:
-        doubts = (Note(f"the quadrature over the rates has not settled: its two finest grids differ by {error:.1g}"),)
+        notes.append(
+            Doubt(f"the quadrature over the rates has not settled: its two finest grids differ by {error:.1g}")
+        )
     if not box.moments:
-        notes = (Note("with these priors the rates have no finite mean and variance: these are empty"),)
+        notes.append(Note("with these priors the rates have no finite mean and variance: these are empty"))
     draws = None
     if wanted.draws:
         draws = _draws(question, _drawn_rates(question, box, wanted.draws, seed), seed)
@@ -107,7 +106,7 @@ def integrated_rates(question: RateQuestion, wanted: RateOptions, level: float, 
         "log_evidence": box.log_evidence,
     }
     return RatesFound(
-        question.on_tree(averaged[0]), tuple(figures), ends, mean, box.log_evidence, details, doubts, notes, draws
+        question.on_tree(averaged[0]), tuple(figures), ends, mean, box.log_evidence, details, tuple(notes), draws
     )
 
 
@@ -159,7 +158,7 @@ def sampled_rates(question: RateQuestion, wanted: RateOptions, level: float, see
     }
     return RatesFound(
         question.on_tree(averaged[0]), tuple(figures), ends, mean, float("nan"), details,
-        (Note(f"the sampler has not converged: {wrong} ({advice})"),) if wrong else (), (), draws,
+        (Doubt(f"the sampler has not converged: {wrong} ({advice})"),) if wrong else (), draws,
     )  # fmt: skip
 
 

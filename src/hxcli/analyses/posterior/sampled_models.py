@@ -21,7 +21,7 @@ from hxcli.analyses.posterior.model_question import ModelQuestion
 from hxcli.analyses.posterior.question import Options, ask
 from hxcli.analyses.posterior.solution import CHANGE, PROBABILITIES, RATE, STATE, Figures, Solved, WeighedModel
 from hxcli.analyses.posterior.states import nodes_and_root, sampling_record
-from hxcli.errors import Note
+from hxcli.errors import Doubt
 from hxcli.inference.model_chains import Chains, ModelDensity, StateColumns
 from hxcli.inference.no_u_turn import unhealthy
 from hxcli.inference.normal_mixture import Components, Mixture
@@ -107,11 +107,11 @@ def sampled_under_model(
     )
 
 
-def _complaints(found: Chains) -> tuple[str, ...]:
+def _complaints(found: Chains) -> tuple[Doubt, ...]:
     """What is not healthy about the run, a sentence; empty if nothing is."""
     wrong = unhealthy(found.divergences, found.diagnostics)
     advice = "give more --samples, narrower --prior, or hold parameters with --set"
-    return (Note(f"the sampler has not converged: {wrong} ({advice})"),) if wrong else ()
+    return (Doubt(f"the sampler has not converged: {wrong} ({advice})"),) if wrong else ()
 
 
 def _spaced(density: ModelDensity, found: Chains, most: int) -> dict[str, FloatArray]:

@@ -11,6 +11,7 @@ from hxcli.analyses.left_out_tips import LeftOut
 from hxcli.analyses.pairs import PairStates
 from hxcli.analyses.posterior.joint_draws import Draws
 from hxcli.analyses.posterior.question import Asked
+from hxcli.errors import Note
 from hxcli.inference.normal_mixture import NodeFigures
 from hxcli.phylogeny import FloatArray
 
@@ -89,7 +90,7 @@ class Solved(NamedTuple):
     densities: float
     moments: bool
     details: Mapping[str, Any]
-    warnings: tuple[str, ...] = ()
+    warnings: tuple[Note, ...] = ()
     draws: Draws | None = None
     left_out: LeftOut | None = None
     pairs: tuple[PairStates, FloatArray] | None = None

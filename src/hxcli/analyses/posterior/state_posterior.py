@@ -82,7 +82,7 @@ def posterior_states(
     own = {name: prior for name, prior in priors.items() if is_rate(name) or not mixed}
     wanted = RateOptions(own, method, draws, seed, chains, samples, tuple(of_numbers))
     wanted.refuse_nonsense(phylogeny, len(observations.states), mixed)
-    traits, tables_of, said, doubts, drawn, methods = [], [], [], [], [], []
+    traits, tables_of, said, drawn, methods = [], [], [], [], []
     for column in observations.states:
         seen = seen_states(phylogeny, observations.nodes, column, chosen.states)
         question = ask_rates(phylogeny, seen, chosen, wanted)
@@ -95,12 +95,11 @@ def posterior_states(
         tables_of.append(_parameter_rows(question, found))
         if found.draws is not None:
             drawn.append((question, *found.draws))
-        doubts += [f"trait {seen.name!r}: {text}" for text in found.doubts]
-        said += [f"trait {seen.name!r}: {text}" for text in found.notes]
+        said += [text.about(f"trait {seen.name!r}: ") for text in found.notes]
         if "many_parameters" in traits[-1].flags:
             counts = counted(traits[-1].count, "unknown rate"), counted(seen.tips_used, "tip")
             few = Note(f"{counts[0]} for {counts[1]}: the priors say what the tips do not (--prior sets them)")
-            said.append(f"trait {seen.name!r}: {few}")
+            said.append(few.about(f"trait {seen.name!r}: "))
         methods.append(_WORDS[how])
     prior = traits[0].root_prior[0]
     told = f"posterior of states given all tips, {', '.join(dict.fromkeys(methods))}, {prior} root"
@@ -111,8 +110,7 @@ def posterior_states(
         numbers,
         f"{numbers.method}; {told}" if numbers else told,
         {"parameter table": parameters, **({"draws": _draws_table(drawn)} if drawn else {})},
-        (*(numbers.warnings if numbers else ()), *doubts, *said),
-        tuple(doubts),
+        (*(numbers.warnings if numbers else ()), *said),
     )
 
 

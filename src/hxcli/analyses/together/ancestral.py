@@ -12,7 +12,7 @@ from hxcli.analyses.together.joint_reconstruction import JointReconstruction
 from hxcli.analyses.together.leave_one_cell_out import leave_one_cell_out, left_out, left_out_cells, observed_cells
 from hxcli.analyses.together.pairs import PairedNodes, joint_pair_table
 from hxcli.analyses.together.tables import covariance_table, within_table
-from hxcli.errors import Note
+from hxcli.errors import Doubt, Note
 from hxcli.inference.correlation_intervals import CorrelationFigures, fisher_intervals, profile_intervals
 from hxcli.inference.estimated_rate import Estimator
 from hxcli.inference.joint_fit import JointFit, fit_jointly
@@ -161,7 +161,7 @@ def _warnings(problem: JointProblem, fit: JointFit, certificate: dict[str, Any])
     said: list[str] = []
     if not certificate["converged"]:
         said.append(
-            Note(
+            Doubt(
                 "the covariance is not certain to be the best: see results[].certificate in the record (fewer traits, "
                 "or traits that are seen together in more tips, make it so)"
             )

@@ -17,20 +17,16 @@ class JointReconstruction(Reconstruction):
     Attributes:
         about_all: What the run record says of all traits together.
         remark: What the summary says of them; "" for nothing.
-        doubts: Of `Findings`.
     """
 
     about_all: Mapping[str, Any] = field(default_factory=dict)
     remark: str = ""
-    doubts: tuple[str, ...] = ()
 
     @classmethod
-    def of(
-        cls, found: Reconstruction, about_all: Mapping[str, Any], remark: str, doubts: tuple[str, ...] = ()
-    ) -> JointReconstruction:
+    def of(cls, found: Reconstruction, about_all: Mapping[str, Any], remark: str) -> JointReconstruction:
         """The same states with what is said of all traits."""
         own = {each.name: getattr(found, each.name) for each in fields(Reconstruction)}
-        return cls(**own, about_all=about_all, remark=remark, doubts=doubts)
+        return cls(**own, about_all=about_all, remark=remark)
 
     def headline(self) -> str:
         """What was computed, and the remark."""

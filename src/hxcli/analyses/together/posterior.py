@@ -176,7 +176,7 @@ def posterior_together(
     }
     about_all = {"posterior": posterior, "leave_one_cell_out": None if coverage is None else coverage.as_json()}
     remarks = [believed.in_words(traits), *([coverage.sentence()] if coverage else [])]
-    return JointReconstruction.of(found, about_all, "\n".join(remarks), doubts=complaints)
+    return JointReconstruction.of(found, about_all, "\n".join(remarks))
 
 
 def _spreads(values: FloatArray) -> FloatArray:
