@@ -216,5 +216,7 @@ def test_all_trees_of_a_list_are_pooled_as_those_of_a_file(here):
     assert tables[0]["frequency"].to_list()[:3] == [1.0, 0.5, 0.5]
     assert tables[0].equals(tables[1])
     assert tables[0].equals(tables[2])
-    with pytest.raises(hx.HxError, match=r"3 files, where a tree and a table are expected \(give --all-trees\)"):
+    with pytest.raises(
+        hx.HxError, match=r"3 files, where a tree and a table are expected \(several tree files need --all-trees"
+    ):
         hx.mean(["two.nwk", "two.nwk"], "traits.csv")

@@ -101,8 +101,13 @@ def test_several_files_are_one_sample(hx, here: Path, sample: str) -> None:
     assert done.code == 2 or {row["tree"] for row in _rows(here / "burnt.csv")} == {"3", "4"}
     assert "summary tree" not in done.err
     done = hx("signal", *files)
-    assert "3 files, where a tree and a table are expected (give --all-trees)" in done.err
+    assert (
+        "3 files, where a tree and a table are expected (several tree files need --all-trees; join tables into one)"
+        in done.err
+    )
     assert hx("regress", *files, "mass ~ wing").code == 2
+    done = hx("signal", "begin.nwk", "sample.csv", "sample.csv", "--all-trees")
+    assert "sample.csv: not a tree file: it looks like a table" in done.err
 
 
 def test_python_takes_several_files_too(hx, here: Path, sample: str) -> None:

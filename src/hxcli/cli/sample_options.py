@@ -99,7 +99,11 @@ class SampleFileChoices:
             files = [tree, *([traits] if traits else []), *(self.more or [])]
             return (tuple(files[:-1]), files[-1]) if len(files) > 1 else (tuple(files), "")
         if self.more:
-            raise OptionError(f"{len(self.more) + 2} files, where a tree and a table are expected (give --all-trees)")
+            given_files = len(self.more) + 2
+            raise OptionError(
+                f"{given_files} files, where a tree and a table are expected"
+                " (several tree files need --all-trees; join tables into one)"
+            )
         for option, given in self.asked().items():
             if given:
                 raise OptionError(f"{option} is about many trees (give --all-trees too)")

@@ -31,7 +31,7 @@ def read_newick(source: Source) -> tuple[list[Phylogeny], list[str]]:
         InputError: No tree, or anything that is not one; line and column say where.
     """
     blanked = blank_out(source)
-    _refuse_other_text(blanked)
+    refuse_other_text(blanked)
     trees: list[Phylogeny] = []
     warnings: list[str] = []
     starts: list[int] = []
@@ -72,7 +72,7 @@ def read_tree(
     return parse_again(scanned, phylogeny)
 
 
-def _refuse_other_text(blanked: Blanked) -> None:
+def refuse_other_text(blanked: Blanked) -> None:
     """A text without any bracket is something else, unless it is a single tip with a length (`A:1.5;`)."""
     if b"(" in blanked.source.data:
         return

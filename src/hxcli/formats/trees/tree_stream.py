@@ -13,6 +13,7 @@ from hxcli.engine.topology import merge_topologies
 from hxcli.errors import InputError, Note
 from hxcli.formats.source import DEFAULT_MAX_SIZE, Source, looks_like
 from hxcli.formats.text_stream import PART, TextStream
+from hxcli.formats.trees.newick import refuse_other_text
 from hxcli.formats.trees.nexus_reader import NEXUS_LABEL_BREAKS, NexusReader
 from hxcli.formats.trees.nexus_tip_names import Translation
 from hxcli.formats.trees.read import format_of
@@ -318,6 +319,8 @@ def _newick(text: TextStream, beginning: Source, size: int, warnings: dict[str, 
     number = 0
     blanked = None
     for blanked in text.parts(size=size):
+        if not number:
+            refuse_other_text(blanked)
         start = 0
         ends = positions(blanked.blank, ord(";")).tolist()
         for end in chain(ends, [len(blanked.blank)]):
