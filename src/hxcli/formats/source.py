@@ -325,7 +325,9 @@ def _line_column(data: bytes, offset: int) -> tuple[int, int]:
     offset = min(max(offset, 0), len(data))
     if data[offset - 1 : offset + 1] == b"\r\n" and offset:
         offset -= 1
-    newlines = data.count(b"\n", 0, offset) + data.count(b"\r", 0, offset) - data.count(b"\r\n", 0, offset)
+    newlines = data.count(b"\n", 0, offset)
+    if data.find(b"\r", 0, offset) >= 0:
+        newlines += data.count(b"\r", 0, offset) - data.count(b"\r\n", 0, offset)
     start = max(data.rfind(b"\n", 0, offset), data.rfind(b"\r", 0, offset)) + 1
     characters = 0
     for begin in range(start, offset, _CHUNK):

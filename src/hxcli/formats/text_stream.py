@@ -21,10 +21,13 @@ from hxcli.formats.source import (
     reading,
     refuse_no_text,
 )
+from hxcli.formats.source_extract import LeaveOut, without
 from hxcli.formats.trees.scanner.masking import Blanked, UnclosedError, blank_out
 
 # Bytes of text in a part: what is made of them takes some twenty times as much.
 PART = 1 << 22
+# Times a part that are looked at for one where most of it is left out.
+_MOST = 8
 _BLOCK = 1 << 20
 _GZIP = b"\x1f\x8b"
 
@@ -61,23 +64,39 @@ class TextStream:
         data = checked_beginning(self.file, data)
         return Source(self.file, data[:size], "", data.isascii())
 
-    def parts(self, label_breaks: bytes = b"", *, size: int = PART) -> Iterator[Blanked]:
+    def parts(
+        self, leave_out: LeaveOut | None = None, *, label_breaks: bytes = b"", size: int = PART
+    ) -> Iterator[Blanked]:
         """The text, part by part: each ends behind a `;` that is outside of comments and quotes, but for the last.
 
         Args:
+            leave_out: Asked for every part, just before it is needed, which of its statements are neither checked nor
+                given.
             label_breaks: Of `blank_out`.
             size: Bytes of a part, about.
 
         Raises:
             InputError: Not readable, not UTF-8 text, or a bracket or a quote that never closes.
         """
-        held, wanted, place, begun = bytearray(), size, (0, 0), False
+
+        held, begun, place = bytearray(), False, (0, 0)
+        least = wanted = size
         for block in self._text():
             held += block
             while len(held) >= wanted:
                 if not begun:
                     held, begun = bytearray(checked_beginning(self.file, bytes(held))), True
-                blanked = self._part(held, held.rfind(b";") + 1, place, label_breaks)
+                cut = held.rfind(b";") + 1
+                part = self._part(memoryview(held)[:cut], place, leave_out)
+                if len(part.data) < size // 2 and cut and wanted < _MOST * size:
+                    # Of which little is left: a part is to be worth the work that is done for each.
+                    least = wanted = 2 * wanted
+                    continue
+                try:
+                    # A `;` in a comment or a quoted label, which text to come may close, ends nothing.
+                    blanked = _checked(part, label_breaks) if cut else None
+                except UnclosedError:
+                    blanked = None
                 if blanked is None:
                     # One statement that is longer than a part.
                     wanted *= 2
@@ -86,27 +105,17 @@ class TextStream:
                         raise InputError(found, "raise --max-size if this is meant", file=self.file)
                     continue
                 yield blanked
-                cut = len(blanked.blank)
-                line, column = blanked.source.line_column(cut)
-                place, wanted = (line - 1, column - 1), size
+                line, column = part.line_column(len(part.data))
+                place, wanted = (line - 1, column - 1), least
                 del held[:cut]
         if not begun:
             held = bytearray(checked_beginning(self.file, bytes(held)))
-        yield blank_out(self._checked(bytes(held), place), label_breaks)
+        yield _checked(self._part(held, place, leave_out), label_breaks)
 
-    def _part(self, held: bytearray, cut: int, place: tuple[int, int], label_breaks: bytes) -> Blanked | None:
-        """The text up to a `;`; None where that stands in a comment or a quoted label, which text to come may close."""
-        if not cut:
-            return None
-        try:
-            return blank_out(self._checked(bytes(held[:cut]), place), label_breaks)
-        except UnclosedError:
-            return None
-
-    def _checked(self, data: bytes, place: tuple[int, int]) -> SourcePart:
+    def _part(self, text: bytearray | memoryview, place: tuple[int, int], leave_out: LeaveOut | None) -> SourcePart:
+        data = bytes(text)
         part = SourcePart(self.file, data, "", data.isascii(), *place)
-        refuse_no_text(part)
-        return part
+        return part if leave_out is None else without(part, leave_out(data))
 
     def _text(self) -> Iterator[bytes]:
         """The text in blocks, decompressed; the digest of the bytes as they lie on disk is known at the end."""
@@ -156,3 +165,8 @@ class TextStream:
             return block
 
         return next_block
+
+
+def _checked(part: SourcePart, label_breaks: bytes) -> Blanked:
+    refuse_no_text(part)
+    return blank_out(part, label_breaks)

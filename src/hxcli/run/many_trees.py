@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping, Sized
+from collections.abc import Mapping, Sized
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
@@ -25,6 +25,7 @@ from hxcli.formats.atomic_write import write_all
 from hxcli.formats.sample_part import Part, write_part
 from hxcli.formats.tables.read import LEFT_OUT, UnreadTable
 from hxcli.formats.trees.read import TreeFile
+from hxcli.formats.trees.scanner.whole_statements import Wanted
 from hxcli.phylogeny import FloatArray
 from hxcli.pictures.options import PictureChoices
 from hxcli.run.clock import Clock, Progress
@@ -263,7 +264,9 @@ def _go_through(
     setting: SampleSetting | None = None
     ledger: Ledger | None = None
     done = 0
-    for batch in ahead(sample.batches(_mine(shard))):
+    batches = sample.batches(_mine(shard))
+    # One thread is one, that of the reader too.
+    for batch in batches if job.runtime.threads == 1 else ahead(batches):
         keys = sample.keys(batch)
         clades = index.places(keys)
         if sample.counts is None:
@@ -307,9 +310,9 @@ def _go_through(
     )
 
 
-def _mine(shard: tuple[int, int]) -> Callable[[int], bool]:
+def _mine(shard: tuple[int, int]) -> Wanted | None:
     number, of = shard
-    return lambda kept: kept % of == number - 1
+    return None if of == 1 else lambda place: place % of == number - 1
 
 
 def _entry(batch: TreeBatch, nodes: Any, figures: BatchFigures, setting: SampleSetting) -> Entry:

@@ -15,6 +15,7 @@ from hxcli.errors import InputError, Note
 from hxcli.formats.source import read_source
 from hxcli.formats.trees.prune import keep_tips
 from hxcli.formats.trees.read import pick_tree, read_trees
+from hxcli.formats.trees.scanner.whole_statements import Wanted
 from hxcli.formats.trees.tree_stream import Selection, TreeStream
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.inputs import InputOptions, analysable_tree
@@ -52,8 +53,8 @@ class Sample:
         # Of all tips together, which is the key of every root where all trees have the same tips.
         self._all = tuple(half[some].sum(dtype=np.uint64) for half in self._keys)
 
-    def batches(self, mine: Callable[[int], bool] = lambda kept: True) -> Iterator[TreeBatch]:
-        """The trees, ready to be analysed.
+    def batches(self, mine: Wanted | None = None) -> Iterator[TreeBatch]:
+        """The trees, or those that are asked for by their place, ready to be analysed.
 
         Raises:
             InputError: A tree that is refused; file, line and column say where.

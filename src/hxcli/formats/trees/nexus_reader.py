@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from hxcli.errors import InputError, Note
 from hxcli.formats.source import Source
+from hxcli.formats.source_extract import LeaveOut, left_out_before
 from hxcli.formats.trees.nexus_tip_names import Taxa, Translation, read_taxlabels, read_translate
 from hxcli.formats.trees.scanner.byte_positions import positions
 from hxcli.formats.trees.scanner.labels import Header
 from hxcli.formats.trees.scanner.masking import Blanked, blank_out, shorten
+from hxcli.formats.trees.scanner.whole_statements import Wanted, unwanted_trees
 from hxcli.formats.trees.statements import TreeStatement
 from hxcli.phylogeny import Phylogeny
 
 _HEADER = re.compile(rb"\s*#nexus", re.IGNORECASE)
 _WORD = re.compile(rb"\s*([^\s,;=()\[\]]+)")
+# A command with a tree, behind any comments.
+_TREE = re.compile(rb"(?:\s|\[[^\[\]]*\])*u?tree(?=[\s,;=()\[\]])", re.IGNORECASE)
 _ENDS = (b"END", b"ENDBLOCK")
 # Of `blank_out`: a quoted label may follow them too.
 NEXUS_LABEL_BREAKS = b"="
@@ -44,26 +48,52 @@ class NexusReader:
     """A NEXUS text that is read part by part, each of which ends behind a `;`.
 
     Attributes:
+        parts: The text, without the statements that it is told to leave out.
+        wanted: The trees that are; others may be given too. None for all.
         warnings: What was found so far that is worth knowing, a sentence each.
-        count: Number of trees so far.
+        among_trees: Whether a TREES block is open.
     """
 
-    parts: Iterator[Blanked]
+    parts: Callable[[LeaveOut | None], Iterator[Blanked]]
+    wanted: Wanted | None = None
     blanked: Blanked = field(init=False)
     text: bytes = field(init=False)
     warnings: list[str] = field(default_factory=list)
     taxa: list[Taxa] = field(default_factory=list)
-    count: int = 0
+    among_trees: bool = False
+    # Trees of earlier parts, those of this one that were met, and those that it is without.
+    _passed: int = 0
+    _met: int = 0
+    _left_out: int = 0
 
     def __post_init__(self) -> None:
+        self._parts = self.parts(None if self.wanted is None else self._unwanted)
         self.next_part()
 
     def next_part(self) -> bool:
         """Goes on to the next part of the text, if there is one."""
-        found = next(self.parts, None)
+        found = next(self._parts, None)
         if found is not None:
+            self._passed, self._met = self.count, 0
             self.blanked, self.text = found, found.blank.tobytes()
+            self._left_out = left_out_before(found.source, len(self.text))
         return found is not None
+
+    @property
+    def count(self) -> int:
+        """Number of trees so far, and of those that this part is without."""
+        return self._passed + self._met + self._left_out
+
+    def meet(self, offset: int) -> int:
+        """Counts the tree that begins at an offset; returns its number, from 1."""
+        self._met += 1
+        return self._passed + self._met + left_out_before(self.blanked.source, offset)
+
+    def _unwanted(self, data: bytes) -> Iterable[tuple[int, int]]:
+        # What is called so in another block is no tree.
+        if self.wanted is None or not self.among_trees:
+            return ()
+        return unwanted_trees(data, _TREE, self.count, self.wanted, NEXUS_LABEL_BREAKS)
 
     def error(self, found: str, advice: str, offset: int) -> InputError:
         return self.blanked.source.error(found, advice, offset)
@@ -103,7 +133,7 @@ def read_nexus(source: Source) -> tuple[list[Phylogeny], list[str]]:
     Raises:
         InputError: No tree, a block or command that is not closed, or a tree that is not sound.
     """
-    reader = NexusReader(iter([blank_out(source, NEXUS_LABEL_BREAKS)]))
+    reader = NexusReader(lambda _: iter([blank_out(source, NEXUS_LABEL_BREAKS)]))
     trees = [tree for statement in reader.statements() if (tree := statement.read()) is not None]
     return trees, list(dict.fromkeys(reader.warnings))
 
@@ -174,9 +204,9 @@ def _taxa_block(reader: NexusReader, commands: Iterator[_Command], begin: _Comma
 
 def _trees_block(reader: NexusReader, commands: Iterator[_Command], begin: _Command) -> Iterator[TreeStatement]:
     translation = Translation(_linked(reader, ""))
+    reader.among_trees = True
     for command in _within(reader, commands, begin, "TREES"):
         if command.word in (b"TREE", b"UTREE"):
-            reader.count += 1
             yield _tree(reader, command, translation)
         elif command.word == b"TRANSLATE":
             if len(translation.keys):
@@ -192,6 +222,7 @@ def _trees_block(reader: NexusReader, commands: Iterator[_Command], begin: _Comm
                 advice = "commands are TITLE, LINK, TRANSLATE, TREE and UTREE"
                 raise reader.error(f"unknown command {shown} in the TREES block", advice, command.start)
             reader.warnings.append(Note(f"unknown command {shown} in the TREES block is ignored"))
+    reader.among_trees = False
     reader.warnings += translation.warnings()
 
 
@@ -203,6 +234,7 @@ def _linked(reader: NexusReader, link: str) -> list[Taxa]:
 
 
 def _tree(reader: NexusReader, command: _Command, translation: Translation) -> TreeStatement:
+    number = reader.meet(command.start)
     equals = reader.text.find(b"=", command.rest, command.end)
     before = reader.text[command.rest : equals if equals >= 0 else command.end]
     bracket = before.find(b"(")
@@ -210,12 +242,12 @@ def _tree(reader: NexusReader, command: _Command, translation: Translation) -> T
         found = f"{command.word.decode()}: expected '=' between the tree's name and the tree"
         raise reader.error(found, "write TREE name = (...);", command.rest + bracket if bracket >= 0 else command.start)
     name = _name(reader, command.rest, equals)
-    label = f"tree {shorten(name)}" if name else f"tree {reader.count}"
+    label = f"tree {shorten(name)}" if name else f"tree {number}"
     rooted = False if command.word == b"UTREE" else None
     header = Header(command.rest, name, label, rooted, translation.beside_names)
     if not any(reader.text[equals + 1 : end].strip() for end in (min(equals + _GLANCE, command.end), command.end)):
         raise reader.error(f"{label}: nothing behind '='", "give the tree, or remove the command", equals)
-    return TreeStatement(reader.blanked, equals + 1, command.end, header, translation)
+    return TreeStatement(reader.blanked, equals + 1, command.end, header, translation, place=number - 1)
 
 
 def _name(reader: NexusReader, start: int, end: int) -> str:

@@ -22,6 +22,7 @@ class TreeStatement:
         header: What stands before it.
         translation: From labels to names; None where labels are names.
         terminated: Whether a `;` stands at `end`.
+        place: Its place among the trees of its file, from 0.
     """
 
     blanked: Blanked
@@ -30,6 +31,7 @@ class TreeStatement:
     header: Header
     translation: Translation | None = None
     terminated: bool = True
+    place: int = 0
 
     def read(self) -> Phylogeny | None:
         """The tree; None where there is nothing but white space.

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, groupby
+from functools import partial
+from itertools import groupby
 
 import numpy as np
 
 from hxcli.engine.topology import merge_topologies
 from hxcli.errors import InputError, Note
-from hxcli.formats.source import DEFAULT_MAX_SIZE, Source, looks_like
+from hxcli.formats.source import DEFAULT_MAX_SIZE, looks_like
+from hxcli.formats.source_extract import LeaveOut
 from hxcli.formats.text_stream import PART, TextStream
-from hxcli.formats.trees.newick import refuse_other_text
+from hxcli.formats.trees.newick_statements import newick_statements
 from hxcli.formats.trees.nexus_reader import NEXUS_LABEL_BREAKS, NexusReader
 from hxcli.formats.trees.nexus_tip_names import Translation
 from hxcli.formats.trees.read import format_of
 from hxcli.formats.trees.revbayes import is_tree_log, tree_log_statements
 from hxcli.formats.trees.scanner.batch_scanner import ScannedBatch, scan_batch
-from hxcli.formats.trees.scanner.byte_positions import positions
 from hxcli.formats.trees.scanner.labels import Header
 from hxcli.formats.trees.scanner.masking import Blanked
+from hxcli.formats.trees.scanner.whole_statements import Wanted
 from hxcli.formats.trees.statements import TreeStatement
 from hxcli.phylogeny import Phylogeny
 from hxcli.text_columns import Texts
@@ -51,15 +53,27 @@ class Selection:
         """Whether it depends on the number of trees in a file."""
         return 0 < self.burn_in < 1
 
-    def keeps(self, index: int, count: int | None) -> bool:
-        """Whether a tree of a file is kept.
+    @property
+    def is_all(self) -> bool:
+        """Whether every tree is kept."""
+        return self.burn_in == 0 and self.thin == 1
+
+    def rank(self, place: int, count: int | None) -> int | None:
+        """How many trees of a file are kept before one; None where it is not kept itself.
 
         Args:
-            index: Its place in the file, from 0.
+            place: Its place in the file, from 0.
             count: Number of trees in the file; None where `needs_count` is false.
         """
-        skipped = int(self.burn_in * count) if self.needs_count and count is not None else int(self.burn_in)
-        return index >= skipped and (index - skipped) % self.thin == 0
+        behind = place - self._skipped(count)
+        return behind // self.thin if behind >= 0 and behind % self.thin == 0 else None
+
+    def kept(self, count: int) -> int:
+        """How many of the trees of a file are kept."""
+        return max(0, -((self._skipped(count) - count) // self.thin))
+
+    def _skipped(self, count: int | None) -> int:
+        return int(self.burn_in * count) if self.needs_count and count is not None else int(self.burn_in)
 
 
 @dataclass(eq=False)
@@ -95,83 +109,93 @@ class TreeStream:
         """Digests of the files' bytes as they lie on disk, once they have been gone through."""
         return tuple(self._texts[file].sha256 for file in self.files)
 
-    def batches(self, mine: Callable[[int], bool] = lambda kept: True, *, size: int = PART) -> Iterator[TreeBatch]:
+    def batches(self, mine: Wanted | None = None, *, size: int = PART) -> Iterator[TreeBatch]:
         """The trees that are kept, batch by batch.
 
         Args:
-            mine: Of which of them, by their place among those that are kept, from 0.
+            mine: Which of them, by their place among those that are kept, from 0; None for all. Of the others nothing
+                is looked at but where they end.
             size: Bytes of text for a batch, about.
 
         Raises:
             InputError: A file is refused; file, line and column say where.
         """
-        place = kept = 0
+        before = kept = 0
         for file in self.files:
-            count = self._count(file) if self.selection.needs_count else None
-            statements = enumerate(self._statements(file, size))
-            for _, part in groupby(statements, key=lambda each: (each[1].blanked, each[1].translation)):
-                chosen, numbers = [], []
-                for index, statement in part:
-                    if self.selection.keeps(index, count):
-                        if mine(kept):
-                            chosen.append(statement)
-                            numbers.append(place + index + 1)
-                        kept += 1
-                if chosen:
-                    yield self._batch(chosen, np.array(numbers))
-            place += self.counts[file]
+            chosen = self._chosen(file, kept, mine, size)
+            for _, part in groupby(chosen, key=lambda each: (each.blanked, each.translation)):
+                statements = list(part)
+                yield self._batch(statements, np.array([before + each.place + 1 for each in statements]))
+            before += self.counts[file]
+            kept += self.selection.kept(self.counts[file])
         if not kept:
-            total = sum(self.counts.values())
-            raise InputError(
-                f"none of {total} trees is left after the burn-in", "leave fewer of them out", file=self.files[0]
-            )
+            found = f"none of {before} trees is left after the burn-in"
+            raise InputError(found, "leave fewer of them out", file=self.files[0])
 
     def phylogeny(self, kept: int) -> Phylogeny:
         """One of the trees that are kept, with its labels and annotations, by its place among them, from 0."""
-        seen = 0
+        before = 0
         for file in self.files:
-            count = self._count(file) if self.selection.needs_count else None
-            for index, statement in enumerate(self._statements(file, 1 << 16 if kept == 0 else PART)):
-                if self.selection.keeps(index, count):
-                    if seen == kept:
-                        return _read(statement)
-                    seen += 1
+            for statement in self._chosen(file, before, lambda place: place == kept, 1 << 16 if kept == 0 else PART):
+                return _read(statement)
+            before += self.selection.kept(self.counts[file])
         raise InputError("no tree is left after the burn-in", "leave fewer of them out", file=self.files[0])
 
-    def _count(self, file: str) -> int:
-        if file not in self.counts:
-            for _ in self._statements(file, PART):
-                pass
-        return self.counts[file]
+    def _chosen(self, file: str, before: int, mine: Wanted | None, size: int) -> Iterator[TreeStatement]:
+        """The trees of a file that are kept and asked for, unread.
 
-    def _statements(self, file: str, size: int) -> Iterator[TreeStatement]:
-        """All trees of a file, unread."""
+        Args:
+            file: The file.
+            before: Number of trees that are kept of the files before it.
+            mine: Which are asked for, by their place among all that are kept; None for all.
+            size: Bytes of text for a part, about.
+        """
+        count = None
+        if self.selection.needs_count:
+            if file not in self.counts:
+                for _ in self._statements(file, PART, lambda place: False):
+                    pass
+            count = self.counts[file]
+
+        def wanted(place: int) -> bool:
+            rank = self.selection.rank(place, count)
+            return rank is not None and (mine is None or mine(before + rank))
+
+        every = self.selection.is_all and mine is None
+        statements = self._statements(file, size, None if every else wanted)
+        yield from statements if every else (each for each in statements if wanted(each.place))
+
+    def _statements(self, file: str, size: int, wanted: Wanted | None) -> Iterator[TreeStatement]:
+        """The trees of a file, unread: all that are wanted, by their place, and maybe others."""
         text = self._texts[file]
         beginning = text.beginning()
         if not beginning.data.strip():
             raise beginning.error("the file contains no tree: it is empty", _FORMATS)
         if (other := looks_like(beginning)) is not None:
             raise beginning.error(f"not a tree file: this looks like {other}", _FORMATS)
+        parts = partial(text.parts, size=size)
         if is_tree_log(beginning):
-            self.formats[file], found = "RevBayes tree log", tree_log_statements(text.parts(size=size), beginning)
+            self.formats[file], found = "RevBayes tree log", tree_log_statements(parts, beginning, wanted)
         else:
             self.formats[file] = format_of(beginning)
             if self.formats[file] == "nexus":
-                found = self._nexus(text, size)
+                found = self._nexus(partial(parts, label_breaks=NEXUS_LABEL_BREAKS), wanted)
             elif self.formats[file] == "newick":
-                found = _newick(text, beginning, size, self.warnings)
+                found = newick_statements(parts, self.warnings, wanted)
             else:
                 raise beginning.error(f"several trees are not read from {self.formats[file]}", _FORMATS)
-        number = 0
-        for statement in found:
-            number += 1
-            yield statement
+        number = yield from found
+        if not number:
+            raise beginning.error("the file contains no tree", _FORMATS)
         self.counts[file] = number
 
-    def _nexus(self, text: TextStream, size: int) -> Iterator[TreeStatement]:
-        reader = NexusReader(text.parts(NEXUS_LABEL_BREAKS, size=size))
+    def _nexus(
+        self, parts: Callable[[LeaveOut | None], Iterator[Blanked]], wanted: Wanted | None
+    ) -> Generator[TreeStatement, None, int]:
+        reader = NexusReader(parts, wanted)
         yield from reader.statements()
         self.warnings.update(dict.fromkeys(reader.warnings))
+        return reader.count
 
     def _batch(self, statements: Sequence[TreeStatement], numbers: np.ndarray) -> TreeBatch:
         blanked, translation = statements[0].blanked, statements[0].translation
@@ -312,30 +336,3 @@ def _has_clock_rate(statement: TreeStatement) -> bool:
     data, start = statement.blanked.source.data, statement.header.start
     end = data.find(b"(", statement.start, statement.end)
     return _CLOCK_RATE.search(data, start, end) is not None
-
-
-def _newick(text: TextStream, beginning: Source, size: int, warnings: dict[str, None]) -> Iterator[TreeStatement]:
-    """The statements of a Newick text."""
-    number = 0
-    blanked = None
-    for blanked in text.parts(size=size):
-        if not number:
-            refuse_other_text(blanked)
-        start = 0
-        ends = positions(blanked.blank, ord(";")).tolist()
-        for end in chain(ends, [len(blanked.blank)]):
-            terminated = end < len(blanked.blank)
-            if terminated or blanked.blank[start:end].tobytes().strip():
-                content = blanked.blank[start : min(end, start + 100)].tobytes().strip()
-                if not content and not blanked.blank[start:end].tobytes().strip():
-                    # An empty statement is no tree.
-                    start = end + 1
-                    continue
-                number += 1
-                if not terminated:
-                    warnings[Note("the last ';' is missing: was the file cut short?")] = None
-                header = Header(start, tree=f"tree {number}")
-                yield TreeStatement(blanked, start, end, header, terminated=terminated)
-            start = end + 1
-    if not number:
-        raise beginning.error("the file contains no tree", _FORMATS)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 QUOTED = 1
 # Bytes. Longer than any name: what follows a quote or a comma that is missing.
 LONGEST_LABEL = 1_000_000
-_OPEN, _CLOSE, _QUOTE = ord("["), ord("]"), ord("'")
+OPEN, CLOSE, QUOTE = ord("["), ord("]"), ord("'")
 _NORMAL, _COMMENT, _LABEL = range(3)
 # Events handled as Python integers at a time: bounds the memory of a text made of brackets.
 _EVENTS = 1 << 18
@@ -170,9 +170,7 @@ def blank_out(source: Source, label_breaks: bytes = b"") -> Blanked:
         InputError: A comment or a quoted label that is never closed, a `]` without `[`.
     """
     data = np.frombuffer(source.data, np.uint8)
-    events = (
-        positions(data, _OPEN, _CLOSE, _QUOTE) if any(c in source.data for c in (b"[", b"]", b"'")) else _none(data)
-    )
+    events = positions(data, OPEN, CLOSE, QUOTE) if any(c in source.data for c in (b"[", b"]", b"'")) else _none(data)
     if not len(events):
         return Blanked(source, data, events, events, events)
     if b"'" in source.data:
@@ -184,6 +182,13 @@ def blank_out(source: Source, label_breaks: bytes = b"") -> Blanked:
     if len(quotes[0]):
         blank[_covered(len(blank), *quotes)] = QUOTED
     return Blanked(source, blank, *comments, quotes[0])
+
+
+def label_openers(label_breaks: bytes = b"") -> NDArray[np.bool_]:
+    """(256,) the bytes behind which a quote opens a quoted label, given what else than white space does of itself."""
+    opens_label = np.zeros(256, bool)
+    opens_label[list(b" \t\n\v\f\r(),:;]" + label_breaks)] = True
+    return opens_label
 
 
 def _none(data: Bytes) -> Offsets:
@@ -210,7 +215,7 @@ def _fill(blank: Bytes, starts: Offsets, ends: Offsets, value: int) -> None:
 
 def _match_brackets(source: Source, data: Bytes, events: Offsets) -> tuple[Offsets, Offsets]:
     """Spans of the outermost comments of a text without quotes."""
-    steps = np.where(data[events] == _OPEN, 1, -1).astype(np.int8)
+    steps = np.where(data[events] == OPEN, 1, -1).astype(np.int8)
     depth = np.cumsum(steps, dtype=np.int32)
     if depth.min() < 0:
         raise _stray(source, int(events[(depth < 0).argmax()]))
@@ -225,8 +230,7 @@ def _walk(
     source: Source, data: Bytes, events: Offsets, label_breaks: bytes
 ) -> tuple[tuple[Offsets, Offsets], tuple[Offsets, Offsets]]:
     """Spans of comments and of quoted labels, by one walk over brackets and quotes."""
-    opens_label = np.zeros(256, bool)
-    opens_label[list(b" \t\n\v\f\r(),:;]" + label_breaks)] = True
+    opens_label = label_openers(label_breaks)
     kind = events.dtype
     comments: list[NDArray[np.signedinteger]] = []
     quotes: list[NDArray[np.signedinteger]] = []
@@ -235,28 +239,28 @@ def _walk(
     state, depth, start, closing = _NORMAL, 0, 0, -1
     for chunk in _chunks(events):
         codes = data[chunk]
-        literal = (codes == _QUOTE) & ~opens_label[data[np.maximum(chunk, 1) - 1]] & (chunk > 0)
+        literal = (codes == QUOTE) & ~opens_label[data[np.maximum(chunk, 1) - 1]] & (chunk > 0)
         for position, code, is_literal in zip(chunk.tolist(), codes.tolist(), literal.tolist(), strict=True):
             if closing >= 0:
-                if code == _QUOTE and position == closing + 1:
+                if code == QUOTE and position == closing + 1:
                     # A doubled quote stands for one and does not close.
                     closing = -1
                     continue
                 quote_bounds += (start, closing + 1)
                 state, closing = _NORMAL, -1
             if state == _NORMAL:
-                if code == _OPEN:
+                if code == OPEN:
                     state, depth, start = _COMMENT, 1, position
-                elif code == _CLOSE:
+                elif code == CLOSE:
                     raise _stray(source, position)
                 elif not is_literal:
                     state, start = _LABEL, position
             elif state == _COMMENT:
-                depth += (code == _OPEN) - (code == _CLOSE)
+                depth += (code == OPEN) - (code == CLOSE)
                 if depth == 0:
                     comment_bounds += (start, position + 1)
                     state = _NORMAL
-            elif code == _QUOTE:
+            elif code == QUOTE:
                 closing = position
         comments.append(np.array(comment_bounds, kind))
         quotes.append(np.array(quote_bounds, kind))
