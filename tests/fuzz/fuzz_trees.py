@@ -15,10 +15,14 @@ import warnings
 from collections import Counter
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from hxcli.errors import InputError
-from hxcli.formats.source import Source, checked_source
+from hxcli.formats.source import Source, checked_source, held_files
+from hxcli.formats.text_stream import PART
 from hxcli.formats.trees.read import read_trees
+from hxcli.formats.trees.tree_stream import TreeStream
+from hxcli.phylogeny import Phylogeny
 from tests.formats import oracle
 from tests.formats.agreement import as_large, differences
 
@@ -26,6 +30,8 @@ ROOT = Path(__file__).resolve().parents[2]
 # Seconds that one small input may take before it counts as hanging.
 TIME_LIMIT = 5
 LARGEST_SEED = 4000
+# Bytes of a part of a sample, besides the usual ones: a text becomes many parts.
+SMALL_PART = 9
 PIECES = (
     *b"()[],:;'=&\"#\\ \t\n\r\0\x01\x80/_-+.0e*<>{}",
     b"''",
@@ -122,13 +128,41 @@ def outcome(data: bytes) -> str:
     except InputError as error:
         if refusal is None or str(error) != str(refusal):
             return f"refused otherwise as a large text: {error!s}, not {refusal!s}"
+    if found is not None and found.format not in ("newick", "nexus"):
+        return "accepted"
+    for size in (PART, SMALL_PART):
+        problem = sample_problem(source, size, found.phylogenies if found is not None else None)
+        if problem:
+            return f"{problem} as a sample in parts of {size} bytes; alone {found or refusal}"
     if found is None:
         return _refused(refusal)
-    if found.format in ("newick", "nexus"):
-        problems = differences(found.phylogenies, oracle.read(source.text))
-        if problems:
-            return f"misread: {problems[0]}"
-    return "accepted"
+    problems = differences(found.phylogenies, oracle.read(source.text))
+    return f"misread: {problems[0]}" if problems else "accepted"
+
+
+def sample_problem(source: Source, size: int, alone: tuple[Phylogeny, ...] | None) -> str:
+    """What is wrong with the text read as a sample of trees; "" for nothing.
+
+    Args:
+        size: Bytes of a part.
+        alone: Its trees as `read_trees` reads them; None where it refuses them.
+    """
+    with held_files({source.file: lambda parquet: source}):
+        stream = TreeStream([source.file])
+        try:
+            trees = [batch.phylogeny(i, stream.taxa) for batch in stream.batches(size=size) for i in range(batch.count)]
+        except InputError as error:
+            return "" if alone is None else f"refused otherwise: {error}"
+    if alone is None:
+        return f"accepted otherwise: {len(trees)} trees"
+    same = [_compared(tree) for tree in trees] == [_compared(tree) for tree in alone]
+    return "" if same else f"misread: {trees}"
+
+
+def _compared(tree: Phylogeny) -> tuple[Any, ...]:
+    """What a tree of a sample shares with one that is read alone: internal labels and annotations are left out."""
+    lengths = [repr(length) for length in tree.edge_lengths.tolist()]
+    return tree.topology.parents.tolist(), tree.tip_names.tolist(), lengths, tree.rooted, tree.name
 
 
 def _refused(error: InputError | None) -> str:
