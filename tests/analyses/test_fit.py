@@ -247,6 +247,14 @@ def test_few_values_have_an_infinite_criterion_and_no_weight() -> None:
     assert math.isnan(ranked(found)[0][1])
 
 
+def test_a_star_says_nothing_of_shapes() -> None:
+    phylogeny = tree(f"({','.join(f'{name}:2' for name in 'ABCDEFGHIJKLMNOPQRSTUVWX')});")
+    names = ("bm", "ou", "eb", "lambda", "kappa", "delta")
+    rows = fit_models(unpainted(phylogeny), observed(phylogeny), names, FitOptions(intervals=False))[0]
+    assert max(each.log_likelihood for each in rows) - min(each.log_likelihood for each in rows) < 1e-9
+    assert {each.name for each in rows if "optimum_not_certain" in each.flags} == {each.name for each in rows} - {"bm"}
+
+
 def test_equal_values_are_said_in_words() -> None:
     phylogeny = tree(ULTRAMETRIC)
     seen = observed(phylogeny, missing=0)

@@ -18,7 +18,7 @@ from hxcli.analyses.fit.grid_fit import GridFittedModel
 from hxcli.analyses.fit.options import FitOptions
 from hxcli.analyses.left_out_table import LeftOutRows
 from hxcli.analyses.pairs import PairFigures, PairStates, pair_figures, pair_table
-from hxcli.errors import Note, OptionError
+from hxcli.errors import Doubt, Note, OptionError
 from hxcli.inference.normal_mixture import Components, Mixture, node_figures
 from hxcli.models import GRID_MODELS
 from hxcli.node_pairs import NodePairs, PairTable
@@ -398,5 +398,5 @@ def _uncertain(weighed: Sequence[Sequence[FittedModel]]) -> tuple[str, ...]:
         if names:
             said.append(WORDS["optimum_not_certain"].about(f"trait {each[0].trait!r}: {', '.join(names)}: "))
         if all(not math.isfinite(one.aicc) for one in each):
-            said.append(Note(f"trait {each[0].trait!r}: too few values to weigh models (every AICc is infinite)"))
+            said.append(Doubt(f"trait {each[0].trait!r}: too few values to weigh models (every AICc is infinite)"))
     return tuple(said)

@@ -46,7 +46,8 @@ class Certificate(NamedTuple):
         starts: How many searches were begun.
         agreeing: How many of them ended within `AGREE` of the optimum.
         at_lower, at_upper: Names of the coordinates at an end of their support.
-        converged: Whether the gradient vanishes, the curvature is that of a maximum, and the best is finite.
+        converged: Whether the gradient vanishes, the curvature is that of a maximum, the best is finite, and the
+            likelihood is not the same all over the support.
     """
 
     gradient: FloatArray
@@ -110,7 +111,12 @@ def _along_one(likelihood: TraitLikelihood) -> Optimum:
     agreeing = sum(each[1] > best[1] - AGREE for each in found)
     x, _, slope, curvature, figures = best
     gradient, hessian = np.array([slope]), np.array([[curvature]])
-    return _certified(likelihood, np.array([x]), gradient, hessian, len(found), agreeing, figures)
+    optimum = _certified(likelihood, np.array([x]), gradient, hessian, len(found), agreeing, figures)
+    seen = heights[np.isfinite(heights)]
+    if len(seen) and np.ptp(seen) < AGREE:
+        # As of Pagel's lambda on a star: no value is better than another.
+        return optimum._replace(certificate=optimum.certificate._replace(converged=False))
+    return optimum
 
 
 def _local_maxima(heights: FloatArray) -> list[int]:

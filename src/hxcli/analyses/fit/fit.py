@@ -23,7 +23,7 @@ from hxcli.analyses.fit.options import (
 )
 from hxcli.close_names import listed
 from hxcli.edge_data import edge_columns
-from hxcli.errors import Note, OptionError
+from hxcli.errors import Doubt, Note, OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.threads import in_threads
 from hxcli.models import named_model
@@ -288,7 +288,9 @@ def _warnings(phylogeny: Phylogeny, ordered: list[list[tuple[FittedModel, float,
             found.append(words.about(f"{flag} ({names}; {traits}): ", warning))
     for rows in ordered:
         if rows[0][0].trait not in equal and all(not math.isfinite(each.aicc) for each, _, _ in rows):
-            found.append(Note(f"trait {rows[0][0].trait!r}: too few values to compare models (every AICc is infinite)"))
+            found.append(
+                Doubt(f"trait {rows[0][0].trait!r}: too few values to compare models (every AICc is infinite)")
+            )
     return tuple(found)
 
 

@@ -13,7 +13,7 @@ from hxcli.analyses.regress.logistic import Logistic, logistic
 from hxcli.analyses.regress.rows import left_out, row_cell
 from hxcli.analyses.regress.sum_of_columns import Columns
 from hxcli.close_names import counted
-from hxcli.errors import Note
+from hxcli.errors import Doubt, Note
 from hxcli.findings import TableFindings
 from hxcli.inference.akaike import aic, aicc
 from hxcli.phylogeny import Phylogeny
@@ -59,7 +59,7 @@ def regress_binomial(
         told = "no phylogenetic signal" if found.at_end == "upper" else "the strongest signal that is looked for"
         notes += (Note(f"alpha is at the {found.at_end} end of its range: {told}"),)
     if not found.converged:
-        notes += (Note("the search for the coefficients did not end at a certain maximum"),)
+        notes += (Doubt("the search for the coefficients did not end at a certain maximum"),)
     return TableFindings(
         phylogeny=phylogeny,
         traits=(made.response,),

@@ -16,7 +16,7 @@ from hxcli.analyses.regress.replicates import one_row_a_tip
 from hxcli.analyses.regress.rows import left_out, row_cell
 from hxcli.analyses.regress.sum_of_columns import Columns
 from hxcli.close_names import counted
-from hxcli.errors import InputError, Note, OptionError
+from hxcli.errors import Doubt, InputError, Note, OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
 from hxcli.inference.profile_intervals import Interval
@@ -283,5 +283,5 @@ def _notes(fitted: Regression, names: list[str]) -> tuple[str, ...]:
     for side, ends in (("lower", certificate.at_lower), ("upper", certificate.at_upper)):
         found += [Note(f"{name} is at the {side} end of its range") for name in ends]
     if not certificate.converged:
-        found.append(Note("the search for the shape parameters did not end at a certain maximum (see the record)"))
+        found.append(Doubt("the search for the shape parameters did not end at a certain maximum (see the record)"))
     return tuple(found)
