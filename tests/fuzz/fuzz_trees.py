@@ -21,6 +21,7 @@ from hxcli.errors import InputError
 from hxcli.formats.source import Source, checked_source, held_files
 from hxcli.formats.text_stream import PART
 from hxcli.formats.trees.read import read_trees
+from hxcli.formats.trees.scanner.whole_statements import Wanted
 from hxcli.formats.trees.tree_stream import TreeStream
 from hxcli.phylogeny import Phylogeny
 from tests.formats import oracle
@@ -150,13 +151,24 @@ def sample_problem(source: Source, size: int, alone: tuple[Phylogeny, ...] | Non
     with held_files({source.file: lambda parquet: source}):
         stream = TreeStream([source.file])
         try:
-            trees = [batch.phylogeny(i, stream.taxa) for batch in stream.batches(size=size) for i in range(batch.count)]
+            trees = _sampled(stream, None, size)
+            parts = [
+                _sampled(stream, lambda place, rest=rest: place % 2 == rest, size) for rest in range(min(2, len(trees)))
+            ]
         except InputError as error:
             return "" if alone is None else f"refused otherwise: {error}"
     if alone is None:
         return f"accepted otherwise: {len(trees)} trees"
-    same = [_compared(tree) for tree in trees] == [_compared(tree) for tree in alone]
-    return "" if same else f"misread: {trees}"
+    if [_compared(tree) for tree in trees] != [_compared(tree) for tree in alone]:
+        return f"misread: {trees}"
+    halves = [[_compared(tree) for tree in part] for part in parts]
+    same = all(half == [_compared(tree) for tree in alone[rest::2]] for rest, half in enumerate(halves))
+    return "" if same else f"misread in two parts: {parts}"
+
+
+def _sampled(stream: TreeStream, mine: Wanted | None, size: int) -> list[Phylogeny]:
+    """The trees of a sample of which a run has a part; None for all."""
+    return [batch.phylogeny(i, stream.taxa) for batch in stream.batches(mine, size=size) for i in range(batch.count)]
 
 
 def _compared(tree: Phylogeny) -> tuple[Any, ...]:

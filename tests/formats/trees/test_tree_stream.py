@@ -152,3 +152,21 @@ def test_a_tree_that_is_not_sound_is_refused_by_whoever_reads_it(tmp_path, form,
 
 def _every_fourth(number):
     return lambda place: place % 4 == number
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("(A:1,B:2);\ne\n", "line 2, column 1: unexpected text 'e' beside a tree"),
+        ("A:1.5;(A:1,B:2);", "line 1, column 1: unexpected text 'A' beside a tree"),
+        ("species,mass\nA,1\n", "not a tree file: it looks like a table"),
+        ("A", "not a tree file: it has no '('"),
+    ],
+)
+@pytest.mark.parametrize("size", [9, 1 << 20])
+def test_a_word_beside_trees_is_no_tree(tmp_path, text, found, size):
+    path = tmp_path / "trees.nwk"
+    path.write_text(text)
+    with pytest.raises(InputError) as refused:
+        list(TreeStream([str(path)]).batches(size=size))
+    assert found in str(refused.value)

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 import numpy as np
 
-from hxcli.errors import Note
+from hxcli.errors import InputError, Note
 from hxcli.formats.source import Source
 from hxcli.formats.trees.biopython_check import BIOPYTHON_LIMIT, parse_again
 from hxcli.formats.trees.newick_text import newick_nesting, write_nested
@@ -88,9 +88,14 @@ def _refuse_bare_tips(blanked: Blanked, trees: list[Phylogeny], starts: list[int
     """A tip without brackets is a tree only where it is alone; elsewhere it is text beside a tree."""
     for tree, start in zip(trees, starts, strict=True):
         if tree.topology.size == 1 and len(trees) > 1:
-            offset = start + int((_SPACE[blanked.blank[start:]]).argmin())
-            found = f"unexpected text {shorten(tree.labels[0])} beside a tree"
-            raise blanked.source.error(found, "remove it, or write (name:length);", offset)
+            raise bare_tip_error(blanked, tree, start)
+
+
+def bare_tip_error(blanked: Blanked, tree: Phylogeny, start: int) -> InputError:
+    """The refusal of a tip without brackets that is not alone; it stands behind an offset."""
+    offset = start + int((_SPACE[blanked.blank[start:]]).argmin())
+    found = f"unexpected text {shorten(tree.labels[0])} beside a tree"
+    return blanked.source.error(found, "remove it, or write (name:length);", offset)
 
 
 def write_newick(stream: BinaryIO, phylogeny: Phylogeny, reconstruction: Reconstruction | None = None) -> None:
