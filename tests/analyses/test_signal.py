@@ -192,6 +192,18 @@ def test_how_the_tree_is_written_changes_nothing(tmp_path: Path) -> None:
         np.testing.assert_allclose(tables[0][name], tables[1][name], rtol=1e-9, err_msg=name)
 
 
+def test_a_star_says_nothing_of_signal() -> None:
+    phylogeny = _phylogeny(np.zeros(9, np.int32), 1)
+    star = relabel(phylogeny, edge_lengths=np.full(9, 2.0))
+    found = signal(star, _observations(star, np.random.default_rng(3).normal(size=(8, 1))), permutations=99)
+    table = found.tables["signal table"]
+    assert table["k_statistic"][0] == pytest.approx(1)
+    # Every arrangement and every simulation is exactly as far from 1, whatever their last digits are.
+    assert [float(table[p][0]) for p in ("k_p", "k_one_p", "lambda_p")] == [1, 1, 1]
+    assert np.isnan(table["lambda"][0])
+    assert found.warnings == ("trait 'x0': on this tree its likelihood is the same for every lambda, which is empty",)
+
+
 def test_what_has_no_signal_to_speak_of() -> None:
     phylogeny = _phylogeny(random_binary(6, 1), 1)
     values = np.array([[5.0, 1, np.nan]] * 4 + [[5.0, np.nan, np.nan]] * 2)

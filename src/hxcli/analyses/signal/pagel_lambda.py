@@ -22,6 +22,8 @@ from hxcli.prebuilt.merges import Merges, Pruned
 
 # Closer together towards both ends, where the likelihood bends most.
 _GRID = (1 - np.cos(np.pi * np.linspace(0, 1, 25))) / 2
+# Log likelihoods that differ by less are the same.
+_AGREE = 1e-9
 # Columns handled at a time: few enough that a level's branches stay near the processor.
 _COLUMNS = 256
 _THREADS = 2
@@ -31,7 +33,7 @@ class Lambda(NamedTuple):
     """Of D traits, each (D,).
 
     Attributes:
-        value: In [0, 1].
+        value: In [0, 1]; nan where the likelihood is the same for all.
         lower, upper: Ends of the profile interval; nan for one that is never reached.
         log_likelihood, log_likelihood_zero: At the value and at 0.
         p: Of the test.
@@ -76,9 +78,10 @@ def _estimate(log_likelihood: Columns, on_grid: Callable[[float], FloatArray], c
     best = highest(log_likelihood, _GRID, heights)
     target = best.height - chdtri(1, 1 - level) / 2
     zero = heights[0]
-    ratio = np.maximum(2 * (best.height - zero), 0)
+    gain = best.height - zero
+    ratio = 2 * np.where(gain > _AGREE, gain, 0)
     return Lambda(
-        best.x,
+        np.where(np.ptp(heights, 0) > _AGREE, best.x, np.nan),
         falls_to(log_likelihood, target, best.x, 0.0),
         falls_to(log_likelihood, target, best.x, 1.0),
         best.height,

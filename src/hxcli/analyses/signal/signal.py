@@ -107,6 +107,11 @@ def signal(
             Note(f"trait {name!r}: {_reason(int(n))}, so it has no signal to speak of: its figures are empty")
             for name, n, k in zip(names, number, found["k_statistic"], strict=True)
             if np.isnan(k)
+        )
+        + tuple(
+            Note(f"trait {name!r}: on this tree its likelihood is the same for every lambda, which is empty")
+            for name, k, share in zip(names, found["k_statistic"], found["lambda"], strict=True)
+            if np.isnan(share) and not np.isnan(k)
         ),
     )
 

@@ -41,9 +41,9 @@ class Tested(NamedTuple):
         with np.errstate(divide="ignore", invalid="ignore"):
             away, chance = np.abs(np.log(k)), np.abs(np.log(null))
         if null.ndim == 1:
-            farther = draws - np.searchsorted(np.sort(chance), away * (1 - _SAME))
+            farther = draws - np.searchsorted(np.sort(chance), away - _SAME)
         else:
-            farther = (chance >= away * (1 - _SAME)).sum(0)
+            farther = (chance >= away - _SAME).sum(0)
         known = ~np.isnan(k)
         shares = (np.where(known, (number + 1) / (draws + 1), np.nan) for number in (reached, farther))
         return cls(k, *shares)
