@@ -161,10 +161,14 @@ def _every_fourth(number):
         ("A:1.5;(A:1,B:2);", "line 1, column 1: unexpected text 'A' beside a tree"),
         ("species,mass\nA,1\n", "not a tree file: it looks like a table"),
         ("A", "not a tree file: it has no '('"),
+        ("((A:1,B:1)'x,C:1'2,D:1);", "line 1, column 18: unexpected text '2' after label 'x,C:1'"),
+        ("((A:1,B:1)'x\ny':1,D:1);", "line 1, column 11: line break inside a quoted name"),
+        ("((A:1,B:1)'x'':1,D:1);", "line 1, column 11: "),
+        ("('')2;", "tip with an empty name"),
     ],
 )
 @pytest.mark.parametrize("size", [9, 1 << 20])
-def test_a_word_beside_trees_is_no_tree(tmp_path, text, found, size):
+def test_what_is_refused_alone_is_refused_in_a_sample(tmp_path, text, found, size):
     path = tmp_path / "trees.nwk"
     path.write_text(text)
     with pytest.raises(InputError) as refused:

@@ -219,6 +219,7 @@ class TreeStream:
     ) -> TreeBatch | None:
         """The batch with its tips named; None where names are to be looked at tree by tree."""
         blanked = statements[0].blanked
+        blanked.check_labels(scanned.inner_starts, scanned.inner_ends)
         labels = blanked.texts(scanned.label_starts, scanned.label_ends)
         if b"#" in blanked.source.data and len(labels.containing("#")):
             return None
@@ -229,7 +230,10 @@ class TreeStream:
             prefix = statements[trees_of_tips[i]].header.tree
             return blanked.source.error(f"{prefix}: {found}" if prefix else found, advice, int(scanned.label_starts[i]))
 
-        taxa[scanned.tips] = self._taxa_of(labels, translation, refuse)
+        found = self._taxa_of(labels, translation, refuse)
+        if found is None:
+            return None
+        taxa[scanned.tips] = found
         if _repeated(trees_of_tips, taxa[scanned.tips], len(self.taxa)):
             return None
         rooted = np.array([_stated(each) for each in statements], np.int8)
@@ -251,8 +255,8 @@ class TreeStream:
 
     def _taxa_of(
         self, labels: Texts, translation: Translation | None, refuse: Callable[[int, str, str], InputError]
-    ) -> np.ndarray:
-        """(L,) numbers of the names that labels stand for; every label is looked up once in a file."""
+    ) -> np.ndarray | None:
+        """(L,) numbers of the names that labels stand for, None where one is empty; each is looked up once."""
         known, numbers = self._numbers.get(translation, (Texts(()), np.zeros(0, np.int32)))
         places = labels.places_among(known)
         new = np.flatnonzero(places < 0)
@@ -265,7 +269,7 @@ class TreeStream:
                 at = list(first.values())
                 names, _ = translation.rename(fresh, Texts(()), lambda i, found, advice: refuse(at[i], found, advice))
             if "" in names:
-                return np.zeros(len(labels), np.int32)
+                return None
             more = np.array([self.taxa.number(name) for name in names], np.int32)
             known, numbers = Texts.joined(known, fresh), np.concatenate([numbers, more])
             self._numbers[translation] = known, numbers

@@ -52,6 +52,7 @@ class ScannedBatch:
         trees: (N,) the tree of every node, from 0.
         tips: (L,) the tips, in the order of the file.
         label_starts, label_ends: (L,) offsets of their labels.
+        inner_starts, inner_ends: (I,) offsets of the labels that other nodes have.
         offsets: (N,) offset of the label of every tip, and of the `)` of every other node.
     """
 
@@ -61,6 +62,8 @@ class ScannedBatch:
     tips: IntArray
     label_starts: Offsets
     label_ends: Offsets
+    inner_starts: Offsets
+    inner_ends: Offsets
     offsets: Offsets
 
 
@@ -113,6 +116,7 @@ def scan_batch(blanked: Blanked, starts: Sequence[int], ends: Sequence[int]) -> 
     place = np.empty(len(order), np.int32)
     place[order] = np.arange(len(order), dtype=np.int32)
     tip_label = is_tip[words]
+    inner = ~(tip_label | number)
     return ScannedBatch(
         topology=_topology(depths[order], tip[order], is_last[order], len(starts)),
         edge_lengths=lengths[order],
@@ -120,6 +124,8 @@ def scan_batch(blanked: Blanked, starts: Sequence[int], ends: Sequence[int]) -> 
         tips=place[tip],
         label_starts=offsets[is_tip],
         label_ends=found.word_ends[tip_label],
+        inner_starts=offsets[words][inner],
+        inner_ends=found.word_ends[inner],
         offsets=offsets[close[order]],
     )
 

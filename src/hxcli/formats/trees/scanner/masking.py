@@ -122,6 +122,13 @@ class Blanked:
                 raise self.source.error("line break inside a quoted name", "join the lines", int(starts[i]))
         return found
 
+    def check_labels(self, starts: Offsets, ends: Offsets) -> None:
+        """Refuses labels that `labels` refuses, without making any that is plain."""
+        self._refuse_long(starts, ends)
+        if len(self.quote_starts):
+            quoted = np.searchsorted(self.quote_starts, starts) < np.searchsorted(self.quote_starts, ends)
+            self.labels(starts[quoted], ends[quoted])
+
     def _refuse_long(self, starts: Offsets, ends: Offsets) -> None:
         if len(starts) and (ends - starts).max() > LONGEST_LABEL:
             first = int(starts[(ends - starts).argmax()])
