@@ -57,7 +57,7 @@ class Discovered:
 
 
 @dataclass
-class _Collect(FreshTrace):
+class Collect(FreshTrace):
     """Answers with values of no meaning and keeps the declarations; the base of `_Replay`, which has values.
 
     Attributes:
@@ -101,7 +101,7 @@ class _Collect(FreshTrace):
 
 
 @dataclass
-class _Replay(_Collect):
+class _Replay(Collect):
     """Answers with given values.
 
     Attributes:
@@ -203,7 +203,7 @@ def collect(function: Function, *arguments: Any, **named: Any) -> Discovered:
     """As `discover`, with the priors' numbers as the trace has them; enough for names and shapes."""
     import jax
 
-    handler = _Collect()
+    handler = Collect()
     leaves, structure = jax.tree.flatten((arguments, named))
     abstract = [isinstance(leaf, jax.ShapeDtypeStruct) for leaf in leaves]
 
@@ -236,12 +236,17 @@ def discover(function: Function, *arguments: Any) -> Discovered:
     if unsettled:
         settled = _settled(function, found.declarations, unsettled, arguments)
         found = Discovered({**found.declarations, **settled}, found.returned, found.recorded)
-    declarations = {}
-    for name, declared in found.declarations.items():
+    return Discovered(with_starts(found.declarations), found.returned, found.recorded)
+
+
+def with_starts(declarations: Mapping[str, Declaration]) -> dict[str, Declaration]:
+    """The same, each with a start where it has none and its numbers are settled."""
+    found = {}
+    for name, declared in declarations.items():
         if declared.role != "fixed" and declared.start is None and not _has_tracers(declared):
             declared = declared.with_numbers({"start": default_start(declared)})
-        declarations[name] = declared
-    return Discovered(declarations, found.returned, found.recorded)
+        found[name] = declared
+    return found
 
 
 def merged(*found: Mapping[str, Declaration]) -> dict[str, Declaration]:

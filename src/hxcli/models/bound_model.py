@@ -11,6 +11,7 @@ import numpy as np
 
 from hxcli.errors import InputError, OptionError
 from hxcli.model import Declaration, Gaussian, Rates, abstract_edge, discover, merged
+from hxcli.model.discovered_again import discover_again
 from hxcli.models.claims import refuse_false_claims
 from hxcli.models.edge_fields import EdgeFields
 from hxcli.models.gaussian_model import OFFSET, Edges, GaussianModel, Layout, line_of, line_of_return
@@ -74,15 +75,17 @@ class BoundModel:
     def __init__(self, model: GaussianModel, fields: EdgeFields, start: Mapping[str, float], of_states: bool) -> None:
         self.model, self.fields, self._of_states = model, fields, of_states
         edge = abstract_edge(fields.columns)
-        of_edge = discover(model.edge, edge)
+        # What a user's function declares may hang on anything.
+        found_in = discover if model.text else discover_again
+        of_edge = found_in(model.edge, edge)
         self.returned = of_edge.returned
         found = [of_edge.declarations]
         if model.root is not None:
             found.append(
-                discover(model.root, *([edge] if inspect.signature(model.root).parameters else [])).declarations
+                found_in(model.root, *([edge] if inspect.signature(model.root).parameters else [])).declarations
             )
         if model.noise is not None:
-            found.append(discover(model.noise, edge).declarations)
+            found.append(found_in(model.noise, edge).declarations)
         self._refuse_unsupported(found)
         self.declarations = merged(*found)
         if model.text and isinstance(self.returned, Gaussian):
