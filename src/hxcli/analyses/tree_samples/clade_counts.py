@@ -10,11 +10,11 @@ from weakref import finalize
 import numpy as np
 from numpy.typing import NDArray
 
-from hxcli.analyses.tree_samples.clades import CladeKeys, Words, families_of_levels
+from hxcli.analyses.tree_samples.clades import CladeIndex, CladeKeys, Words, families_of_levels
 from hxcli.tree_batch import TreeBatch
 
-# Clades that wait to be counted together.
-_WAITING = 1 << 20
+# New clades that wait to be counted together.
+_WAITING = 1 << 18
 
 
 class Counted(NamedTuple):
@@ -35,10 +35,16 @@ class Counted(NamedTuple):
 
 @dataclass(eq=False)
 class CladeCounts:
-    """Counts the clades of trees that come batch by batch."""
+    """Counts the clades of trees that come batch by batch.
+
+    Those that were met before are looked up; new ones wait until there are enough of them to be sorted in.
+    """
 
     trees: int = 0
     _table: Counted | None = None
+    # Of the table's clades: where they are, and their pairs as one number each.
+    _index: CladeIndex | None = None
+    _least: NDArray[np.int64] = field(default_factory=lambda: np.zeros(0, np.int64))
     _waiting: list[Counted] = field(default_factory=list)
     _waits: int = 0
 
@@ -55,13 +61,26 @@ class CladeCounts:
         """
         counted = batch.topology.child_counts > 1
         nodes = np.flatnonzero(counted if among is None else counted & among)
-        pairs = smallest_pairs(batch, ranks)[nodes]
-        ones = np.ones(len(nodes), np.int64)
-        self._waiting.append(Counted(keys.at(nodes), ones, batch.tip_counts[nodes], pairs))
-        self._waits += len(nodes)
+        pairs = smallest_pairs(batch, ranks)
         self.trees += batch.count
+        if self._table is not None and self._index is not None:
+            places = self._index.places(keys.at(nodes))
+            known = places >= 0
+            self._again(self._table, places[known], _as_one(pairs[nodes[known]]))
+            nodes = nodes[~known]
+        ones = np.ones(len(nodes), np.int64)
+        self._waiting.append(Counted(keys.at(nodes), ones, batch.tip_counts[nodes], pairs[nodes]))
+        self._waits += len(nodes)
         if self._waits > max(_WAITING, 0 if self._table is None else len(self._table.counts)):
-            self._table, self._waiting, self._waits = self.table(), [], 0
+            self._table = self.table()
+            self._index, self._least = CladeIndex(self._table.keys), _as_one(self._table.pairs)
+            self._waiting, self._waits = [], 0
+
+    def _again(self, table: Counted, places: NDArray[np.intp], pairs: NDArray[np.int64]) -> None:
+        """Counts clades of the table once more."""
+        np.add.at(table.counts, places, 1)
+        smaller = pairs < self._least[places]
+        np.minimum.at(self._least, places[smaller], pairs[smaller])
 
     def take(self, counted: Counted) -> None:
         """Takes clades that were counted elsewhere in other trees."""
@@ -69,7 +88,8 @@ class CladeCounts:
 
     def table(self) -> Counted:
         """All clades that were counted."""
-        parts = [*([self._table] if self._table is not None else []), *self._waiting]
+        known = [] if self._table is None else [self._table._replace(pairs=_as_two(self._least))]
+        parts = [*known, *self._waiting]
         low = np.concatenate([part.keys.low for part in parts])
         high = np.concatenate([part.keys.high for part in parts])
         # Not a stable sort, which takes several times as long: what is made of equal ones does not hang on their order.
@@ -82,16 +102,25 @@ class CladeCounts:
         new[1:] = (low[1:] != low[:-1]) | (high[1:] != high[:-1])
         starts = np.flatnonzero(new)
         counts, tips = (np.concatenate([part[i] for part in parts]) for i in (1, 2))
-        pairs = np.concatenate([part.pairs for part in parts]).astype(np.int64)
         # The smallest pair, so that the order of the trees does not matter.
-        both = ((pairs[:, 0] << 32) + pairs[:, 1])[order]
+        both = _as_one(np.concatenate([part.pairs for part in parts]))[order]
         both = np.minimum.reduceat(both, starts) if len(starts) else both
         return Counted(
             CladeKeys(low[starts], high[starts]),
             np.add.reduceat(counts[order], starts) if len(starts) else counts,
             tips[order[starts]],
-            np.stack([both >> 32, both & 0xFFFFFFFF], 1).astype(np.int32),
+            _as_two(both),
         )
+
+
+def _as_one(pairs: NDArray[np.int32]) -> NDArray[np.int64]:
+    """(n,) pairs of ranks (n, 2) as numbers of the same order."""
+    return (pairs[:, 0].astype(np.int64) << 32) + pairs[:, 1]
+
+
+def _as_two(numbers: NDArray[np.int64]) -> NDArray[np.int32]:
+    """(n, 2) the pairs that `_as_one` has made one number each."""
+    return np.stack([numbers >> 32, numbers & 0xFFFFFFFF], 1).astype(np.int32)
 
 
 def smallest_pairs(batch: TreeBatch, ranks: NDArray[np.int32]) -> NDArray[np.int32]:
