@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -52,23 +52,35 @@ def write(folder: Path, trees: int, tips: int) -> tuple[Path, Path]:
     return path, table
 
 
-def timed(*command: str) -> tuple[float, float]:
-    """Seconds and MiB of one process."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+class Used(NamedTuple):
+    """What a process took: seconds, MiB, and seconds of the processors, which other work beside it hardly changes."""
+
+    seconds: float
+    memory: float
+    processors: float
+
+
+def finished(process: subprocess.Popen[bytes], start: float) -> Used:
+    """Waits for a process that was started at some time."""
     _, status, usage = os.wait4(process.pid, 0)
     if status:
-        raise SystemExit(f"{' '.join(command)} failed")
-    return time.perf_counter() - start, usage.ru_maxrss / 1024
+        raise SystemExit(f"{process.args} failed")
+    return Used(time.perf_counter() - start, usage.ru_maxrss / 1024, usage.ru_utime + usage.ru_stime)
 
 
-def best(*command: str, times: int = 3) -> tuple[float, float]:
+def timed(*command: str) -> Used:
+    """One process."""
+    start = time.perf_counter()
+    return finished(subprocess.Popen(command, stdout=subprocess.DEVNULL), start)
+
+
+def best(*command: str, times: int = 3) -> Used:
     """The fastest of some runs."""
     return min(timed(*command) for _ in range(times))
 
 
-def say(what: str, seconds: float, memory: float, beside: str = "") -> None:
-    print(f"| {what} | {seconds:.2f} s | {memory:.0f} MiB | {beside} |", flush=True)
+def say(what: str, used: Used, beside: str = "") -> None:
+    print(f"| {what} | {used.seconds:.2f} s | {used.processors:.2f} s | {used.memory:.0f} MiB | {beside} |", flush=True)
 
 
 def main() -> None:
@@ -76,38 +88,37 @@ def main() -> None:
     parser.add_argument("--smoke", action="store_true", help="small samples, once")
     smoke = parser.parse_args().smoke
     times = 1 if smoke else 3
-    print("| run | time | memory | |\n|---|---|---|---|")
+    print(f"load average {os.getloadavg()[0]:.1f}")
+    print("| run | time | of processors | memory | |\n|---|---|---|---|---|")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         importing = best(sys.executable, "-c", "import jax", times=times)
-        say("import jax", *importing)
+        say("import jax", importing)
         trees, table = write(folder, 50 if smoke else 1_000, 20 if smoke else 200)
         run = (*HX, "ancestral", str(trees), str(table), "--all-trees", "-q", "-o", str(folder / "out"))
         timed(*run)
         found = best(*run, times=times)
-        say(f"hx ancestral --all-trees, {trees.stem}", *found, f"{found[0] / importing[0]:.2f} x import jax")
+        say(f"hx ancestral --all-trees, {trees.stem}", found, f"{found.seconds / importing.seconds:.2f} x import jax")
         trees, table = write(folder, 100 if smoke else 10_000, 30 if smoke else 1_000)
         reading = best(sys.executable, "-c", READ, str(trees), times=times)
-        say(f"reading alone, {trees.stem}, {trees.stat().st_size / 1e6:.0f} MB", *reading)
+        say(f"reading alone, {trees.stem}, {trees.stat().st_size / 1e6:.0f} MB", reading)
         run = (*HX, "ancestral", str(trees), str(table), "--all-trees", "-q")
         timed(*run, "-o", str(folder / "out"))
         found = best(*run, "-o", str(folder / "out"), times=times)
-        say(f"hx ancestral --all-trees, {trees.stem}", *found, f"{found[0] / reading[0]:.2f} x reading alone")
-        one = best(*run, "--threads", "1", "-o", str(folder / "out"), times=times)
-        say("the same on one thread", *one)
+        say(f"hx ancestral --all-trees, {trees.stem}", found, f"{found.seconds / reading.seconds:.2f} x reading alone")
+        run = (*run, "--threads", "1")
+        one = best(*run, "-o", str(folder / "out"), times=times)
+        say("the same on one thread", one)
         start = time.perf_counter()
-        parts = [
-            subprocess.Popen([*run, "--threads", "1", "--shard", f"{part}/2", "-o", str(folder / f"part{part}")])
-            for part in (1, 2)
-        ]
-        for part in parts:
-            if part.wait():
-                raise SystemExit("a part failed")
-        seconds = time.perf_counter() - start
-        peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        say("two parts side by side", seconds, peak, f"{one[0] / seconds:.2f} x faster than one thread")
+        parts = [subprocess.Popen([*run, "--shard", f"{part}/2", "-o", str(folder / f"part{part}")]) for part in (1, 2)]
+        first, second = (finished(part, start) for part in parts)
+        both = Used(*map(max, first, second))
+        shares = (
+            f"{one.seconds / both.seconds:.2f} x faster, {one.processors / both.processors:.2f} x less of a processor"
+        )
+        say("the longer of two parts side by side", both, shares)
         merged = timed(*HX, "merge", str(folder / "part1"), str(folder / "part2"), "-q", "-o", str(folder / "whole"))
-        say("hx merge", *merged)
+        say("hx merge", merged)
 
 
 if __name__ == "__main__":
