@@ -120,3 +120,27 @@ def test_what_cannot_be_drawn_is_refused(tmp_path, body: str, held: dict[str, fl
     (tmp_path / "mine.py").write_text(f"from hxcli.model import Sde, param\ndef model(edge):\n    {body}\n")
     with pytest.raises(HxError, match=message):
         simulate(tree(), NOTHING, models=(str(tmp_path / "mine.py"),), held=held, number=2)
+
+
+@pytest.mark.slow
+def test_noise_stays_right_where_drift_crosses_cells_faster(path: str) -> None:
+    # A root sixty times the noise away from the optimum: a walk on 400 cells would draw twice too large a spread.
+    count, alpha, sigma2, root = 3000, 2.0, 4.0, 60.0
+    states = drawn(path, count, alpha=alpha, theta=0.0, sigma2=sigma2, m=root)
+    mean, variance = np.full(7, root), np.full(7, 0.25)
+    for node in range(1, 7):
+        decay = np.exp(-alpha * LENGTHS[node])
+        mean[node] = decay * mean[PARENTS[node]]
+        variance[node] = decay**2 * variance[PARENTS[node]] + sigma2 * (1 - decay**2) / (2 * alpha)
+    np.testing.assert_allclose(states.std(1), np.sqrt(variance), rtol=4.5 / np.sqrt(2 * count))
+    np.testing.assert_allclose(states.mean(1), mean, atol=0.01 + 4.5 * np.sqrt(variance.max() / count), rtol=1e-3)
+
+
+@pytest.mark.slow
+def test_noise_far_smaller_than_any_cell_is_that_of_the_process(path: str) -> None:
+    count, alpha, sigma2 = 2000, 1.0, 1e-4
+    states = drawn(path, count, alpha=alpha, theta=0.0, sigma2=sigma2, m=2000.0)
+    # From one end of the long edge to the other, beside what the root's own spread makes of it.
+    decay = np.exp(-alpha * LENGTHS[1])
+    rest = states[1] - decay * states[0]
+    assert rest.std() == pytest.approx(np.sqrt(sigma2 * (1 - decay**2) / (2 * alpha)), rel=4.5 / np.sqrt(2 * count))

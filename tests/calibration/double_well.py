@@ -55,7 +55,7 @@ def calibrate_double_well(simulations: int, seed: int, cells: int = 100) -> list
     for number in range(simulations):
         true = random.standard_normal(2)
         given = {"pull": float(np.exp(0.5 * true[0])), "sigma": float(0.8 * np.exp(0.4 * true[1]))}
-        values = draw_on_grid(phylogeny, model, fields, given, 1, int(random.integers(2**31)))[tips]
+        values = draw_on_grid(phylogeny, model, fields, given, 1, int(random.integers(2**31))).states[tips]
         columns = trait_fields(fields.columns, values)
         observed = Observations(tips, values, np.zeros_like(values), ("x",))
         bound = model.on(EdgeFields(phylogeny, columns))

@@ -12,7 +12,7 @@ from hxcli.analyses.fit.options import has_roots, needs_regimes, refuse_unread_e
 from hxcli.analyses.simulate_grid import draw_on_grid
 from hxcli.analyses.simulate_states import draw_states
 from hxcli.edge_data import EdgeTable, edge_columns
-from hxcli.errors import OptionError
+from hxcli.errors import Note, OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
 from hxcli.model import Gaussian, Rates, abstract_edge, discover
@@ -81,13 +81,14 @@ def simulate(
     if kind is not Gaussian:
         if covariance is not None:
             raise OptionError(f"--covariance: model {name} is of one trait (leave it out)")
+        notes: tuple[Note, ...] = ()
         if kind is Rates:
             drawn: Any = draw_states(painted.phylogeny, model, fields, known, number, seed, state_names)
         else:
-            drawn = draw_on_grid(painted.phylogeny, model, fields, known, number, seed)
+            drawn, notes = draw_on_grid(painted.phylogeny, model, fields, known, number, seed)
         kept = painted.nodes if nodes else painted.nodes[phylogeny.tips]
         columns = [f"x{draw}" for draw in range(1, number + 1)]
-        return _findings(phylogeny, model, columns, drawn[kept], nodes, known, seed)
+        return _findings(phylogeny, model, columns, drawn[kept], nodes, known, seed, notes)
     bound = model.on(fields)
     given = {**_of_fit(called, fitted, bound), **(held or {})}
     names: tuple[str, ...] = ("",)
@@ -121,6 +122,7 @@ def _findings(
     nodes: bool,
     given: Mapping[str, float],
     seed: int,
+    notes: tuple[Note, ...] = (),
 ) -> TableFindings:
     return TableFindings(
         phylogeny=phylogeny,
@@ -131,6 +133,7 @@ def _findings(
         header=(),
         rows=(),
         about_all={"model": model.name, "root": model.root_name, "parameters": dict(given), "seed": seed},
+        warnings=notes,
     )
 
 

@@ -4,6 +4,9 @@ From a state between two middles of cells a walk begins in one of them, by chanc
 end it is spread over the cell. What variance these two add is taken off the edge's time. Edges so short that a walk
 would not leave its cell are steps of drift and diffusion (Maruyama 1955) instead. Chances are by eigenvectors, but by
 squares from where the diffusion hardly ever is: there eigenvectors give rounding alone.
+
+Where drift carries a trait over a cell faster than noise does, the walk's noise would be too large: the way from there
+is many small steps instead, each of half its drift, its noise, and the other half (Strang 1968), until noise rules.
 """
 
 from __future__ import annotations
@@ -11,13 +14,14 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hxcli.errors import ModelError, OptionError
+from hxcli.engine.topology import BoolArray
+from hxcli.errors import Doubt, ModelError, Note, OptionError
 from hxcli.model import Edge, Sde, evaluate
 from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.edge_fields import EdgeFields, trait_fields
@@ -27,10 +31,16 @@ from hxcli.prebuilt.grid_generator import AXES, Generator, coefficients, make_ce
 from hxcli.prebuilt.grid_spectrum import spectrum_of
 from hxcli.prebuilt.grid_squares import SquaredEdges
 
+# Where drift over a cell is at most this share of the noise, the walk's noise is right.
+_SLOW = 0.3
+# How much drift and diffusion may change along a step, as shares of themselves; and the most steps along an edge.
+_CHANGE, _MOST_STEPS = 0.05, 5000
 # Cells; and, of the grid of a model without ends, paths and steps that look where a trait goes.
 _CELLS, _PATHS, _STEPS = 400, 400, 400
 # How far beyond these paths the grid goes, as a share of what they span.
 _MARGIN = 0.5
+# What a rate is at least beside the one the other way.
+_LEAST_RATE = 1e-13
 # An edge on which the trait spreads by so many widths of a cell is walked.
 _WALKED = 2.0
 # Chances from a cell are by eigenvectors where the root of its weight is at most so many times below the largest: their
@@ -40,10 +50,22 @@ _MOST_ROUNDING = 1e5
 _FIGURES = ([0.5, 1.5, 2.5], [0.25, 1.0, 4.0])
 
 
+class Drawn(NamedTuple):
+    """Draws of a trait.
+
+    Attributes:
+        states: (N, count) of all nodes.
+        notes: What the user should know, a sentence each.
+    """
+
+    states: FloatArray
+    notes: tuple[Note, ...]
+
+
 def draw_on_grid(
     phylogeny: Phylogeny, model: GaussianModel, fields: EdgeFields, given: Mapping[str, float], count: int, seed: int
-) -> FloatArray:
-    """(N, count) states of all nodes.
+) -> Drawn:
+    """States of all nodes.
 
     The random numbers of a node depend on the seed and on its place among the tips' names only.
 
@@ -63,7 +85,7 @@ def draw_on_grid(
     sde, root = _settled(model, fields, given)
     if sde.ends == "absorbing":
         raise OptionError(f"model {model.name}: lineages are lost at its ends, so that no tree of tips can be drawn")
-    topology, size = phylogeny.topology, phylogeny.topology.size
+    size = phylogeny.topology.size
     random, order = np.random.default_rng(seed), canonical_order(phylogeny)
     # Of every node and draw: where the walk begins, its cell, its place in the cell; the same for a step.
     numbers = np.empty((4, size, count))
@@ -72,38 +94,139 @@ def draw_on_grid(
     to_coordinate, to_state = AXES[sde.axis]
     mean, variance = root
     first = mean + np.sqrt(variance) * random.standard_normal(count)
-    z = np.empty((size, count))
-    z[0] = np.asarray(to_coordinate(jnp.asarray(first)), float)
-    slopes = jax.jit(jax.vmap(lambda z: coefficients(sde, z)))
-    low, high = _range(sde, slopes, z[0], float(phylogeny.root_distances.max()))
-    cells = make_cells(low, high, _CELLS, sde.axis)
-    walk = make_generator(sde, cells)
-    if not _joined(walk):
-        raise ModelError(f"model {model.name}: its drift and diffusion leave parts of its range that nothing reaches")
-    chances = _Chances(walk, float(phylogeny.lengths.max()))
-    start, width = float(cells.low), float(cells.width)
-    z[0] = np.clip(z[0], start, start + _CELLS * width)
-    starts = topology.level_starts
+    begun = np.asarray(to_coordinate(jnp.asarray(first)), float)
+    local = jax.jit(jax.vmap(lambda z: _local(sde, z)))
+    grid = _Grid(model.name, sde, _range(sde, local, begun, float(phylogeny.root_distances.max())), phylogeny)
+    z, noisier = _drawn(phylogeny, grid, local, begun, numbers, _Normals(seed, order, numbers.shape[1:]))
+    if not np.isfinite(z).all():
+        raise ModelError(f"model {model.name}: its drift or diffusion is no number at some states that it reaches")
+    notes: tuple[Note, ...] = ()
+    if noisier > 1:
+        notes = (
+            Doubt(
+                f"model {model.name}: drift carries the trait over a cell of the grid faster than noise does, farther "
+                f"than small steps go: the standard deviation that is drawn is up to {noisier:.2g} times too large "
+                "there (begin nearer to where the drift leads)"
+            ),
+        )
+    return Drawn(np.asarray(to_state(jnp.asarray(z)), float), notes)
+
+
+def _local(sde: Sde, z: Any) -> tuple[Any, Any, Any]:
+    """() drift, half the squared diffusion, and how fast both change along the drift, at a place of the coordinate."""
+    drift, half = coefficients(sde, z)
+    drift_slope, half_slope = jax.jacfwd(lambda z: coefficients(sde, z))(z)
+    return drift, half, abs(drift_slope) + abs(drift * half_slope) / jnp.where(half > 0, half, 1.0)
+
+
+class _Normals:
+    """Standard normal numbers of every node and draw for any number of steps."""
+
+    def __init__(self, seed: int, order: Any, shape: tuple[int, ...]) -> None:
+        self._seed, self._order, self._shape = seed, order, shape
+        self._made: dict[int, FloatArray] = {}
+
+    def of_step(self, step: int) -> FloatArray:
+        """(N, count), which depend on the seed and the node's place among the names only."""
+        if step not in self._made:
+            # One at a time: all nodes of a level take theirs together.
+            self._made = {step: np.empty(self._shape)}
+            self._made[step][self._order] = np.random.default_rng([self._seed, step]).standard_normal(self._shape)
+        return self._made[step]
+
+
+class _Grid:
+    """Cells, and the walk between them."""
+
+    def __init__(self, name: str, sde: Sde, ends: tuple[float, float], phylogeny: Phylogeny) -> None:
+        """Raises ModelError: no walk goes everywhere."""
+        made = make_cells(*ends, _CELLS, sde.axis)
+        up, down, lost = (np.array(each, float) for each in make_generator(sde, made))
+        # Against a drift far faster than the noise a rate is below rounding; nobody walks there.
+        noisy = np.asarray(jax.vmap(lambda z: coefficients(sde, z)[1])(made.z)) > 0
+        least = _LEAST_RATE * np.maximum(up, down) * noisy
+        up[:-1], down[1:] = np.maximum(up, least)[:-1], np.maximum(down, least)[1:]
+        walk = Generator(up, down, lost)
+        if not _joined(walk):
+            raise ModelError(f"model {name}: its drift and diffusion leave parts of its range that nothing reaches")
+        self.start, self.width = float(made.low), float(made.width)
+        self.end = self.start + _CELLS * self.width
+        self.chances = _Chances(walk, float(phylogeny.lengths.max()))
+
+    def walkable(self, drift: FloatArray, half: FloatArray, time: FloatArray) -> BoolArray:
+        """Whether noise leaves a cell in a time, and drift is not faster than it."""
+        slow = abs(drift) * self.width <= _SLOW * 2 * half
+        return np.asarray((2 * half * time > (_WALKED * self.width) ** 2) & slow)
+
+    def kept(self, z: FloatArray) -> FloatArray:
+        """Places within the walls, which throw back what a step carries through them."""
+        z = self.start + abs(z - self.start)
+        return np.asarray(np.maximum(self.end - abs(self.end - z), self.start))
+
+
+def _drawn(
+    phylogeny: Phylogeny, grid: _Grid, local: Any, begun: FloatArray, numbers: FloatArray, normals: _Normals
+) -> tuple[FloatArray, float]:
+    """(N, count) draws in the coordinate, and how many times too large their standard deviation may be somewhere."""
+    topology = phylogeny.topology
+    z = np.empty(numbers.shape[1:])
+    z[0] = np.clip(begun, grid.start, grid.end)
+    starts, noisier = topology.level_starts, 1.0
     for level in range(1, len(starts) - 1):
         nodes = np.arange(starts[level], starts[level + 1])
         before = z[topology.parents[nodes]]
-        time = np.broadcast_to(phylogeny.lengths[nodes, None], before.shape)
-        drift, half = (np.asarray(each, float).reshape(before.shape) for each in slopes(before.ravel()))
+        time = np.repeat(phylogeny.lengths[nodes, None], before.shape[1], 1)
+        drift, half, change = (np.asarray(each, float).reshape(before.shape) for each in local(before.ravel()))
+        walked = grid.walkable(drift, half, time)
         moved = before + drift * time + np.sqrt(2 * half * time) * numbers[3, nodes]
-        walked = 2 * half * time > (_WALKED * width) ** 2
+        stepped = ~walked & (change * time > _CHANGE)
+        if stepped.any():
+            moved[stepped], time[stepped] = _stepped(grid, local, before, time, stepped, normals, nodes)
+            if (left := time[stepped] > 0).any():
+                before = np.where(stepped, moved, before)
+                drift, half, _ = (np.asarray(each, float).reshape(before.shape) for each in local(before.ravel()))
+                walked |= stepped & (time > 0)
+                speed = abs(drift) * grid.width / (2 * np.where(half > 0, half, np.inf))
+                noisier = max(noisier, float(np.sqrt(speed[stepped][left].max())))
         if walked.any():
             three = [each[nodes][walked] for each in numbers[:3]]
-            moved[walked] = _walk(
-                chances, (before[walked] - start) / width, time[walked], half[walked] / width**2, *three
-            )
-            moved[walked] = start + width * moved[walked]
-        # A wall throws back what a step carries through it.
-        z[nodes] = start + abs(moved - start)
-        end = start + _CELLS * width
-        z[nodes] = end - abs(end - z[nodes])
-    if not np.isfinite(z).all():
-        raise ModelError(f"model {model.name}: its drift or diffusion is no number at some states that it reaches")
-    return np.asarray(to_state(jnp.asarray(z)), float)
+            place = (before[walked] - grid.start) / grid.width
+            moved[walked] = _walk(grid.chances, place, time[walked], half[walked] / grid.width**2, *three)
+            moved[walked] = grid.start + grid.width * moved[walked]
+        z[nodes] = grid.kept(moved)
+    return z, noisier
+
+
+def _stepped(
+    grid: _Grid,
+    local: Any,
+    before: FloatArray,
+    time: FloatArray,
+    stepped: BoolArray,
+    normals: _Normals,
+    nodes: Any,
+) -> tuple[FloatArray, FloatArray]:
+    """Places (M,) that small steps lead to, and what of their time is left to be walked."""
+    z, left = before[stepped], time[stepped].copy()
+    for step in range(_MOST_STEPS):
+        drift, half, change = (np.asarray(each, float) for each in local(z))
+        on = (left > 0) & ~grid.walkable(drift, half, left)
+        if not on.any():
+            break
+        length = np.where(on, np.minimum(left, _CHANGE / np.maximum(change, 1e-300)), 0.0)
+        z = grid.kept(_carried(local, z, length / 2))
+        half = np.asarray(local(z)[1], float)
+        z = z + np.sqrt(2 * half * length) * normals.of_step(step)[nodes][stepped]
+        z = grid.kept(_carried(local, grid.kept(z), length / 2))
+        left = np.where(length >= left, 0.0, left - length)
+    return z, left
+
+
+def _carried(local: Any, z: FloatArray, time: FloatArray) -> FloatArray:
+    """(M,) where the drift alone leads in times (M,): one step of Heun's method."""
+    first = np.asarray(local(z)[0], float)
+    second = np.asarray(local(z + first * time)[0], float)
+    return z + (first + second) / 2 * time
 
 
 def _joined(walk: Generator) -> bool:
@@ -213,7 +336,7 @@ def _shown(sde: Sde, x: float) -> FloatArray:
     return np.array([float(each) for each in (*parts, *ends)])
 
 
-def _range(sde: Sde, slopes: Any, first: FloatArray, height: float) -> tuple[float, float]:
+def _range(sde: Sde, local: Any, first: FloatArray, height: float) -> tuple[float, float]:
     """Ends of the grid: the model's own, else beyond where some paths as long as the tree is high have gone."""
     to_coordinate, to_state = AXES[sde.axis]
     own = [None if end is None else float(to_coordinate(jnp.asarray(float(end)))) for end in (sde.low, sde.high)]
@@ -221,7 +344,7 @@ def _range(sde: Sde, slopes: Any, first: FloatArray, height: float) -> tuple[flo
     random, step = np.random.default_rng(0), height / _STEPS
     low, high = float(z.min()), float(z.max())
     for _ in range(_STEPS):
-        drift, half = (np.asarray(each, float) for each in slopes(z))
+        drift, half, _ = (np.asarray(each, float) for each in local(z))
         z = z + drift * step + np.sqrt(2 * half * step) * random.standard_normal(_PATHS)
         z = z if own[0] is None else own[0] + abs(z - own[0])
         z = z if own[1] is None else own[1] - abs(own[1] - z)
