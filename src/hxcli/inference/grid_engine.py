@@ -49,6 +49,19 @@ class GridEngine:
         walk = Generator(*(np.asarray(each, float) for each in generator))
         if not self._on_host:
             return self._compiled(walk, time, likelihood, root, slopes, densities)
+        return self.swept_on_host(walk, time, likelihood, root, slopes=slopes, densities=densities)
+
+    def swept_on_host(
+        self,
+        walk: Generator,
+        time: FloatArray,
+        likelihood: FloatArray,
+        root: FloatArray | None,
+        *,
+        slopes: bool = False,
+        densities: bool = False,
+    ) -> Found:
+        """The same wherever arrays are; calls nothing of JAX."""
         if not np.isfinite([*walk]).all():
             return Found(np.nan, np.full_like(likelihood, np.nan), np.nan, None)
         spectrum = spectrum_of(*walk)

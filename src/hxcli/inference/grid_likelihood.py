@@ -11,25 +11,26 @@ from collections.abc import Mapping
 from copy import copy
 from typing import Any, NamedTuple
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 
-from hxcli.errors import InputError, ModelError, OptionError
+from hxcli.errors import ModelError
+from hxcli.inference.grid_checks import checked_sde, refuse_bad_noise, refuse_unknown
 from hxcli.inference.grid_engine import GridEngine
 from hxcli.inference.grid_program import Given, Parts, Program, parts_at, pulled_back
-from hxcli.model import Edge, Sde, evaluate, over_edges
 from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.bound_model import BoundModel
-from hxcli.models.gaussian_model import line_of
 from hxcli.phylogeny import FloatArray
-from hxcli.prebuilt.grid_generator import AXES, ENDS, Generator
-from hxcli.prebuilt.grid_levels import Found
+from hxcli.prebuilt.grid_generator import AXES, Generator
+from hxcli.prebuilt.grid_levels import Found, Slopes
+from hxcli.prebuilt.grid_observations import Seen
 from hxcli.prebuilt.parameter_columns import seen_fields
 from hxcli.traits import Observations
 
 # Cells of a grid, where a user does not say.
 CELLS = 200
+# Rooms for cells; and the one that all share who have few tips, for whom compiling takes longer than the padding.
+_ROOMS, _COMMON_ROOM, _FEW_TIPS = tuple(128 << power for power in range(12)), 512, 256
 # Cells on which a search finds its way.
 _FEW = 100
 # What a tip's log likelihood may change by extrapolation: beyond it the extrapolation fades.
@@ -60,6 +61,8 @@ class GridLikelihood:
         coordinates: What a search moves, S of them.
         held: Reported name -> value of the parameters that are given.
         cells: k.
+        engine: The sweeps.
+        count: Number of nodes that are observed.
     """
 
     def __init__(
@@ -71,6 +74,7 @@ class GridLikelihood:
         tau2: float = 0.0,
         held: Mapping[str, float] | None = None,
         cells: int = CELLS,
+        integrated: bool = False,
     ) -> None:
         """Places the observations of a trait.
 
@@ -81,6 +85,8 @@ class GridLikelihood:
             tau2: Observation variance, trait^2.
             held: Parameters that are given.
             cells: k.
+            integrated: Whether a root without a prior is integrated over with a density of 1 per unit of the trait, and
+                not taken where the observations are likeliest.
 
         Raises:
             OptionError: A name that the model does not have, or a value outside its support.
@@ -97,18 +103,20 @@ class GridLikelihood:
         observed = {name: each[self._taken] for name, each in fields.items()}
         observed["number"][len(self._nodes) :] = 0.0
         self._observed = {**observed, "length": phylogeny.lengths[self._taken]}
-        self._engine = GridEngine(phylogeny.topology)
+        self.count = len(self._nodes)
+        self.engine = GridEngine(phylogeny.topology)
+        self._integrated = integrated
         self._tau2, self._size = tau2, phylogeny.topology.size
-        self._refuse_unknown()
+        refuse_unknown(bound, self.held)
         self.coordinates = tuple(each for each in bound.coordinates if each.name not in self.held)
         self._edge = {
             name: value if name in OF_THE_TREE else jnp.asarray(value)[-1]
             for name, value in bound.fields.columns.items()
         }
-        self._sde = self._looked_at()
+        self._sde = checked_sde(bound, self._values(), self._edge)
         self._span = self._range(observations.values[:, trait])
         self._placed = self._place()
-        self._refuse_bad_noise()
+        refuse_bad_noise(bound, self._placed, len(self._nodes))
 
     @property
     def start(self) -> FloatArray:
@@ -149,49 +157,82 @@ class GridLikelihood:
         """
         number = cells or self.cells
         parts, found = self._at(np.asarray(x, float), number, flat=True)
+        return GridDensities(found.density, np.asarray(parts.cells.x, float), self._walls_of(parts))
+
+    def walls(self, x: FloatArray, cells: int) -> FloatArray:
+        """(k + 1,) states between the cells of a grid at one point of the search."""
+        return self._walls_of(parts_at(self.program(cells), np.asarray(x, float), self.given(cells)))
+
+    @property
+    def open_ends(self) -> tuple[bool, bool]:
+        """Whether the grid ends below, and above, where the model has no end of its own."""
+        return self._sde.low is None, self._sde.high is None
+
+    def in_coordinate(self, states: FloatArray) -> FloatArray:
+        """States in the coordinate in which cells are even, of the same shape."""
+        return np.asarray(AXES[self._sde.axis][0](jnp.asarray(states)), float)
+
+    def from_coordinate(self, z: Any) -> FloatArray:
+        """The inverse of `in_coordinate`."""
+        return np.asarray(AXES[self._sde.axis][1](jnp.asarray(z)), float)
+
+    def _walls_of(self, parts: Parts) -> FloatArray:
         low, width = float(parts.cells.low), float(parts.cells.width)
-        walls = np.asarray(AXES[self._sde.axis][1](low + np.arange(number + 1) * width), float)
-        return GridDensities(found.density, np.asarray(parts.cells.x, float), walls)
+        return self.from_coordinate(low + np.arange(len(parts.cells.x) + 1.0) * width)
 
     def _extrapolated(self, x: FloatArray, cells: int, *, slopes: bool) -> tuple[float, FloatArray]:
         x = np.asarray(x, float)
-        value, gradient = self._on_cells(x, cells, slopes)
-        half_value, half_gradient = self._on_cells(x, cells // 2, slopes)
+        value, gradient = self.unextrapolated(x, cells, slopes=slopes)
+        half_value, half_gradient = self.unextrapolated(x, cells // 2, slopes=slopes)
         change = (value - half_value) / 3
         fourth = (change / (_MOST_A_TIP * max(len(self._nodes), 1))) ** 4
         slope = (1 - 3 * fourth) / (1 + fourth) ** 2
         return value + change / (1 + fourth), gradient + slope * (gradient - half_gradient) / 3
 
-    def _on_cells(self, x: FloatArray, cells: int, slopes: bool) -> tuple[float, FloatArray]:
-        """The log likelihood on so many cells as it is, and its gradient where it is wanted."""
+    def unextrapolated(self, x: FloatArray, cells: int, *, slopes: bool) -> tuple[float, FloatArray]:
+        """The log likelihood on so many cells as it is, and its gradient, (S,), where it is wanted."""
         parts, found = self._at(x, cells, slopes=slopes)
         value = found.log_likelihood + float(np.asarray(parts.own.log_scale)[: len(self._nodes)].sum())
         if not slopes:
             return value, np.zeros(len(x))
         if found.slopes is None:
             return np.nan, np.full(len(x), np.nan)
-        by, taken, root = found.slopes, self._taken, found.slopes.root
+        moving = self.by_parts(found.slopes, parts.root is None)
+        return value, np.asarray(pulled_back(self.program(cells), x, self.given(cells), moving), float)
+
+    def by_parts(self, slopes: Slopes, best_root: bool) -> tuple[Generator, Seen, FloatArray | None]:
+        """Slopes of the log likelihood by what of it depends on the model: see `Parts.moving`.
+
+        Args:
+            slopes: By what the sweeps are given.
+            best_root: Whether the root has no weights.
+        """
+        taken = self._taken
         alone = np.arange(len(taken)) < len(self._nodes)
-        own = parts.own._replace(
-            time=np.where(alone, by.time[taken], 0.0),
-            likelihood=np.where(alone[:, None], by.likelihood[taken], 0.0),
+        own = Seen(
+            time=np.where(alone, slopes.time[taken], 0.0),
+            likelihood=np.where(alone[:, None], slopes.likelihood[taken], 0.0),
             log_scale=alone.astype(float),
         )
-        moving = Generator(by.up, by.down, by.lost), own, None if parts.root is None else root
-        return value, np.asarray(pulled_back(self._program(cells), x, self._given(), moving), float)
+        return Generator(slopes.up, slopes.down, slopes.lost), own, None if best_root else slopes.root
 
     def _at(self, x: FloatArray, cells: int, *, slopes: bool = False, flat: bool = False) -> tuple[Parts, Found]:
         """What the model says at a point, and what the sweeps give there; `flat`: with a flat root, not the best."""
-        parts = parts_at(self._program(cells), x, self._given())
-        count, time = len(self._nodes), np.array(self.bound.fields.phylogeny.lengths, float)
-        time[0] = 0.0
-        time[self._nodes] = np.asarray(parts.own.time)[:count]
-        likelihood = np.ones((self._size, cells))
-        likelihood[self._nodes] = np.asarray(parts.own.likelihood)[:count]
+        parts = parts_at(self.program(cells), x, self.given(cells))
         root = None if parts.root is None else np.asarray(parts.root, float)
         if root is None and flat:
             root = np.ones(cells)
-        return parts, self._engine.swept(parts.generator, time, likelihood, root, slopes=slopes, densities=flat)
+        edges = self.on_edges(parts.own)
+        return parts, self.engine.swept(parts.generator, *edges, root, slopes=slopes, densities=flat)
+
+    def on_edges(self, own: Seen) -> tuple[FloatArray, FloatArray]:
+        """(N,) lengths of all edges and (N, k) likelihoods of all nodes' own observations."""
+        count, time = len(self._nodes), np.array(self.bound.fields.phylogeny.lengths, float)
+        time[0] = 0.0
+        time[self._nodes] = np.asarray(own.time)[:count]
+        likelihood = np.ones((self._size, np.shape(own.likelihood)[1]))
+        likelihood[self._nodes] = np.asarray(own.likelihood)[:count]
+        return time, likelihood
 
     def wider(self) -> GridLikelihood | None:
         """The same on a grid of half as much range again, in cells as wide; None where the model has both its ends."""
@@ -209,8 +250,12 @@ class GridLikelihood:
 
     def coarser(self) -> GridLikelihood:
         """The same on few cells: of nearly this shape, for a fraction of the time."""
+        return self.on_cells(min(self.cells // 2, _FEW))
+
+    def on_cells(self, cells: int) -> GridLikelihood:
+        """The same on so many cells."""
         found = copy(self)
-        found.cells = min(self.cells // 2, _FEW)
+        found.cells = cells
         return found
 
     def parameters(self, x: FloatArray) -> dict[str, float]:
@@ -223,9 +268,13 @@ class GridLikelihood:
         """Whether the root's state is one of the unknowns."""
         return self.bound.model.root is None
 
-    def _program(self, cells: int) -> Program:
+    def program(self, cells: int) -> Program:
+        """What of it is compiled, on so many cells."""
         coordinates = tuple((each.parameter, each.entry, each.log) for each in self.coordinates)
-        return Program(self.bound.model, cells, coordinates, self._all_exact)
+        room = next(size for size in _ROOMS if size >= cells)
+        if len(self._taken) <= _FEW_TIPS:
+            room = max(room, _COMMON_ROOM)
+        return Program(self.bound.model, room, coordinates, self._all_exact, self._integrated)
 
     def _values(self) -> dict[str, Any]:
         """Every parameter's usual or given value."""
@@ -241,13 +290,15 @@ class GridLikelihood:
                 found[name] = np.asarray(value, float)
         return found
 
-    def _given(self) -> Given:
-        return self._placed
+    def given(self, cells: int) -> Given:
+        """What its programs are given, on so many cells."""
+        return self._placed._replace(cells=np.asarray(cells))
 
     def _place(self) -> Given:
         columns = self.bound.fields.columns
         tips = {name: each if name in OF_THE_TREE else np.asarray(each)[self._taken] for name, each in columns.items()}
         return Given(
+            np.asarray(self.cells),
             self._values(),
             self._edge,
             np.asarray(self._span),
@@ -255,55 +306,6 @@ class GridLikelihood:
             self._observed,
             tips if self.bound.model.noise is not None else {},
         )
-
-    def _looked_at(self) -> Sde:
-        """The diffusion at its usual values, which must be the same on every edge."""
-        bound, x = self.bound, jnp.linspace(*self._looked_range(), 7)
-
-        def tabulated(edge: Any) -> Any:
-            sde = bound.model.edge(Edge(edge))
-            drift, factor = (jax.vmap(p)(x) if callable(p) else jnp.full(7, p) for p in (sde.drift, sde.diffusion))
-            return jnp.stack([jnp.broadcast_to(each, (7,)) for each in (drift, factor)])
-
-        columns = bound.fields.columns
-        axes = {name: None if name in OF_THE_TREE else 0 for name in columns}
-        values = self._values()
-        per_edge = jax.vmap(lambda edge: evaluate(tabulated, values, edge).returned, in_axes=(axes,))
-        found = np.asarray(jax.jit(per_edge)({name: jnp.asarray(value) for name, value in columns.items()}))
-        name = bound.model.name
-        if not np.isfinite(found).all():
-            raise ModelError(f"model {name}: its drift or diffusion is no number somewhere between the observed values")
-        if np.ptp(found[1:], axis=0).max(initial=0) > 0:
-            raise ModelError(
-                f"model {name}: its drift or diffusion differs from edge to edge, which a grid does not allow "
-                "(return a Gaussian, or leave the edge out of both)"
-            )
-        if not found[:, 1].any():
-            raise ModelError(f"model {name}: its diffusion is 0 at all states between the observed values")
-        sde = evaluate(lambda: bound.model.edge(Edge(self._edge)), values).returned
-        self._refuse_bad_walls(sde)
-        if sde.axis not in AXES or sde.ends not in ENDS:
-            raise ModelError(
-                f"model {name}: axis {sde.axis!r}, ends {sde.ends!r} (axis is one of {', '.join(AXES)}; ends one of "
-                f"{', '.join(ENDS)})"
-            )
-        return sde
-
-    def _refuse_bad_walls(self, sde: Sde) -> None:
-        """Raises where the walls, at the parameters' usual values, have nothing between them, or not the values."""
-        low, high = (-np.inf if sde.low is None else float(sde.low), np.inf if sde.high is None else float(sde.high))
-        first, last = self._looked_range()
-        slack = 1e-9 * (last - first)
-        if low < high and low <= first + slack and high >= last - slack:
-            return
-        raise ModelError(
-            f"model {self.bound.model.name}: its ends are {low:g} and {high:g}, and the values go from {first:g} to "
-            f"{last:g} (the ends lie around all values; edge.trait_low and edge.trait_high are theirs)"
-        )
-
-    def _looked_range(self) -> tuple[float, float]:
-        columns = self.bound.fields.columns
-        return float(columns["trait_low"]), float(columns["trait_high"])
 
     def _range(self, values: FloatArray) -> tuple[float, float]:
         """Ends of the grid where the model has none: beyond the values by far more than any state is."""
@@ -320,33 +322,6 @@ class GridLikelihood:
         if self._sde.axis == "sqrt":
             low = max(low, 1e-3 * z.min())
         return float(to_state(low)), float(to_state(high))
-
-    def _refuse_bad_noise(self) -> None:
-        """Raises where the variance of what is observed is none at the parameters' usual values."""
-        noise = self.bound.model.noise
-        if noise is None or not len(self._nodes):
-            return
-        found = np.asarray(over_edges(noise, self._placed.values, self._placed.tips).returned, float)
-        found = np.broadcast_to(found, (len(self._taken),))[: len(self._nodes)]
-        if not (found >= 0).all():
-            raise InputError(
-                f"noise(tip) is negative or no number: {found[np.flatnonzero(~(found >= 0))[0]]:.6g}",
-                "a variance is 0 or more",
-                file=self.bound.model.source,
-                line=line_of(noise),
-            )
-
-    def _refuse_unknown(self) -> None:
-        known = {each.name: (each.low, each.high) for each in self.bound.coordinates}
-        known |= dict.fromkeys(self.bound.fixed, (-np.inf, np.inf))
-        for name, value in self.held.items():
-            if name not in known:
-                raise OptionError(
-                    f"--set {name}: model {self.bound.name} has no such parameter (it has {', '.join(known)})"
-                )
-            low, high = known[name]
-            if not low <= value <= high:
-                raise OptionError(f"--set {name}={value:g}: outside its support, {low:.6g} to {high:.6g}")
 
 
 def _padded(count: int) -> int:

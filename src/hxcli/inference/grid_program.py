@@ -27,21 +27,24 @@ class Program:
 
     Attributes:
         model: The model.
-        cells: k.
+        room: For cells: few sizes, because each compiles a program of its own.
         coordinates: Parameter, entry and whether the search moves its logarithm, of every coordinate.
         all_exact: Whether all observations are exact, whatever the parameters.
+        integrated: Whether the state of a root without a prior is integrated over, and not the most likely one.
     """
 
     model: GaussianModel
-    cells: int
+    room: int
     coordinates: tuple[tuple[str, int, bool], ...]
     all_exact: bool
+    integrated: bool = False
 
 
 class Given(NamedTuple):
     """What a likelihood is given.
 
     Attributes:
+        cells: () how many there are.
         values: Every parameter's usual or held value.
         edge: Fields of one edge; a diffusion is the same on all.
         span: (2,) ends of the grid, where the model has none.
@@ -51,6 +54,7 @@ class Given(NamedTuple):
         tips: Fields of the edges above these nodes, for a model with a `noise` of its own.
     """
 
+    cells: Any
     values: Any
     edge: Any
     span: Any
@@ -63,10 +67,10 @@ class Parts(NamedTuple):
     """Grid, walk, observations and root at one point of the search.
 
     Attributes:
-        cells: The k cells.
-        generator: Of the walk.
-        own: What the M observed nodes say.
-        root: (k,) weights of the root's cells; None where the model has no root.
+        cells: The k cells, and the padding of their room.
+        generator: Of the walk, padded likewise.
+        own: What the M observed nodes say, padded likewise.
+        root: (room,) weights of the root's cells; None for the state at which the observations are likeliest.
     """
 
     cells: Cells
@@ -79,8 +83,18 @@ class Parts(NamedTuple):
         """What the likelihood is differentiated by."""
         return self.generator, self.own, self.root
 
+    def without_padding(self, cells: int) -> Parts:
+        """Of the k cells alone."""
+        return Parts(
+            self.cells._replace(**{name: getattr(self.cells, name)[:cells] for name in ("z", "x", "slope")}),
+            Generator(*(each[:cells] for each in self.generator)),
+            self.own._replace(likelihood=self.own.likelihood[:, :cells]),
+            None if self.root is None else self.root[:cells],
+        )
 
-def _parts(program: Program, x: Any, given: Given) -> Parts:
+
+def parts_of(program: Program, x: Any, given: Given) -> Parts:
+    """The parts at a point of the search, (S,), while tracing."""
     values = dict(given.values)
     for number, (name, entry, log) in enumerate(program.coordinates):
         moved = jnp.exp(x[number]) if log else x[number]
@@ -100,7 +114,7 @@ def _parts(program: Program, x: Any, given: Given) -> Parts:
         high = given.span[1] if sde.high is None else jnp.asarray(sde.high, float)
         if sde.axis == "sqrt" and sde.low is not None:
             low = jnp.maximum(low, 0.0)
-        cells = make_cells(low, high, program.cells, sde.axis)
+        cells = make_cells(low, high, given.cells, sde.axis, program.room)
         tips = {name: each[:, 0] for name, each in observed_fields(given.observed, variance[:, None]).items()}
         constant = -(tips["count"] * np.log(2 * np.pi) + tips["log_det"] + tips["quadratic"]) / 2
         fields = {name: tips[name] for name in ("known", "mean", "precision")}
@@ -108,21 +122,40 @@ def _parts(program: Program, x: Any, given: Given) -> Parts:
         return cells, make_generator(sde, cells), seen(fields, sde, cells, all_exact=program.all_exact), sde.axis
 
     cells, generator, own, axis = evaluate(laid, values, given.edge).returned
-    return Parts(cells, generator, own, _root(program.model, values, given.edge, cells, axis))
+    return Parts(cells, generator, own, _root(program, values, given.edge, cells, axis))
 
 
-def _root(model: GaussianModel, values: Any, edge: Any, cells: Cells, axis: str) -> Any:
+def _root(program: Program, values: Any, edge: Any, cells: Cells, axis: str) -> Any:
+    model = program.model
     if model.root is None:
-        return None
+        # A flat density is one per unit of the trait, whatever the axis.
+        return cells.width * cells.slope if program.integrated else None
     arguments = [Edge(edge)] if inspect.signature(model.root).parameters else []
     found: Gaussian = evaluate(model.root, values, *arguments).returned
     return root_weights(found, cells, axis)
 
 
-parts_at = partial(jax.jit, static_argnums=0)(_parts)
+_padded_parts = partial(jax.jit, static_argnums=0)(parts_of)
+
+
+def parts_at(program: Program, x: Any, given: Given) -> Parts:
+    """The parts at a point of the search, (S,), without padding, on the host."""
+    found: Parts = jax.tree.map(np.asarray, _padded_parts(program, x, given))
+    return found.without_padding(int(given.cells))
+
+
+def pulled_back(program: Program, x: Any, given: Given, slopes: Any) -> Any:
+    """(S,) derivatives by the search's coordinates from those by `Parts.moving` without padding."""
+    short = program.room - int(given.cells)
+    walk, own, root = slopes
+    padded = (
+        Generator(*(np.pad(each, (0, short)) for each in walk)),
+        own._replace(likelihood=np.pad(own.likelihood, [(0, 0), (0, short)])),
+        None if root is None else np.pad(root, (0, short)),
+    )
+    return _pulled_back(program, x, given, padded)
 
 
 @partial(jax.jit, static_argnums=0)
-def pulled_back(program: Program, x: Any, given: Given, slopes: Any) -> Any:
-    """(S,) derivatives by the search's coordinates from those by `Parts.moving`."""
-    return jax.vjp(lambda x: _parts(program, x, given).moving, x)[1](slopes)[0]
+def _pulled_back(program: Program, x: Any, given: Given, slopes: Any) -> Any:
+    return jax.vjp(lambda x: parts_of(program, x, given).moving, x)[1](slopes)[0]

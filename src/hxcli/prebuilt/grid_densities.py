@@ -13,6 +13,8 @@ from hxcli.phylogeny import FloatArray
 _DIP = 0.95
 # Halvings of a cell that find a quantile in it.
 _HALVINGS = 44
+# Places at which a shortest interval is looked for at a time, and how often ever nearer ones.
+_PLACES, _LOOKS = 33, 3
 
 
 class DensityFigures(NamedTuple):
@@ -30,6 +32,11 @@ class DensityFigures(NamedTuple):
     upper: FloatArray
     modes: NDArray[np.int64]
 
+    def at(self, nodes: Any) -> DensityFigures:
+        """The figures of the nodes with these numbers."""
+        ends = self.lower[nodes], self.upper[nodes]
+        return DensityFigures(self.estimate[nodes], self.standard_error[nodes], *ends, self.modes[nodes])
+
 
 def density_figures(chances: FloatArray, states: FloatArray, walls: FloatArray, level: float) -> DensityFigures:
     """Figures of N densities.
@@ -43,7 +50,7 @@ def density_figures(chances: FloatArray, states: FloatArray, walls: FloatArray, 
     estimate = chances @ states
     spread = np.einsum("nk,nk->n", chances, (states[None] - estimate[:, None]) ** 2)
     tails = ((1 - level) / 2, (1 + level) / 2)
-    lower, upper = (_quantiles(chances, walls, share) for share in tails)
+    lower, upper = (_quantiles(chances, walls, np.full(len(chances), share)) for share in tails)
     modes = np.array([_modes(row) for row in chances / np.diff(walls)], np.int64)
     return DensityFigures(estimate, np.sqrt(spread), lower, upper, modes)
 
@@ -66,10 +73,32 @@ def extrapolated_figures(fine: DensityFigures, coarse: DensityFigures, walls: Fl
     return DensityFigures(estimate, np.maximum(limit("standard_error"), 0.0), lower, upper, fine.modes)
 
 
-def _quantiles(chances: FloatArray, walls: FloatArray, share: float) -> FloatArray:
-    """(N,) states below which a density has a share of its mass; within a cell the density is a parabola."""
+def shortest_intervals(chances: FloatArray, walls: FloatArray, level: float) -> tuple[FloatArray, FloatArray]:
+    """Both (N,): ends of the shortest interval with a probability, that of highest density where that is one interval.
+
+    Args:
+        chances: (N, k) chance of every cell; rows sum to 1.
+        walls: (k + 1,) states between the cells.
+        level: Probability of the intervals.
+    """
+    rows = np.arange(len(chances))
+    low, reach = np.zeros(len(chances)), 1 - level
+    for _ in range(_LOOKS):
+        shares = low[:, None] + reach * np.linspace(0, 1, _PLACES)
+        ends = [
+            np.stack([_quantiles(chances, walls, share) for share in (shares + more).T], 1) for more in (0.0, level)
+        ]
+        best = (ends[1] - ends[0]).argmin(1)
+        step = reach / (_PLACES - 1)
+        found = ends[0][rows, best], ends[1][rows, best]
+        low, reach = np.clip(shares[rows, best] - step, 0, 1 - level - 2 * step), 2 * step
+    return found
+
+
+def _quantiles(chances: FloatArray, walls: FloatArray, share: FloatArray) -> FloatArray:
+    """(N,) states below which densities have shares (N,) of their mass; within a cell a density is a parabola."""
     below = np.concatenate([np.zeros((len(chances), 1)), np.cumsum(chances, 1)], 1)
-    cell = np.clip((below < share).sum(1), 1, chances.shape[1]) - 1
+    cell = np.clip((below < share[:, None]).sum(1), 1, chances.shape[1]) - 1
     rows = np.arange(len(chances))
     start, mass = below[rows, cell], chances[rows, cell]
     # The density at both walls, that of the cells beside them; in shares of the cell's width.

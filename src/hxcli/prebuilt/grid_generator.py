@@ -39,6 +39,7 @@ class Cells(NamedTuple):
         slope: (k,) dx/dz there.
         width: () of a cell, in the coordinate.
         low: () where the first begins, in the coordinate.
+        number: () how many of the k there are: the others are padding, of no account.
     """
 
     z: Any
@@ -46,6 +47,12 @@ class Cells(NamedTuple):
     slope: Any
     width: Any
     low: Any
+    number: Any
+
+    @property
+    def end(self) -> Any:
+        """() where the last ends, in the coordinate."""
+        return self.low + self.number * self.width
 
 
 class Generator(NamedTuple):
@@ -61,19 +68,21 @@ class Generator(NamedTuple):
     lost: Any
 
 
-def make_cells(low: Any, high: Any, number: int, axis: str) -> Cells:
+def make_cells(low: Any, high: Any, number: Any, axis: str, room: int | None = None) -> Cells:
     """`number` cells between two states.
 
     Args:
         low, high: () ends of the range.
-        number: k.
+        number: How many; may be traced where there is room.
         axis: A key of `AXES`.
+        room: k; None for no padding.
     """
     to_coordinate, to_state = AXES[axis]
     first, last = to_coordinate(jnp.asarray(low, float)), to_coordinate(jnp.asarray(high, float))
     width = (last - first) / number
-    z = first + (jnp.arange(number) + 0.5) * width
-    return Cells(z, to_state(z), jax.vmap(jax.grad(to_state))(z), width, first)
+    # The padding repeats the last cell, where every drift is a number.
+    z = first + (jnp.minimum(jnp.arange(room or number), number - 1) + 0.5) * width
+    return Cells(z, to_state(z), jax.vmap(jax.grad(to_state))(z), width, first, number)
 
 
 def coefficients(sde: Sde, z: Any) -> tuple[Any, Any]:
@@ -93,7 +102,8 @@ def make_generator(sde: Sde, cells: Cells) -> Generator:
     larger, smaller = jnp.maximum(across, jnp.abs(along)), jnp.minimum(across, jnp.abs(along))
     total = larger * (1 + (smaller / jnp.where(larger > 0, larger, 1)) ** 8) ** 0.125
     up, down = (total + along) / 2, (total - along) / 2
-    outwards = jnp.zeros_like(up).at[0].set(down[0]).at[-1].add(up[-1])
+    last = cells.number - 1
+    outwards = jnp.zeros_like(up).at[0].set(down[0]).at[last].add(up[last])
     # A wall at the end of a cell, half a width from its middle: twice the rate to a cell beyond.
     lost = 2 * outwards if sde.ends == "absorbing" else jnp.zeros_like(up)
-    return Generator(up.at[-1].set(0.0), down.at[0].set(0.0), lost)
+    return Generator(up.at[last].set(0.0), down.at[0].set(0.0), lost)

@@ -49,7 +49,7 @@ def seen(tree: Tree | Mapping[str, Any], sde: Sde, cells: Cells, *, all_exact: b
         all_exact: Whether no observation has an error.
     """
     to_coordinate = AXES[sde.axis][0]
-    middle = cells.x[len(cells.x) // 2]
+    middle = cells.x[cells.number // 2]
 
     def one(known: Any, mean: Any, precision: Any, length: Any) -> tuple[Any, Any, Any]:
         observed = (known > 0) | (precision > 0)
@@ -101,14 +101,20 @@ def _local(sde: Sde, z: Any) -> tuple[Any, Any, Any, Any]:
 
 
 def _measured(cells: Cells, to_coordinate: Any, mean: Any, precision: Any) -> Any:
-    """(k,) exp(-precision (x - mean)^2 / 2) of the cells, averaged over a cell where it is narrower than that."""
+    """(k,) exp(-precision (x - mean)^2 / 2) of the cells, averaged over a cell where it is narrower than that.
+
+    The error may reach beyond a wall, where no state is: that part of it is of none.
+    """
     safe = jnp.where(precision > 0, precision, 1.0)
     wide = jnp.exp(-safe * (cells.x - mean) ** 2 / 2)
     z = to_coordinate(mean)
     sd = jax.grad(to_coordinate)(mean) / jnp.sqrt(safe)
     rest = jnp.sqrt(jnp.maximum(sd**2 - cells.width**2 / 4, 0.0) + 1e-300)
-    mixed = (_WEIGHTS[:, None] * jax.vmap(lambda q: _spline(cells, z + rest * q))(_NODES)).sum(0)
-    narrow = mixed / cells.width * sd * np.sqrt(2 * np.pi)
+    low, high = cells.low, cells.end
+    places = jnp.clip(z + rest * _NODES, low, high)
+    mixed = (_WEIGHTS[:, None] * jax.vmap(lambda place: _spline(cells, place))(places)).sum(0)
+    inside = jax.scipy.special.ndtr((high - z) / sd) - jax.scipy.special.ndtr((low - z) / sd)
+    narrow = mixed / cells.width * sd * np.sqrt(2 * np.pi) * inside
     return jnp.where(sd < cells.width, narrow, wide)
 
 
@@ -133,8 +139,10 @@ def _between_four(cells: Cells, z: Any) -> Any:
 
 
 def _mirrored(cells: Cells, z: Any, weight: Any) -> Any:
-    number = len(cells.z)
+    room, number = len(cells.z), cells.number
     place = (z - cells.low) / cells.width - 0.5
-    wide = weight(jnp.abs(jnp.arange(-2, number + 2) - place))
-    inside = wide[2:-2]
-    return inside.at[:2].add(wide[:2][::-1]).at[-2:].add(wide[-2:][::-1])
+    wide = weight(jnp.abs(jnp.arange(-2, room + 2) - place))
+    inside = wide[2:-2].at[:2].add(wide[:2][::-1])
+    # Of the two beyond the last cell, the nearer one comes back into it.
+    inside = inside.at[number - 1].add(wide[number + 2]).at[number - 2].add(wide[number + 3])
+    return jnp.where(jnp.arange(room) < number, inside, 0.0)
