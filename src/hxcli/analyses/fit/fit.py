@@ -37,6 +37,9 @@ from hxcli.traits import Observations
 # The model that others are compared with by simulation.
 NULL = "bm"
 
+# What criteria of equal models differ by, as a share of them.
+_ROUNDING = 1e-12
+
 
 def fit(
     phylogeny: Phylogeny,
@@ -153,6 +156,8 @@ def weights_of(fitted: Sequence[FittedModel]) -> tuple[FloatArray, FloatArray]:
     if not np.isfinite(best):
         return np.full(len(aicc), np.nan), np.zeros(len(aicc))
     delta = aicc - best
+    # Else models that are one model stand in the order of their last digits.
+    delta[delta <= _ROUNDING * max(abs(best), 1.0)] = 0.0
     weights = np.exp(-delta / 2)
     return delta, weights / weights.sum()
 
