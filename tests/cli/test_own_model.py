@@ -9,6 +9,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 MODEL = """
@@ -44,7 +45,7 @@ REFUSED = {
         BROWNIAN + "def noise(tip):\n    return log_normal('e')\n",
         "mine.py: line 7: noise(tip) is not in posteriors",
     ),
-    "posterior --no-noise": ("def model(edge):\n    return Sde(0.0, 1.0)\n", "this one is a diffusion on a grid"),
+    "posterior --draws 5": ("def model(edge):\n    return Sde(0.0, 1.0)\n", "--draws with --model mine.py"),
     "posterior --tau2 0": (
         BROWNIAN.replace("'s',", "").replace("length)", "length**normal('p'))"),
         "RATES names 0 here",
@@ -124,6 +125,29 @@ def test_a_copied_model_gives_the_posterior_of_the_built_in_one(hx, here):
         assert done.code == 0, done.err
     assert (here / "my_ou.csv").read_text() == (here / "ou.csv").read_text()
     assert (here / "my_ou.params.csv").read_text() == (here / "ou.params.csv").read_text()
+
+
+@pytest.mark.slow
+def test_a_posterior_on_a_grid_has_the_products_of_others_and_whole_densities(hx, here):
+    (here / "walk.py").write_text("from hxcli.model import Sde\ndef model(edge):\n    return Sde(0.0, 0.8)\n")
+    given = ("posterior", "tree.nwk", "traits.csv", "--column", "mass", "--no-noise")
+    done = hx(*given, "--model", "walk.py", "--density", "d.csv", "--plot", "p.svg", "-o", "walk")
+    assert done.code == 0, done.err
+    assert hx(*given, "--sigma2", "0.64", "-o", "bm").code == 0
+    mine, others = rows(here / "walk.csv"), rows(here / "bm.csv")
+    for name in ("estimate", "se", "lower", "upper", "hpd_lower", "hpd_upper"):
+        for one, other in zip(mine, others, strict=True):
+            assert float(one[name]) == pytest.approx(float(other[name]), abs=2e-2)
+    assert {row["modes"] for row in mine} == {"1.0"}
+    root = [row for row in rows(here / "d.csv") if row["node"] == mine[0]["node"]]
+    x, density = (np.array([float(row[name]) for row in root]) for name in ("x", "density"))
+    assert np.trapezoid(density, x) == pytest.approx(1, abs=1e-3)
+    assert "mass_95%_HPD={" in (here / "walk.nex").read_text()
+    assert (here / "p.svg").stat().st_size > 1000
+    told = json.loads((here / "walk.json").read_text())["results"][0]["traits"][0]["posterior"]
+    assert told["grid_error"] < 1e-2
+    assert told["log_evidence_grid_error"] < 1e-2
+    assert told["files"][0]["path"] == "walk.py"
 
 
 @pytest.mark.parametrize("command", REFUSED)

@@ -13,7 +13,9 @@ from hxcli.inference.box_quadrature import integrate_box
 
 
 def test_a_normal_in_one_and_a_ridge_in_two_coordinates_are_integrated() -> None:
-    box = integrate_box(lambda w: norm.logpdf(w[:, 0], 3, 0.01) - 2.5, lambda w: w, [(-10, 10)], 1e-6, "a")
+    box = integrate_box(
+        lambda w: norm.logpdf(w[:, 0], 3, 0.01) - 2.5, lambda w: w, [(-10, 10)], 1e-6, "no finite integral"
+    )
     assert box.log_evidence == pytest.approx(-2.5, abs=1e-10)
     assert box.moments
     mean = box.weights @ box.axes[0]
@@ -32,7 +34,7 @@ def test_a_normal_in_one_and_a_ridge_in_two_coordinates_are_integrated() -> None
 
 def test_what_has_no_end_is_refused_or_has_no_moments() -> None:
     with pytest.raises(ModelError, match="no finite integral"):
-        integrate_box(lambda w: 0 * w[:, 0], lambda w: w, [(-10, 10)], 1e-6, "a")
+        integrate_box(lambda w: 0 * w[:, 0], lambda w: w, [(-10, 10)], 1e-6, "no finite integral")
     # A half-Cauchy, over the logarithm.
     box = integrate_box(
         lambda w: w[:, 0] - np.logaddexp(0, 2 * w[:, 0]) + np.log(2 / np.pi), lambda w: w, [(-10, 10)], 1e-6, "a"

@@ -15,7 +15,7 @@ from hxcli.engine.topology import Topology, from_parents
 from hxcli.engine.tree import Tree
 from hxcli.model import Gaussian, Sde
 from hxcli.prebuilt.grid import log_at_root, swept_down, swept_up
-from hxcli.prebuilt.grid_densities import density_figures
+from hxcli.prebuilt.grid_densities import density_figures, shortest_intervals
 from hxcli.prebuilt.grid_generator import make_cells, make_generator
 from hxcli.prebuilt.grid_observations import root_weights, seen
 from hxcli.prebuilt.grid_transition import backwards, forwards, make_transition
@@ -222,3 +222,18 @@ def test_modes_are_counted() -> None:
     found = density_figures(rows, states, walls, 0.9)
     assert found.modes.tolist() == [1, 2, 1]
     assert found.upper[0] == pytest.approx(1.6449, abs=1e-2)
+
+
+def test_shortest_intervals_have_ends_that_are_equally_dense() -> None:
+    walls = np.linspace(0, 40, 401)
+    one, other = stats.gamma(3), stats.gamma(2, scale=3)
+    chances = np.stack([np.diff(each.cdf(walls)) for each in (one, other)])
+    lower, upper = shortest_intervals(chances, walls, 0.9)
+    for low, high, each in zip(lower, upper, (one, other), strict=True):
+        assert each.pdf(low) == pytest.approx(each.pdf(high), rel=2e-2)
+        assert each.cdf(high) - each.cdf(low) == pytest.approx(0.9, abs=1e-4)
+    # A density that falls has its interval at the wall.
+    falling = np.diff(stats.gamma(1).cdf(walls))[None]
+    lower, upper = shortest_intervals(falling / falling.sum(), walls, 0.9)
+    assert lower[0] == pytest.approx(0, abs=1e-6)
+    assert upper[0] == pytest.approx(stats.gamma(1).ppf(0.9), abs=1e-2)

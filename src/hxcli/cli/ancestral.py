@@ -9,7 +9,7 @@ import typer
 from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
 from hxcli.cli.left_out_options import LeftOutChoices
-from hxcli.cli.options import ModelChoices, Plot, RateChoices, TraitsArgument, TreeArgument
+from hxcli.cli.options import Density, ModelChoices, Plot, RateChoices, TraitsArgument, TreeArgument
 from hxcli.cli.pair_options import PairChoices
 from hxcli.cli.state_options import StateModelChoices, StateReadingChoices
 from hxcli.cli.together import TogetherChoices
@@ -35,12 +35,7 @@ def ancestral(
     mppa: Annotated[
         bool, typer.Option("--mppa", help="Also the set of states that approximates a node's probabilities best.")
     ] = False,
-    density: Annotated[
-        str | None,
-        typer.Option(
-            "--density", metavar="FILE", help="Every node's whole density, of a model on a grid: .parquet .csv .tsv."
-        ),
-    ] = None,
+    density: Density = None,
     out_params: Annotated[
         str | None, typer.Option("--out-params", metavar="FILE", help="Table of the rates of states; - streams CSV.")
     ] = None,

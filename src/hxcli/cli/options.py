@@ -84,6 +84,12 @@ Tau2 = Annotated[
         "--tau2", parser=parse_non_negative, metavar="V", help="Observation variance, in squared trait units."
     ),
 ]
+Density = Annotated[
+    str | None,
+    typer.Option(
+        "--density", metavar="FILE", help="Every node's whole density, of a model on a grid: .parquet .csv .tsv."
+    ),
+]
 Plot = Annotated[
     str | None,
     typer.Option(

@@ -12,6 +12,7 @@ from hxcli.cli.analysis import AnalysisRequest, RunChoices
 from hxcli.cli.command import command
 from hxcli.cli.left_out_options import LeftOutChoices
 from hxcli.cli.options import (
+    Density,
     Level,
     ModelChoices,
     Plot,
@@ -194,6 +195,7 @@ def posterior(
     level: Level = 0.95,
     pair: PairChoices,
     plot: Plot = None,
+    density: Density = None,
     more: MoreChoices,
     left_out: LeftOutChoices,
     out_params: Annotated[
@@ -224,6 +226,7 @@ def posterior(
     sampling = {name: value for name, value in sampling.items() if value is not None}
     named = {
         "picture": plot,
+        "density table": density,
         "parameter table": out_params,
         "draws": more.draws_out,
         **left_out.named(),
@@ -234,7 +237,7 @@ def posterior(
     without = [*more.without(), *left_out.without(), *pair.without()]
     asked = {**more.asked(), **left_out.asked(), **pair.asked()}
     if together.together:
-        options = _joint_options(priors, more, run)
+        options = _joint_options(priors, more, density, run)
         return together.reading(run).request(
             "posterior together",
             tree,
@@ -330,7 +333,7 @@ def _sampler_options(method: Method, given: dict[str, int | None]) -> dict[str, 
     return {"chains": _CHAINS, "samples": _SAMPLES, **given} if method is Method.NUTS or given else {}
 
 
-def _joint_options(priors: PriorChoices, more: MoreChoices, run: RunChoices) -> dict[str, Any]:
+def _joint_options(priors: PriorChoices, more: MoreChoices, density: str | None, run: RunChoices) -> dict[str, Any]:
     """The options of traits together that those of single traits have another form of.
 
     Raises:
@@ -342,6 +345,7 @@ def _joint_options(priors: PriorChoices, more: MoreChoices, run: RunChoices) -> 
         "--prior-tau2": priors.prior_tau2 is not None,
         "--root": priors.root != RootPrior(),
         "--method quadrature": more.method is Method.QUADRATURE,
+        "--density": density is not None,
     }
     for option, given in alone.items():
         if given:

@@ -27,12 +27,33 @@ from hxcli.inference.range_of_mass import (
 )
 from hxcli.phylogeny import FloatArray
 
-# Points a side while looking for the mass, and at first and at most for the integral, of one and of two coordinates.
-_SCAN, _FIRST, _MOST = (65, 17), (65, 33), (4097, 257)
-# How much farther down a point may be whose neighbours are looked at on a finer grid.
-_NEIGHBOURS = 8.0
+# Points a side while looking for the mass, and at most for the integral, of one and of two coordinates.
+_SCAN, _MOST = (65, 17), (4097, 257)
 # From (M, F) places to (M,) log densities, or to (M, F) logarithms of the values there.
 Heights = Callable[[FloatArray], FloatArray]
+
+
+class Depths(NamedTuple):
+    """How far below its top, in logs, a density is looked at, and with how many points at first.
+
+    Attributes:
+        density: It is cut off there.
+        moment: The same of the density times the squared values.
+        sides: How much higher up the sides may be that an integral meets.
+        neighbours: How much farther down a point may be whose neighbours are looked at on a finer grid.
+        first: Points a side for the integral, of one and of two coordinates.
+    """
+
+    density: float
+    moment: float
+    sides: float
+    neighbours: float
+    first: tuple[int, int]
+
+
+DEEP = Depths(DEPTH, MOMENT_DEPTH, SIDE_DEPTH, 8.0, (65, 33))
+# Where a density takes milliseconds a point: a ten-thousandth may be left out.
+SHALLOW = Depths(11.0, 8.0, 1.5, 2.0, (33, 17))
 
 
 class Box(NamedTuple):
@@ -44,7 +65,8 @@ class Box(NamedTuple):
         coarse: The same of every other point; 0 at those between.
         log_evidence: Log of the integral.
         error: Largest difference that every other point makes: of the log evidence, and of means and variances of the
-            logarithms of the values, over their standard deviations and variances.
+            logarithms of the values, over their standard deviations and variances; or what lies at the sides, if that
+            is more.
         moments: Whether the values have a mean and a variance.
     """
 
@@ -61,7 +83,15 @@ class Box(NamedTuple):
         return _places(self.axes)
 
 
-def integrate_box(heights: Heights, log_values: Heights, starts: Sequence[Range], tolerance: float, name: str) -> Box:
+def integrate_box(
+    heights: Heights,
+    log_values: Heights,
+    starts: Sequence[Range],
+    tolerance: float,
+    endless: str,
+    nearly: Heights | None = None,
+    depths: Depths = DEEP,
+) -> Box:
     """Finds the mass, then doubles the points until every other one of them would do.
 
     Args:
@@ -69,25 +99,24 @@ def integrate_box(heights: Heights, log_values: Heights, starts: Sequence[Range]
         log_values: Logarithms of what the coordinates stand for.
         starts: F ranges, 1 or 2, that hold most of the prior.
         tolerance: Largest error wanted. With too many points it stays above; `error` says so.
-        name: Of the trait, for messages.
+        endless: What to say where there is no finite integral.
+        nearly: Nearly the log density, for less work: good enough to look for the mass; None for the density itself.
+        depths: How far down it is looked at.
 
     Raises:
         ModelError: The density has no finite integral.
     """
     kind = len(starts) - 1
     try:
-        ranges = _zoom(heights, log_values, list(starts), moments=False)
+        ranges = _zoom(nearly or heights, log_values, list(starts), depths, moments=False)
     except Endless:
-        raise ModelError(
-            f"trait {name!r}: the posterior of the rates has no finite integral with these priors (give --prior "
-            "'q=PRIOR' that falls off towards 0 and beyond, such as lognormal)"
-        ) from None
+        raise ModelError(endless) from None
     moments = True
     try:
-        ranges = _zoom(heights, log_values, ranges, moments=True)
+        ranges = _zoom(nearly or heights, log_values, ranges, depths, moments=True)
     except Endless:
         moments = False
-    points, widened = _FIRST[kind], 0
+    points, widened = depths.first[kind], 0
     values = np.full((points,) * len(ranges), np.nan)
     while True:
         axes = tuple(np.linspace(*limits, points) for limits in ranges)
@@ -96,7 +125,7 @@ def integrate_box(heights: Heights, log_values: Heights, starts: Sequence[Range]
         new = np.flatnonzero(np.isnan(values))
         values.flat[new] = heights(places[new])
         logs = log_values(places)
-        sides = sides_reached(_kept(values.ravel(), logs, moments, SIDE_DEPTH).reshape(values.shape))
+        sides = sides_reached(_kept(values.ravel(), logs, moments, depths, depths.sides).reshape(values.shape))
         if any(map(any, sides)) and widened < MOST_WIDENED:
             # The finer points see what passes between the coarse ones of the search.
             ranges = [widened_range(limits, *ends) for limits, ends in zip(ranges, sides, strict=True)]
@@ -106,7 +135,7 @@ def integrate_box(heights: Heights, log_values: Heights, starts: Sequence[Range]
         found = _summed(axes, values, logs, moments)
         if found.error <= tolerance or 2 * points - 1 > _MOST[kind]:
             return found
-        near = _kept(values.ravel(), logs, moments, -_NEIGHBOURS).reshape(values.shape)
+        near = _kept(values.ravel(), logs, moments, depths, -depths.neighbours).reshape(values.shape)
         values, points = _refined(values, near), 2 * points - 1
 
 
@@ -134,7 +163,7 @@ def _summed(axes: tuple[FloatArray, ...], heights: FloatArray, logs: FloatArray,
     sparse[every_other] = mass[every_other]
     total, sparse_total = mass.sum(), sparse.sum() * 2**mass.ndim
     weights, coarse = mass / total, sparse / sparse.sum()
-    errors = [abs(np.log(total / sparse_total))]
+    errors = [abs(np.log(total / sparse_total)), _at_sides(weights)]
     for values in logs.T:
         mean = weights.ravel() @ values
         square = (values - mean) ** 2
@@ -145,20 +174,26 @@ def _summed(axes: tuple[FloatArray, ...], heights: FloatArray, logs: FloatArray,
     return Box(axes, weights, coarse, float(top + np.log(total * area)), float(max(errors)), moments)
 
 
+def _at_sides(weights: FloatArray) -> float:
+    """Weight of the outermost points, about as much as lies beyond them."""
+    inner = weights[(slice(1, -1),) * weights.ndim]
+    return float(weights.sum() - inner.sum())
+
+
 def _places(axes: Sequence[FloatArray]) -> FloatArray:
     return np.stack([each.ravel() for each in np.meshgrid(*axes, indexing="ij")], 1)
 
 
-def _kept(values: FloatArray, logs: FloatArray, moments: bool, less: float = 0.0) -> BoolArray:
+def _kept(values: FloatArray, logs: FloatArray, moments: bool, depths: Depths, less: float = 0.0) -> BoolArray:
     """(M,) mask of the points with mass, or with mass times a squared value; `less` cuts off higher up."""
-    keep = values >= values.max() - (DEPTH - less)
+    keep = values >= values.max() - (depths.density - less)
     for each in logs.T if moments else ():
         tilted = values + 2 * each
-        keep = keep | (tilted >= tilted.max() - (MOMENT_DEPTH - less))
+        keep = keep | (tilted >= tilted.max() - (depths.moment - less))
     return np.asarray(keep)
 
 
-def _zoom(heights: Heights, log_values: Heights, ranges: list[Range], moments: bool) -> list[Range]:
+def _zoom(heights: Heights, log_values: Heights, ranges: list[Range], depths: Depths, *, moments: bool) -> list[Range]:
     """Moves the ends until the points to keep fill most of the box and reach no side."""
     count = _SCAN[len(ranges) - 1]
     for _ in range(MOST_STEPS):
@@ -167,7 +202,7 @@ def _zoom(heights: Heights, log_values: Heights, ranges: list[Range], moments: b
         values = heights(places)
         if not np.isfinite(values.max()):
             raise Endless
-        mask = _kept(values, log_values(places), moments).reshape((count,) * len(axes))
+        mask = _kept(values, log_values(places), moments, depths).reshape((count,) * len(axes))
         closer, settled = moved_ranges(axes, ranges, mask)
         if settled:
             return ranges

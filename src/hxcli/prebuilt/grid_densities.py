@@ -13,8 +13,8 @@ from hxcli.phylogeny import FloatArray
 _DIP = 0.95
 # Halvings of a cell that find a quantile in it.
 _HALVINGS = 44
-# Places at which a shortest interval is looked for at a time, and how often ever nearer ones.
-_PLACES, _LOOKS = 33, 3
+# Places at which a shortest interval is looked for, and how often the way between two of them is halved.
+_PLACES, _LOOKS = 33, 20
 
 
 class DensityFigures(NamedTuple):
@@ -81,18 +81,37 @@ def shortest_intervals(chances: FloatArray, walls: FloatArray, level: float) -> 
         walls: (k + 1,) states between the cells.
         level: Probability of the intervals.
     """
-    rows = np.arange(len(chances))
-    low, reach = np.zeros(len(chances)), 1 - level
+    rows, most = np.arange(len(chances)), 1 - level
+    density, middles = chances / np.diff(walls), (walls[1:] + walls[:-1]) / 2
+
+    def ends(share: FloatArray) -> tuple[FloatArray, FloatArray]:
+        return _quantiles(chances, walls, share), _quantiles(chances, walls, share + level)
+
+    # The shortest of some, and between its neighbours that whose ends are equally dense.
+    shares = np.linspace(0, most, _PLACES)
+    widths = np.stack([np.subtract(*ends(np.full(len(rows), share))[::-1]) for share in shares], 1)
+    best = widths.argmin(1)
+    step = shares[1]
+    first, last = (np.clip(shares[best] + by, 0, most) for by in (-step, step))
+
+    def rises(share: FloatArray) -> Any:
+        lower, upper = (_density_at(density, middles, end) for end in ends(share))
+        return lower < upper
+
+    bracketed = rises(first) & ~rises(last)
     for _ in range(_LOOKS):
-        shares = low[:, None] + reach * np.linspace(0, 1, _PLACES)
-        ends = [
-            np.stack([_quantiles(chances, walls, share) for share in (shares + more).T], 1) for more in (0.0, level)
-        ]
-        best = (ends[1] - ends[0]).argmin(1)
-        step = reach / (_PLACES - 1)
-        found = ends[0][rows, best], ends[1][rows, best]
-        low, reach = np.clip(shares[rows, best] - step, 0, 1 - level - 2 * step), 2 * step
-    return found
+        middle = (first + last) / 2
+        up = rises(middle)
+        first, last = np.where(up, middle, first), np.where(up, last, middle)
+    return ends(np.where(bracketed, (first + last) / 2, shares[best]))
+
+
+def _density_at(density: FloatArray, middles: FloatArray, states: FloatArray) -> FloatArray:
+    """(N,) of N densities (N, k) each at one state, between the middles of cells."""
+    cell = np.clip(np.searchsorted(middles, states) - 1, 0, len(middles) - 2)
+    rows = np.arange(len(density))
+    share = np.clip((states - middles[cell]) / (middles[cell + 1] - middles[cell]), 0, 1)
+    return density[rows, cell] * (1 - share) + density[rows, cell + 1] * share
 
 
 def _quantiles(chances: FloatArray, walls: FloatArray, share: FloatArray) -> FloatArray:

@@ -9,7 +9,7 @@ import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
 from hxcli.analyses.posterior.question import Asked, Options
-from hxcli.analyses.posterior.solution import PROBABILITIES, Solved, unit_of
+from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved, unit_of
 from hxcli.analyses.posterior.tables import further_tables
 from hxcli.engine.topology import BoolArray
 from hxcli.findings import number
@@ -163,11 +163,12 @@ def _parameters(units: Units, solved: Sequence[Solved | None], options: Options)
             ["" if each is None else f"probability of {each.name}" for each in best],
         )
     if options.method == "quadrature":
-        parameters[evidence] = (np.array([_evidence(one, units, i) for i, one in enumerate(solved)]), how)
+        parameters[evidence] = (np.array([evidence_of(one, units, i) for i, one in enumerate(solved)]), how)
     return parameters
 
 
-def _evidence(one: Solved | None, units: Units, trait: int) -> float:
+def evidence_of(one: Solved | None, units: Units, trait: int) -> float:
+    """Log density of the observations in the trait's own units; nan where there is none."""
     if one is None:
         return float("nan")
     return float(one.log_evidence - one.densities * np.log(units.scale[trait]))
@@ -175,28 +176,40 @@ def _evidence(one: Solved | None, units: Units, trait: int) -> float:
 
 def _parameter_table(names: Sequence[str], units: Units, solved: Sequence[Solved | None]) -> dict[str, list[Any]]:
     """One row for every trait and parameter; None where there is no figure."""
-    rows = []
-    for trait, (name, one) in enumerate(zip(names, solved, strict=True)):
-        own = _factors(units, trait)
-        # Shape parameters have no unit of the trait.
-        more = [key for key in one.figures if key not in own] if one is not None else []
-        place = float(units.scale[trait]), float(units.location[trait]), units.length
-        further = {key: unit_of(one.kinds.get(key, ""), *place) for key in more} if one is not None else {}
-        for parameter, (factor, plus) in {**own, **further}.items():
-            figures = one.figures[parameter].times(factor, plus) if one is not None else None
-            prior = getattr(one.asked, f"prior_{parameter}", None) if one is not None else None
-            if one is not None and prior is None:
-                prior = one.priors.get(parameter)
-            called = one.rate if one is not None and parameter == "sigma2" else parameter
-            row: dict[str, Any] = {"trait": name, "parameter": called, "prior": str(prior) if prior else None}
-            row["mean"] = figures.mean if figures else np.nan
-            row["sd"] = figures.deviation if figures else np.nan
-            for rank, probability in enumerate(PROBABILITIES):
-                row[f"q{probability:g}"] = float(figures.quantiles[rank]) if figures else np.nan
-            for diagnostic in ("rhat", "ess_bulk", "ess_tail"):
-                row[diagnostic] = figures.diagnostics.get(diagnostic, np.nan) if figures else np.nan
-            rows.append(row)
+    rows = [
+        parameter_row(name, *each)
+        for trait, (name, one) in enumerate(zip(names, solved, strict=True))
+        for each in own_parameters(units, trait, one)
+    ]
     return {key: [row[key] for row in rows] for key in rows[0]}
+
+
+def own_parameters(units: Units, trait: int, one: Solved | None) -> list[tuple[str, str | None, Figures | None]]:
+    """Name, prior in words (None for none) and figures, in the trait's units, of every parameter."""
+    own = _factors(units, trait)
+    if one is None:
+        return [(parameter, None, None) for parameter in own]
+    # Shape parameters have no unit of the trait.
+    place = float(units.scale[trait]), float(units.location[trait]), units.length
+    further = {key: unit_of(one.kinds.get(key, ""), *place) for key in one.figures if key not in own}
+    found: list[tuple[str, str | None, Figures | None]] = []
+    for parameter, (factor, plus) in {**own, **further}.items():
+        prior = getattr(one.asked, f"prior_{parameter}", None) or one.priors.get(parameter)
+        called = one.rate if parameter == "sigma2" else parameter
+        found.append((called, str(prior) if prior else None, one.figures[parameter].times(factor, plus)))
+    return found
+
+
+def parameter_row(trait: str, parameter: str, prior: str | None, figures: Figures | None) -> dict[str, Any]:
+    """A row of the table of parameters; nan where there is no figure."""
+    row: dict[str, Any] = {"trait": trait, "parameter": parameter, "prior": prior}
+    row["mean"] = figures.mean if figures else np.nan
+    row["sd"] = figures.deviation if figures else np.nan
+    for rank, probability in enumerate(PROBABILITIES):
+        row[f"q{probability:g}"] = float(figures.quantiles[rank]) if figures else np.nan
+    for diagnostic in ("rhat", "ess_bulk", "ess_tail"):
+        row[diagnostic] = figures.diagnostics.get(diagnostic, np.nan) if figures else np.nan
+    return row
 
 
 def _details(one: Solved | None, units: Units, trait: int, more: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,7 +221,7 @@ def _details(one: Solved | None, units: Units, trait: int, more: Mapping[str, An
         "posterior": {
             "priors": {name: str(prior) for name, prior in priors.items() if prior is not None},
             "priors_scaled_to_the_data": list(asked.scaled_to_data),
-            "log_evidence": _evidence(one, units, trait) if np.isfinite(one.log_evidence) else None,
+            "log_evidence": evidence_of(one, units, trait) if np.isfinite(one.log_evidence) else None,
             "log_evidence_of": _evidence_of(asked),
             **one.details,
             **more,
@@ -236,7 +249,12 @@ def _models(one: Solved, units: Units, trait: int) -> dict[str, Any]:
 
 
 def _evidence_of(asked: Asked) -> str:
-    if asked.question.root is None:
+    return evidence_in_words(asked.question.root is None)
+
+
+def evidence_in_words(flat_root: bool) -> str:
+    """What a log evidence is of."""
+    if flat_root:
         return (
             "the observations' contrasts, because the root is flat: compare it with other models of the same "
             "observations with a flat root only"

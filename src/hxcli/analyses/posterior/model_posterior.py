@@ -29,7 +29,7 @@ from hxcli.analyses.posterior.solution import CHANGE, PROBABILITIES, RATE, STATE
 from hxcli.analyses.posterior.states import nodes_and_root
 from hxcli.errors import Doubt, ModelError, Note
 from hxcli.inference.marginal_density import Marginals
-from hxcli.inference.normal_mixture import Components, Mixture, Weighted, node_figures, quantiles
+from hxcli.inference.normal_mixture import Components, Mixture, Weighted, at_nodes, node_figures, quantiles
 from hxcli.inference.parameter_plane import Plane, plane_of
 from hxcli.inference.quadrature import Integrated, integrate
 from hxcli.inference.threads import in_threads
@@ -92,7 +92,7 @@ def posterior_under_models(
     """
     points: list[Point] = []
     errors, evidences = [], []
-    priors = _model_priors(questions, options)
+    priors = model_priors([each.asked_as for each in questions], options)
     for number, (question, prior) in enumerate(zip(questions, priors, strict=True)):
         found, error = _points_of(number, question, painted.phylogeny, seen, units, trait)
         errors.append(error)
@@ -150,6 +150,7 @@ def posterior_under_models(
         kinds=kinds,
         rate=questions[0].rates[0] if len(questions) == 1 else "sigma2",
         priors=priors_in_words(questions),
+        mixture=at_nodes(fine, painted.nodes),
     )
 
 
@@ -214,9 +215,9 @@ def priors_in_words(questions: Sequence[ModelQuestion]) -> dict[str, str]:
     }
 
 
-def _model_priors(questions: Sequence[ModelQuestion], options: Options) -> list[float]:
+def model_priors(names: Sequence[str], options: Options) -> list[float]:
     """The models' probabilities before the data."""
-    given = [options.model_priors.get(each.asked_as, 1.0) for each in questions]
+    given = [options.model_priors.get(name, 1.0) for name in names]
     return [each / sum(given) for each in given]
 
 

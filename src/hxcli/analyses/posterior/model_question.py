@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from hxcli.analyses.fit.fit import painted_tree
 from hxcli.analyses.fit.fitted import largest_lambda, with_all
 from hxcli.analyses.fit.options import has_roots, height_spread, refuse_unidentified, refuse_unread_edges
 from hxcli.analyses.posterior.own_priors import own_mean_priors, own_priors, prior_fits
@@ -18,13 +17,12 @@ from hxcli.edge_data import edge_columns
 from hxcli.errors import OptionError
 from hxcli.inference.likelihood_columns import framed
 from hxcli.inference.priors import Prior, parse_normal, parse_prior
-from hxcli.model import Sde
-from hxcli.models import GRID_MODELS, named_model
+from hxcli.models import named_model
 from hxcli.models.bound_model import BoundModel, Coordinate
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import OFFSET
 from hxcli.painting import Painted
-from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.gls import swept_design
 from hxcli.prebuilt.parameter_columns import ModelEdges
 from hxcli.prebuilt.units import Units
@@ -76,8 +74,6 @@ class ModelQuestion:
         Raises:
             OptionError: A model that this tree or these options do not allow.
         """
-        if name in GRID_MODELS:
-            raise _of_grid(name)
         fields = edge_fields(painted, edge_columns(painted, options.edge_data))
         model = named_model(name, options.ou_root if has_roots(name) else None)
         refuse_unread_edges(options.edge_data, [model])
@@ -85,8 +81,6 @@ class ModelQuestion:
         self.bound: BoundModel = model.on(fields)
         if options.lambda_max:
             self.bound.widen("lambda", largest_lambda(fields))
-        if isinstance(self.bound.returned, Sde):
-            raise _of_grid(name)
         self.asked_as = name
         self.means = tuple(each for each in self.bound.unknowns if each != OFFSET)
         if not self.means:
@@ -216,45 +210,57 @@ class ModelQuestion:
         return Shape(name, Prior("uniform", (0.0, high - low)), low, f"uniform({low:.6g},{high:.6g})")
 
 
-def _of_grid(name: str) -> OptionError:
-    return OptionError(
-        f"hx posterior --model {name}: posteriors are of Gaussian models, and this one is a diffusion on a grid (hx "
-        "ancestral --model gives every node's density at the most likely parameters)"
-    )
-
-
-def model_questions(phylogeny: Phylogeny, units: Units, options: Options) -> tuple[Painted, list[ModelQuestion]]:
-    """The tree with its regimes, and every model on it.
+def model_questions(painted: Painted, units: Units, options: Options) -> list[ModelQuestion]:
+    """Every model on the tree with its regimes.
 
     Raises:
-        InputError: Regimes that do not fit the tree.
         OptionError: Models or options that this tree does not allow; a prior of no free parameter.
     """
     names = options.models or ("bm",)
-    if len(set(names)) < len(names):
-        raise OptionError("--model names one model twice (give each once)")
-    painted = painted_tree(phylogeny, options.regimes)
     questions = [ModelQuestion(name, painted, units, options) for name in names]
     free = {name for each in questions for name in (*each.means, *(shape.name for shape in each.shapes))}
-    for name in options.priors:
-        if name not in free:
-            raise OptionError(f"--prior {name}: no model here has it as a free parameter")
+    known = {each.name for question in questions for each in question.bound.coordinates}
+    settled_names(options, names, known, free)
     if len(questions) > 1 and len({each.flat_means for each in questions}) > 1:
         counts = ", ".join(f"{each.name} ({each.flat_means})" for each in questions)
         raise OptionError(
             f"models with different numbers of means without a proper prior cannot be weighed: {counts} (give their "
             "means --prior 'NAME=normal(MEAN,SD)', or one --model at a time)"
         )
+    return questions
+
+
+def settled_names(options: Options, names: Sequence[str], known: set[str], free: set[str]) -> None:
+    """Raises where options name what is not there.
+
+    Args:
+        options: What the user wants.
+        names: Of the models.
+        known: Parameters that may be given.
+        free: Those that may have a prior.
+
+    Raises:
+        OptionError: A prior of no free parameter, a value of none, a weight of no model.
+    """
+    for name in options.priors:
+        if name not in free:
+            raise OptionError(f"--prior {name}: no model here has it as a free parameter")
     if options.model_priors and options.model_priors.keys() != set(names):
         lacking = [name for name in names if name not in options.model_priors]
         other = [name for name in options.model_priors if name not in names]
         what = f"{lacking[0]} has none" if lacking else f"{other[0]} is no --model here"
         raise OptionError(f"--model-prior: {what} (give every --model one)")
-    known = {each.name for question in questions for each in question.bound.coordinates}
     for name in options.held:
         if name not in known:
             raise OptionError(f"--set {name}: no model here has such a shape parameter")
-    return painted, questions
+
+
+def refuse_unweighable(name: str, sampled: Sequence[str]) -> None:
+    """Raises: of several models one is sampled, whose parameters are these."""
+    raise OptionError(
+        f"hx posterior --model {name} is sampled ({', '.join(sampled) or '--method nuts'}), which gives no evidence "
+        "to weigh models by (one --model at a time, or hold parameters with --set)"
+    )
 
 
 def given_models(options: Options) -> bool:

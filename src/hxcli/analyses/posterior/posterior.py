@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from hxcli.analyses.fit.fit import painted_tree
 from hxcli.analyses.posterior.assemble import report
+from hxcli.analyses.posterior.grid_models import grid_models, posterior_with_grids
 from hxcli.analyses.posterior.methods import integrated_posterior, sampled_posterior
 from hxcli.analyses.posterior.model_posterior import posterior_under_models
-from hxcli.analyses.posterior.model_question import ModelQuestion, given_models, model_questions
+from hxcli.analyses.posterior.model_question import ModelQuestion, given_models, model_questions, refuse_unweighable
 from hxcli.analyses.posterior.question import Options, ask
 from hxcli.analyses.posterior.solution import Solved
 from hxcli.errors import OptionError
@@ -68,7 +70,12 @@ def posterior(
     seen = units.observations(observations)
     count = len(observations.traits)
     if given_models(wanted):
-        painted, questions = model_questions(phylogeny, units, wanted)
+        painted = painted_tree(phylogeny, wanted.regimes)
+        if len(set(wanted.models)) < len(wanted.models):
+            raise OptionError("--model names one model twice (give each once)")
+        if on_grids := grid_models(painted, wanted):
+            return posterior_with_grids(phylogeny, observations, painted, units, on_grids, wanted, level)
+        questions = model_questions(painted, units, wanted)
         wanted = _settled(wanted, questions)
         placed = painted.observations(seen)
         solved: list[Solved | None] = []
@@ -97,11 +104,7 @@ def _settled(options: Options, questions: Sequence[ModelQuestion]) -> Options:
         options = questions[0].options
     sampled = [each for each in questions if len(each.shapes) > 1 or options.method == "nuts"]
     if sampled and len(questions) > 1:
-        names = ", ".join(shape.name for shape in sampled[0].shapes)
-        raise OptionError(
-            f"hx posterior --model {sampled[0].name} is sampled ({names or '--method nuts'}), which gives no evidence "
-            "to weigh models by (one --model at a time, or hold parameters with --set)"
-        )
+        refuse_unweighable(sampled[0].name, [shape.name for shape in sampled[0].shapes])
     return dataclasses.replace(options, method="nuts") if sampled else options
 
 

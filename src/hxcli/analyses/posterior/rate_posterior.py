@@ -71,7 +71,11 @@ def integrated_rates(question: RateQuestion, wanted: RateOptions, level: float, 
         ModelError: The posterior has no finite integral.
     """
     density = question.density
-    box = integrate_box(density, density.log_values, density.starts, _TOLERANCE, question.seen.name)
+    endless = (
+        f"trait {question.seen.name!r}: the posterior of the rates has no finite integral with these priors (give "
+        "--prior 'q=PRIOR' that falls off towards 0 and beyond, such as lognormal)"
+    )
+    box = integrate_box(density, density.log_values, density.starts, _TOLERANCE, endless)
     places, weights = box.places, box.weights.ravel()
     kept = np.flatnonzero(weights > _NOTHING)
     both = np.stack([weights, box.coarse.ravel()])[:, kept]

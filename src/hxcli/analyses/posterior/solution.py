@@ -12,7 +12,7 @@ from hxcli.analyses.pairs import PairStates
 from hxcli.analyses.posterior.joint_draws import Draws
 from hxcli.analyses.posterior.question import Asked
 from hxcli.errors import Note
-from hxcli.inference.normal_mixture import NodeFigures
+from hxcli.inference.normal_mixture import Mixture, NodeFigures
 from hxcli.phylogeny import FloatArray
 
 # Kinds of parameters by their unit: a state of the trait, a change of it, a rate.
@@ -81,6 +81,7 @@ class Solved(NamedTuple):
         kinds: Parameter -> what unit it has, of those that are no shape parameters; see `KINDS`.
         rate: What the first rate is called.
         priors: Parameter -> its prior in words, of those that are no variances.
+        mixture: Of all nodes, under models; None otherwise.
     """
 
     asked: Asked
@@ -98,3 +99,4 @@ class Solved(NamedTuple):
     kinds: Mapping[str, str] = {}
     rate: str = "sigma2"
     priors: Mapping[str, str] = {}
+    mixture: Mixture | None = None

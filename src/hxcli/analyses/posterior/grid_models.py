@@ -1,0 +1,280 @@
+"""Posteriors of which a model at least is a diffusion on a grid: alone, or averaged with others by their evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from hxcli.analyses.fit.fitted import file_of
+from hxcli.analyses.fit.options import refuse_unread_edges
+from hxcli.analyses.posterior.assemble import evidence_in_words, evidence_of, own_parameters
+from hxcli.analyses.posterior.grid_posterior import is_open, method_for, posterior_on_grid
+from hxcli.analyses.posterior.grid_question import TAU2, GridQuestion
+from hxcli.analyses.posterior.grid_report import AveragedTrait, UnderModel, averaged, grid_report, of_known
+from hxcli.analyses.posterior.joint_draws import trait_seed
+from hxcli.analyses.posterior.model_posterior import posterior_under_models
+from hxcli.analyses.posterior.model_question import ModelQuestion, refuse_unweighable, settled_names
+from hxcli.analyses.posterior.question import Options
+from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
+from hxcli.edge_data import edge_columns
+from hxcli.errors import Doubt, ModelError, OptionError
+from hxcli.findings import number
+from hxcli.inference.grid_mixture import rebinned
+from hxcli.inference.normal_mixture import Mixture, normals
+from hxcli.model import Sde
+from hxcli.models import GRID_MODELS, named_model
+from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
+from hxcli.models.gaussian_model import GaussianModel
+from hxcli.painting import Painted
+from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.prebuilt.grid_densities import DensityFigures
+from hxcli.prebuilt.tip_likelihoods import exact_values
+from hxcli.prebuilt.units import Units
+from hxcli.reconstruction import Reconstruction
+from hxcli.traits import Observations
+
+# How far around the means of normal components their states go, in standard deviations.
+_REACH = 7.0
+# Numbers in one block of nodes times components times walls.
+_BLOCK = 1 << 22
+# Two values of a trait, for a model that asks for figures of them.
+_FIGURES = np.array([0.0, 2.0])
+
+
+def grid_models(painted: Painted, options: Options) -> dict[str, GaussianModel]:
+    """Name -> model of those that are diffusions on a grid.
+
+    Raises:
+        OptionError: There is no such model.
+        InputError: A file that is refused.
+    """
+    found: dict[str, GaussianModel] = {}
+    fields = edge_fields(painted, edge_columns(painted, options.edge_data))
+    seen = EdgeFields(fields.phylogeny, trait_fields(fields.columns, _FIGURES), fields.regimes)
+    for name in options.models:
+        built_in = name in GRID_MODELS
+        if not built_in and not name.split(":")[0].endswith(".py"):
+            continue
+        model = named_model(name)
+        if built_in or isinstance(model.on(seen).returned, Sde):
+            found[name] = model
+    return found
+
+
+def posterior_with_grids(
+    phylogeny: Phylogeny,
+    observations: Observations,
+    painted: Painted,
+    units: Units,
+    models: Mapping[str, GaussianModel],
+    options: Options,
+    level: float,
+) -> Reconstruction:
+    """The posterior of all traits under one diffusion, or averaged over several models.
+
+    Args:
+        phylogeny: N nodes.
+        observations: As given.
+        painted: The tree with its regimes.
+        units: Of the computation of the other models.
+        models: Name -> the models that are on a grid.
+        options: What the user wants.
+        level: Probability of the intervals.
+
+    Raises:
+        ModelError: A posterior without an integral, or models that cannot be weighed.
+        OptionError: Options that these models do not allow.
+    """
+    _refuse_products(options, next(iter(models)))
+    fields = edge_fields(painted, edge_columns(painted, options.edge_data))
+    refuse_unread_edges(options.edge_data, list(models.values()))
+    seen, placed = painted.observations(observations), painted.observations(units.observations(observations))
+    gaussian = {name: ModelQuestion(name, painted, units, options) for name in options.models if name not in models}
+    told: list[AveragedTrait] = []
+    for trait in range(len(observations.traits)):
+        questions: dict[str, ModelQuestion | GridQuestion] = {
+            name: gaussian[name] if name in gaussian else GridQuestion(name, models[name], fields, seen, trait, options)
+            for name in options.models
+        }
+        if trait == 0:
+            _refuse_mismatched(questions, options)
+        under = []
+        for question in questions.values():
+            if isinstance(question, GridQuestion):
+                under.append(_on_grid(painted, observations, trait, question, options, level, len(questions) > 1))
+            else:
+                solved = posterior_under_models(painted, placed, units, trait, [question], question.options, level)
+                under.append(_gaussian(question, solved, units, trait))
+        told.append(averaged(under, options, level))
+    return grid_report(phylogeny, observations, told, options, level)
+
+
+def _refuse_products(options: Options, name: str) -> None:
+    """Raises where something is asked for that only Gaussian models have."""
+    asked = {"--draws": bool(options.draws), "--loo": options.loo, "--pairs": options.pairs is not None}
+    for option, there in asked.items():
+        if there:
+            raise OptionError(
+                f"{option} with --model {name}: diffusions on a grid have it not yet, Gaussian models have (leave it "
+                "out)"
+            )
+    if len(options.models) == 1:
+        for option, given in (("--sigma2", options.sigma2), ("--prior-sigma2", options.prior_sigma2)):
+            if given is not None:
+                raise OptionError(
+                    f"{option} with --model {name}: on a grid a rate is a parameter as any other (give --set "
+                    "sigma2=VALUE, or --prior sigma2=PRIOR)"
+                )
+
+
+def _refuse_mismatched(questions: Mapping[str, ModelQuestion | GridQuestion], options: Options) -> None:
+    """Raises where names are of no parameter, or models cannot be weighed."""
+    known: set[str] = set()
+    free: set[str] = set()
+    for each in questions.values():
+        if isinstance(each, GridQuestion):
+            known |= each.known
+            free |= {*each.names} - {TAU2}
+        else:
+            known |= {one.name for one in each.bound.coordinates}
+            free |= {*each.means, *(shape.name for shape in each.shapes)}
+    settled_names(options, list(questions), known, free)
+    if len(questions) == 1:
+        return
+    for each in questions.values():
+        if isinstance(each, GridQuestion):
+            sampled, names = method_for(each, options.method) == "nuts", each.names
+        else:
+            sampled, names = len(each.shapes) > 1 or options.method == "nuts", tuple(one.name for one in each.shapes)
+        if sampled:
+            refuse_unweighable(each.name, names)
+    if len({each.flat_means for each in questions.values()}) > 1:
+        counts = ", ".join(f"{each.name} ({each.flat_means})" for each in questions.values())
+        raise OptionError(
+            f"models with different numbers of unknowns without a proper prior cannot be weighed: {counts} (give the "
+            "root --root normal:MEAN,VARIANCE and means --prior 'NAME=normal(MEAN,SD)', or one --model at a time)"
+        )
+
+
+def _on_grid(
+    painted: Painted,
+    observations: Observations,
+    trait: int,
+    question: GridQuestion,
+    options: Options,
+    level: float,
+    weighed: bool,
+) -> UnderModel:
+    """One trait under one diffusion."""
+    name, nodes = observations.traits[trait], painted.nodes
+    known = np.full(len(nodes), np.nan)
+    if options.tau2 == 0 and question.bound.model.noise is None:
+        known = exact_values(painted.phylogeny, painted.observations(observations))[nodes, trait]
+    free = np.ones(painted.phylogeny.topology.size, bool)
+    free[nodes] = np.isnan(known)
+    found = posterior_on_grid(question, options, trait_seed(options.seed, name), level, name, free)
+    notes = [*found.notes]
+    if is_open(found):
+        low, high = found.densities.walls[[0, -1]]
+        said = (
+            f"with a flat root its density at an end of the grid, which goes from {low:.6g} to {high:.6g}, is "
+            f"{found.open_root:.2g} of its top"
+        )
+        if weighed:
+            raise ModelError(
+                f"trait {name!r}, model {question.name}: {said}: its evidence goes by that range (give --root "
+                "normal:MEAN,VARIANCE, or one --model at a time)"
+            )
+        advice = "give --root normal:MEAN,VARIANCE" if not question.bound.model.text else "write a root() into the file"
+        notes.append(Doubt(f"root_not_identified: {said}: states and parameters go by that range ({advice})"))
+    chances, walls = found.densities.chances[nodes], found.densities.walls
+    figures = of_known(found.nodes.at(nodes), known)
+    words = question.priors_in_words()
+    parameters: list[tuple[str, str | None, Figures | None]] = [
+        (each, words[each], found.figures[each]) for each in question.names
+    ]
+    parameters += [(each, None, _fixed(value)) for each, value in question.given().items()]
+    file = file_of(question.bound.model).get("file")
+    details = {
+        "priors": words,
+        "log_evidence": number(found.log_evidence),
+        "log_evidence_of": evidence_in_words(question.flat_root),
+        **found.details,
+        **({"files": [file]} if file else {}),
+    }
+    return UnderModel(
+        question.name,
+        found.log_evidence,
+        figures,
+        walls,
+        lambda to: _points(rebinned(chances, walls, to), known, to),
+        parameters,
+        question.flat_root,
+        details,
+        tuple(notes),
+    )
+
+
+def _points(chances: FloatArray, known: FloatArray, walls: FloatArray) -> FloatArray:
+    """The chances, all of a known value's in its cell."""
+    there = np.flatnonzero(~np.isnan(known))
+    cell = np.clip(np.searchsorted(walls, known[there], "right") - 1, 0, len(walls) - 2)
+    chances = chances.copy()
+    chances[there] = 0.0
+    chances[there, cell] = 1.0
+    return chances
+
+
+def _fixed(value: float) -> Figures:
+    return Figures(value, 0.0, np.full(len(PROBABILITIES), value))
+
+
+def _gaussian(question: ModelQuestion, solved: Solved, units: Units, trait: int) -> UnderModel:
+    """One trait under a model whose edges are Gaussian."""
+    scale, location = float(units.scale[trait]), float(units.location[trait])
+    mixture = solved.mixture
+    assert mixture is not None
+    means, variances = normals(mixture)
+    sds = np.sqrt(np.asarray(variances)) * scale
+    means = np.asarray(means) * scale + location
+    ends = np.array([(means - _REACH * sds).min(), (means + _REACH * sds).max()])
+    own = solved.nodes
+    mean, lower, upper = (each * scale + location for each in (own.mean, own.lower, own.upper))
+    figures = DensityFigures(mean, own.deviation * scale, lower, upper, np.ones(len(mean), np.int64))
+    log_evidence, flat_root = evidence_of(solved, units, trait), solved.asked.question.root is None
+    parameters = [each for each in own_parameters(units, trait, solved) if each[0] != "root"]
+    details = {
+        "priors": {name: prior for name, prior, _ in parameters if prior is not None},
+        "log_evidence": number(log_evidence),
+        "log_evidence_of": evidence_in_words(flat_root),
+        **solved.details,
+    }
+    return UnderModel(
+        question.name,
+        log_evidence,
+        figures,
+        ends,
+        lambda walls: _mixture_chances(mixture, (walls - location) / scale),
+        parameters,
+        flat_root,
+        details,
+        solved.warnings,
+    )
+
+
+def _mixture_chances(mixture: Mixture, walls: FloatArray) -> FloatArray:
+    """(N, j) chances between walls of the mixtures of N nodes; what lies beyond is in the end ones."""
+    from scipy.special import ndtr
+
+    means, variances = (np.asarray(each) for each in normals(mixture))
+    sds = np.maximum(np.sqrt(variances), 1e-12)
+    weights = np.asarray(mixture.components.weight)
+    below = np.empty((len(means), len(walls)))
+    step = max(1, _BLOCK // (means.shape[1] * len(walls)))
+    for first in range(0, len(means), step):
+        some = slice(first, first + step)
+        z = (walls[None, :, None] - means[some, None]) / sds[some, None]
+        below[some] = ndtr(z) @ weights
+    below[:, 0], below[:, -1] = 0.0, 1.0
+    return np.diff(below, axis=1)

@@ -1,0 +1,296 @@
+"""The posterior of one trait under one diffusion on a grid: its parameters, and the densities of all nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from hxcli.analyses.posterior.grid_question import GridQuestion
+from hxcli.analyses.posterior.question import Options
+from hxcli.analyses.posterior.solution import PROBABILITIES, Figures
+from hxcli.engine.topology import BoolArray
+from hxcli.errors import Doubt, Note
+from hxcli.inference.box_quadrature import SHALLOW, Box, integrate_box
+from hxcli.inference.grid_density import GridDensity
+from hxcli.inference.grid_likelihood import CELLS, GridDensities, GridLikelihood
+from hxcli.inference.grid_mixture import mixed_densities
+from hxcli.inference.marginal_density import Marginals
+from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.grid_densities import DensityFigures, density_figures, extrapolated_figures
+
+# Unknown parameters that are integrated out rather than sampled.
+MOST_INTEGRATED = 2
+# Largest error wanted of the quadrature, and what the user is told of.
+_TOLERANCE, _TOLD = 3e-4, 3e-3
+# Changes of the log evidence by twice as many cells: above the first so many are taken, up to a number of them; above
+# the second, the user is told.
+_CLOSE, _COARSE, _MOST_CELLS = 0.01, 0.1, 400
+# Weight of all the points of the integral together that do not count at the nodes.
+_NEGLIGIBLE = 1e-6
+# Points, by their weights, at which the grid's error is measured.
+_MEASURED = 8
+# Draws that stand for all others at the nodes.
+_MOST_COMPONENTS = 256
+# What the density of a flat root may be at an end of a grid, as a share of its top.
+_FALLEN = 1e-3
+# Shift of a parameter's mean, in its standard deviations, by the cells of the sampler, of which the user is told.
+_SHIFTED = 0.1
+
+
+class GridFound(NamedTuple):
+    """What is known of one trait under one diffusion, in the trait's units.
+
+    Attributes:
+        densities: Of all nodes.
+        nodes: Their figures, cells of no width.
+        figures: Free parameter -> figures.
+        log_evidence: Log density of the observations; nan where it was not computed.
+        details: For the run record.
+        open_root: How high a flat root's density is at the ends of the grid, as a share of its top.
+        notes: What the user should know, a sentence each.
+    """
+
+    densities: GridDensities
+    nodes: DensityFigures
+    figures: Mapping[str, Figures]
+    log_evidence: float
+    details: Mapping[str, Any]
+    open_root: float
+    notes: tuple[Note, ...]
+
+
+class _Weighed(NamedTuple):
+    """Sets of parameters and their weights.
+
+    Attributes:
+        points: (M, S) as the search has them.
+        weights: (W, M): those that count; others that should give the same.
+        error: How far apart these are.
+        figures, log_evidence, details, notes: As in `GridFound`.
+    """
+
+    points: FloatArray
+    weights: FloatArray
+    error: float
+    figures: Mapping[str, Figures]
+    log_evidence: float
+    details: dict[str, Any]
+    notes: tuple[Note, ...] = ()
+
+
+def method_for(question: GridQuestion, method: str) -> str:
+    """`given`, `quadrature` or `nuts`."""
+    if not question.priors:
+        return "given"
+    return "nuts" if method == "nuts" or len(question.priors) > MOST_INTEGRATED else "quadrature"
+
+
+def posterior_on_grid(
+    question: GridQuestion, options: Options, seed: list[int], level: float, trait: str, free: BoolArray
+) -> GridFound:
+    """The posterior by the method that so many unknown parameters take.
+
+    Args:
+        question: The model.
+        options: What the user wants.
+        seed: Of the random numbers.
+        level: Probability of the intervals of the nodes.
+        trait: Its name, for messages.
+        free: (N,) the nodes whose state is not known.
+
+    Raises:
+        ModelError: The posterior has no finite integral.
+        HxError: NumPyro is needed, and is not installed.
+    """
+    how, cells = method_for(question, options.method), CELLS
+    while True:
+        density = question.density(cells)
+        if how == "given":
+            weighed = _given(density)
+        elif how == "quadrature":
+            weighed = _integrated(question, density, trait)
+        else:
+            weighed = _sampled(question, density, options, seed)
+        by_cells, by_range, moved = _grid_errors(density.likelihood, weighed, free)
+        error = max(by_cells, by_range)
+        if not (by_cells > _CLOSE and 2 * cells <= _MOST_CELLS):
+            break
+        cells *= 2
+    return _found(question, density.likelihood, weighed, (error, moved), level, free)
+
+
+def _given(density: GridDensity) -> _Weighed:
+    nothing = np.zeros((1, 0))
+    return _Weighed(nothing, np.ones((2, 1)), 0.0, {}, float(density(nothing)[0]), {"method": "given parameters"})
+
+
+def _integrated(question: GridQuestion, density: GridDensity, trait: str) -> _Weighed:
+    names = ", ".join(question.names)
+    endless = (
+        f"trait {trait!r}: the posterior of {names} has no finite integral with these priors (give --prior "
+        f"'{question.names[0]}=PRIOR' that falls off on both sides, or --root normal:MEAN,VARIANCE)"
+    )
+    box = integrate_box(density, density.sizes, density.starts, _TOLERANCE, endless, density.nearly, SHALLOW)
+    places = box.places
+    both = np.stack([box.weights.ravel(), box.coarse.ravel()])
+    order = np.argsort(-both[0], kind="stable")
+    kept = np.sort(order[: np.searchsorted(np.cumsum(both[0][order]), 1 - _NEGLIGIBLE) + 1])
+    weights = both[:, kept] / both[:, kept].sum(1, keepdims=True)
+    values = density.values(places)
+    figures = {}
+    for axis, name in enumerate(question.names):
+        mean = float(both[0] @ values[:, axis]) if box.moments else np.nan
+        deviation = float(np.sqrt(both[0] @ (values[:, axis] - mean) ** 2)) if box.moments else np.nan
+        figures[name] = Figures(mean, deviation, _quantiles(density, box, axis))
+    notes = () if box.moments else (Note("with these priors the parameters have no finite mean and variance: empty"),)
+    details = {"method": "quadrature", "grid": [len(axis) for axis in box.axes]}
+    return _Weighed(density.search(places[kept]), weights, box.error, figures, box.log_evidence, details, notes)
+
+
+def _quantiles(density: GridDensity, box: Box, axis: int) -> FloatArray:
+    others = tuple(other for other in range(len(box.axes)) if other != axis)
+    marginal = Marginals(box.axes[axis], box.weights.sum(others)[None])
+    return np.asarray(density.priors[axis].value(marginal.quantiles(np.array([PROBABILITIES]))[0]), float)
+
+
+def _sampled(question: GridQuestion, density: GridDensity, options: Options, seed: list[int]) -> _Weighed:
+    # Here, because nothing else needs NumPyro's company.
+    from hxcli.inference.grid_chains import SAMPLED_CELLS, WARM_UP, sample_on_grid
+    from hxcli.inference.no_u_turn import unhealthy
+
+    found = sample_on_grid(density, options.chains, options.samples, seed)
+    drawn = density.values(found.places.reshape(-1, len(question.priors)))
+    figures = {}
+    for i, name in enumerate(question.names):
+        own = drawn[:, i]
+        quantiles = np.quantile(own, PROBABILITIES)
+        figures[name] = Figures(float(own.mean()), float(own.std()), quantiles, found.diagnostics[name])
+    components = found.spaced(_MOST_COMPONENTS)
+    logs = density(components) - found.surrogate(components)
+    weights = np.exp(logs - logs.max())
+    weights /= weights.sum()
+    count = len(weights)
+    values = density.values(components)
+    shift = float((abs(weights @ values - values.mean(0)) / drawn.std(0)).max())
+    halves = np.stack([weights * (np.arange(count) < count // 2), weights * (np.arange(count) >= count // 2)])
+    details = {
+        "method": "nuts",
+        "chains": options.chains,
+        "samples_per_chain": options.samples,
+        "warm_up": WARM_UP,
+        "divergences": found.divergences,
+        "diagnostics": found.diagnostics,
+        "components": count,
+        "cells_of_the_sampler": SAMPLED_CELLS,
+        "shift_by_the_cells_of_the_sampler": shift,
+        "effective_components": float(1 / (weights**2).sum()),
+    }
+    notes: list[Note] = []
+    if wrong := unhealthy(found.divergences, found.diagnostics):
+        advice = "give more --samples, narrower --prior, or hold parameters with --set"
+        notes.append(Doubt(f"the sampler has not converged: {wrong} ({advice})"))
+    if not shift <= _SHIFTED:
+        notes.append(
+            Doubt(
+                f"the cells of the sampler are too wide: means of parameters are off by up to {shift:.2g} standard "
+                "deviations (hold parameters with --set until two are left)"
+            )
+        )
+    both = np.concatenate([weights[None], halves / halves.sum(1, keepdims=True)])
+    return _Weighed(density.search(components), both, 0.0, figures, np.nan, details, tuple(notes))
+
+
+def _grid_errors(likelihood: GridLikelihood, weighed: _Weighed, free: BoolArray) -> tuple[float, float, float]:
+    """Largest changes of the log evidence by twice as many cells and by a wider range; of estimates by the latter.
+
+    At a few sets of parameters that stand for all.
+    """
+    below = np.cumsum(weighed.weights[0])
+    count = min(_MEASURED, len(below))
+    chosen = np.searchsorted(below, (np.arange(count) + 0.5) / count * below[-1])
+    points, cells = weighed.points[np.minimum(chosen, len(below) - 1)], likelihood.cells
+    values = np.array([likelihood.value(x) for x in points])
+
+    def change(other: GridLikelihood) -> float:
+        logs = np.array([other.value(x) for x in points]) - values
+        return abs(float(np.log(np.exp(logs).mean())))
+
+    by_cells = change(likelihood.on_cells(2 * cells))
+    wider = likelihood.wider()
+    if wider is None:
+        return by_cells, 0.0, 0.0
+    even = np.full((1, len(points)), 1 / len(points))
+    means = [
+        found.chances @ found.states
+        for each in (likelihood, wider)
+        for found in mixed_densities(each, points, even, each.cells)
+    ]
+    return by_cells, change(wider), float(abs(means[1] - means[0])[free].max(initial=0.0))
+
+
+def _found(
+    question: GridQuestion,
+    likelihood: GridLikelihood,
+    weighed: _Weighed,
+    grid: tuple[float, float],
+    level: float,
+    free: BoolArray,
+) -> GridFound:
+    """The nodes, and all together."""
+    cells = likelihood.cells
+    fine, *others = mixed_densities(likelihood, weighed.points, weighed.weights, cells)
+    half, quarter = (mixed_densities(likelihood, weighed.points, weighed.weights[:1], cells // by)[0] for by in (2, 4))
+    told = [density_figures(each.chances, each.states, each.walls, level) for each in (fine, half, quarter)]
+    nodes = extrapolated_figures(told[0], told[1], fine.walls)
+    coarser = extrapolated_figures(told[1], told[2], fine.walls)
+    spread = np.where(free & (nodes.standard_error > 0), nodes.standard_error, np.inf)
+    by_weights = max(float((abs((each.chances - fine.chances) @ fine.states) / spread).max()) for each in others)
+    details, notes = dict(weighed.details), list(weighed.notes)
+    if details["method"] == "quadrature":
+        error = max(weighed.error, by_weights)
+        details["error_bound"] = error
+        if error > _TOLD:
+            notes.append(
+                Doubt(
+                    f"the quadrature over the parameters has not settled: its two finest grids differ by {error:.1g} "
+                    "standard deviations"
+                )
+            )
+    elif details["method"] == "nuts":
+        details["half_to_half"] = by_weights
+    error, moved = grid
+    details |= {
+        "engine": "grid",
+        "cells": cells,
+        "grid_error": max(moved, float(abs(coarser.estimate - nodes.estimate)[free].max(initial=0.0))),
+        "log_evidence_grid_error": error,
+    }
+    if not error <= _COARSE:
+        notes.append(
+            Doubt(f"coarse_grid: more cells, or a wider range of them, change the log evidence by {error:.2g}")
+        )
+    return GridFound(
+        fine,
+        nodes,
+        weighed.figures,
+        weighed.log_evidence,
+        details,
+        _open_root(question, likelihood, fine),
+        tuple(notes),
+    )
+
+
+def _open_root(question: GridQuestion, likelihood: GridLikelihood, found: GridDensities) -> float:
+    """How high a flat root's density is at the ends of the grid that the model does not have, as a share of its top."""
+    if not question.flat_root:
+        return 0.0
+    density = found.chances[0] / np.diff(found.walls)
+    ends = [density[place] for place, there in zip((0, -1), likelihood.open_ends, strict=True) if there]
+    return float(max(ends, default=0.0) / density.max())
+
+
+def is_open(found: GridFound) -> bool:
+    """Whether a flat root is where the grid's range puts it, and not where the tips do."""
+    return found.open_root > _FALLEN

@@ -1,0 +1,64 @@
+"""Mixtures of the densities of nodes on grids, over weighted sets of parameters."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hxcli.inference.grid_likelihood import GridDensities, GridLikelihood
+from hxcli.inference.threads import in_threads
+from hxcli.phylogeny import FloatArray
+
+# Numbers in the densities that are held at a time.
+_MOST_NUMBERS = 1 << 24
+
+
+def mixed_densities(
+    likelihood: GridLikelihood, points: FloatArray, weights: FloatArray, cells: int
+) -> list[GridDensities]:
+    """W mixtures of the densities of all nodes.
+
+    Args:
+        likelihood: Of one trait, S coordinates.
+        points: (M, S) sets of parameters, as the search has them.
+        weights: (W, M) rows sum to 1.
+        cells: k.
+    """
+    walls = np.stack([likelihood.walls(x, cells) for x in points])
+    common = walls[0]
+    if (walls != common).any():
+        # Walls that are parameters: from the lowest to the highest.
+        ends = likelihood.in_coordinate(np.array([walls.min(), walls.max()]))
+        common = likelihood.from_coordinate(np.linspace(ends[0], ends[1], cells + 1))
+
+    def at(place: int) -> FloatArray:
+        found = likelihood.densities(points[place], cells)
+        return rebinned(found.chances, found.walls, common)
+
+    total: FloatArray | None = None
+    step = max(1, _MOST_NUMBERS // (cells * likelihood.bound.fields.phylogeny.topology.size))
+    for first in range(0, len(points), step):
+        some = range(first, min(first + step, len(points)))
+        part = np.tensordot(weights[:, some], np.stack(in_threads(at, some)), 1)
+        total = part if total is None else total + part
+    assert total is not None
+    z = likelihood.in_coordinate(common)
+    states = likelihood.from_coordinate((z[1:] + z[:-1]) / 2)
+    return [GridDensities(each / each.sum(1, keepdims=True), states, common) for each in total]
+
+
+def rebinned(chances: FloatArray, walls: FloatArray, to: FloatArray) -> FloatArray:
+    """(N, j) chances of other cells, where densities are even within the old ones; what lies beyond is in the end ones.
+
+    Args:
+        chances: (N, k) of the old cells.
+        walls: (k + 1,) states between them.
+        to: (j + 1,) states between the new ones.
+    """
+    if len(walls) == len(to) and (walls == to).all():
+        return chances
+    below = np.concatenate([np.zeros((len(chances), 1)), np.cumsum(chances, 1)], 1)
+    place = np.interp(to, walls, np.arange(len(walls)))
+    cell = np.minimum(place.astype(int), len(walls) - 2)
+    reached = below[:, cell] + (place - cell) * chances[:, cell]
+    reached[:, 0], reached[:, -1] = 0.0, below[:, -1]
+    return np.diff(reached, axis=1)
