@@ -17,7 +17,7 @@ import numpy as np
 from hxcli.errors import ModelError
 from hxcli.inference.grid_checks import checked_sde, refuse_bad_noise, refuse_unknown
 from hxcli.inference.grid_engine import GridEngine
-from hxcli.inference.grid_program import Given, Parts, Program, parts_at, pulled_back
+from hxcli.inference.grid_program import Given, Parts, Program, parts_at, pulled_back, root_state
 from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.bound_model import BoundModel
 from hxcli.phylogeny import FloatArray
@@ -162,6 +162,13 @@ class GridLikelihood:
     def walls(self, x: FloatArray, cells: int) -> FloatArray:
         """(k + 1,) states between the cells of a grid at one point of the search."""
         return self._walls_of(parts_at(self.program(cells), np.asarray(x, float), self.given(cells)))
+
+    def known_root(self, x: FloatArray) -> float:
+        """The root's state at one point of the search; nan where it is not known for certain."""
+        if self.bound.model.root is None:
+            return float("nan")
+        mean, variance = np.asarray(root_state(self.program(self.cells), np.asarray(x, float), self.given(self.cells)))
+        return float(mean) if variance == 0 else float("nan")
 
     @property
     def open_ends(self) -> tuple[bool, bool]:

@@ -93,12 +93,18 @@ class Parts(NamedTuple):
         )
 
 
-def parts_of(program: Program, x: Any, given: Given) -> Parts:
-    """The parts at a point of the search, (S,), while tracing."""
+def _values_at(program: Program, x: Any, given: Given) -> dict[str, Any]:
+    """Every parameter at a point of the search."""
     values = dict(given.values)
     for number, (name, entry, log) in enumerate(program.coordinates):
         moved = jnp.exp(x[number]) if log else x[number]
         values[name] = values[name].reshape(-1).at[entry].set(moved).reshape(values[name].shape)
+    return values
+
+
+def parts_of(program: Program, x: Any, given: Given) -> Parts:
+    """The parts at a point of the search, (S,), while tracing."""
+    values = _values_at(program, x, given)
     variance = jnp.broadcast_to(given.tau2, given.observed["length"].shape)
     if program.model.noise is not None:
         variance = variance + over_edges(program.model.noise, values, given.tips).returned
@@ -130,9 +136,21 @@ def _root(program: Program, values: Any, edge: Any, cells: Cells, axis: str) -> 
     if model.root is None:
         # A flat density is one per unit of the trait, whatever the axis.
         return cells.width * cells.slope if program.integrated else None
+    return root_weights(_root_at(model, values, edge), cells, axis)
+
+
+def _root_at(model: GaussianModel, values: Any, edge: Any) -> Gaussian:
+    assert model.root is not None
     arguments = [Edge(edge)] if inspect.signature(model.root).parameters else []
     found: Gaussian = evaluate(model.root, values, *arguments).returned
-    return root_weights(found, cells, axis)
+    return found
+
+
+@partial(jax.jit, static_argnums=0)
+def root_state(program: Program, x: Any, given: Given) -> Any:
+    """(2,) mean and variance of the root's state at a point of the search, of a model that has a root."""
+    found = _root_at(program.model, _values_at(program, x, given), given.edge)
+    return jnp.stack([jnp.asarray(found.mean, float), jnp.asarray(found.variance, float)])
 
 
 _padded_parts = partial(jax.jit, static_argnums=0)(parts_of)
