@@ -10,7 +10,7 @@ import pytest
 from scipy.linalg import expm
 
 from hxcli.engine.topology import from_parents
-from hxcli.prebuilt.discrete import transitions
+from hxcli.prebuilt.discrete import level_doubling, transitions
 from hxcli.prebuilt.discrete.edge_likelihood import edge_matrices
 from hxcli.prebuilt.discrete.likelihood import (
     StateTree,
@@ -39,6 +39,8 @@ def generator(cells: Any) -> Any:
 IRREVERSIBLE = generator([[0, 0.5, 0.1], [0.2, 0, 0.9], [0.7, 0.05, 0]])
 # A chain without return: its matrix cannot be diagonalised.
 DEFECTIVE = generator([[0, 0.5, 0], [0, 0, 0.5], [0, 0, 0]])
+# Only between neighbours.
+NEIGHBOURS = generator([[0, 0.6, 0], [0.6, 0, 0.2], [0, 0.2, 0]])
 EQUAL = generator(np.full((3, 3), 0.4))
 ROOT = np.array([0.5, 0.2, 0.3])
 # One matrix an edge, one of them without return.
@@ -104,12 +106,18 @@ def test_gradients_are_the_slopes_of_the_likelihood(case: Any, rates: Any, root:
         np.testing.assert_allclose(found.by_root[:, 0], (ahead - behind) / (2 * step), rtol=1e-6)
 
 
+@pytest.mark.parametrize("kept", [True, False], ids=["matrices kept", "powers alone"])
 @pytest.mark.parametrize("root", [ROOT, None], ids=["given root", "root by likelihood"])
-def test_sweeps_by_levels_are_the_compiled_ones(case: Any, root: Any) -> None:
-    """With real, complex and repeated eigenvalues side by side, two children and many, edges of length 0."""
-    columns = np.stack([IRREVERSIBLE, EQUAL, generator([[0, 0.3, 0.2], [0.1, 0, 0.4], [0.25, 0.05, 0]]), 1e-7 * EQUAL])
+def test_sweeps_by_levels_are_the_compiled_ones(case: Any, root: Any, kept: bool, monkeypatch: Any) -> None:
+    """With real, complex and repeated eigenvalues and none side by side, two children and many, edges of length 0."""
+    reversible = generator([[0, 0.3, 0.2], [0.1, 0, 0.4], [0.25, 0.05, 0]])
+    some = [IRREVERSIBLE, EQUAL, reversible, 1e-7 * EQUAL, DEFECTIVE, NEIGHBOURS, 2000 * NEIGHBOURS, 1e-9 * NEIGHBOURS]
+    columns = np.stack(some)
     assert np.iscomplexobj(np.linalg.eigvals(columns[0]))
-    roots = None if root is None else np.repeat(root[None], 4, 0)
+    monkeypatch.setattr(level_doubling, "_MOST_KEPT", 2**19 if kept else 0)
+    # Some edges at a time.
+    monkeypatch.setattr(level_doubling, "_BLOCK", 4)
+    roots = None if root is None else np.repeat(root[None], len(columns), 0)
     compiled = StateTree(case.tree.topology, case.tree.lengths, case.tree.seen)
     compiled.__dict__["by_levels"] = False
     assert case.tree.by_levels
@@ -119,9 +127,32 @@ def test_sweeps_by_levels_are_the_compiled_ones(case: Any, root: Any) -> None:
     scale = abs(theirs.by_rates).max((1, 2), keepdims=True)
     np.testing.assert_allclose(ours.by_rates / scale, theirs.by_rates / scale, atol=1e-12)
     for tree in (case.tree, compiled):
-        partials, matrices = messages(tree, IRREVERSIBLE)
-        np.testing.assert_allclose(matrices, [expm(IRREVERSIBLE * length) for length in LENGTHS], atol=1e-13)
-        np.testing.assert_allclose(partials[[3, 5]], case.seen[[3, 5]])
+        for rates in (IRREVERSIBLE, NEIGHBOURS):
+            partials, matrices = messages(tree, rates)
+            np.testing.assert_allclose(matrices, [expm(rates * length) for length in LENGTHS], atol=1e-13)
+            np.testing.assert_allclose(partials[[3, 5]], case.seen[[3, 5]])
+
+
+def test_what_needs_several_steps_on_a_short_edge_keeps_its_digits() -> None:
+    """From one end of a row of states to the other, where differences of exponentials would leave nothing."""
+    tree = state_tree(
+        SimpleNamespace(topology=from_parents(np.array([0, 0, 0])), lengths=np.array([0, 1e-6, 0])),
+        np.array([[1.0, 1, 1], [0, 0, 1], [1, 0, 0]]),
+    )
+    for rates in (NEIGHBOURS, 1e-3 * NEIGHBOURS):
+        found = log_likelihoods(tree, rates[None], np.array([[1.0, 0, 0]]))[0]
+        assert found == pytest.approx(np.log(rates[0, 1] * rates[1, 2] / 2 * 1e-12), abs=1e-5)
+
+
+def test_rates_without_a_likelihood_leave_those_beside_them_alone(case: Any) -> None:
+    """What is seen is impossible under one matrix, another is no number, and of a third nothing can be counted."""
+    never = generator(np.zeros((3, 3)))
+    columns = np.stack([never, EQUAL * np.nan, 1e290 * NEIGHBOURS, EQUAL])
+    found = log_likelihood_slopes(case.tree, columns, np.repeat(ROOT[None], 4, 0))
+    alone = log_likelihood_slopes(case.tree, EQUAL[None], ROOT[None])
+    assert found.log_likelihood[0] == -np.inf
+    assert np.isnan(found.log_likelihood[1:3]).all()
+    np.testing.assert_allclose(found.by_rates[3], alone.by_rates[0])
 
 
 def test_levels_may_hold_children_in_any_order() -> None:

@@ -23,14 +23,14 @@ from hxcli.prebuilt.discrete.edge_likelihood import (
     messages_of_edges,
     slopes_of_edges,
 )
+from hxcli.prebuilt.discrete.level_doubling import DoubledEdges
+from hxcli.prebuilt.discrete.level_spectral import SpectralEdges, bases_of
 from hxcli.prebuilt.discrete.level_sweeps import (
     MOST_LEVELS,
-    Basis,
     Level,
-    bases_of,
+    LevelEdges,
     levels_of,
     matrices_of,
-    slopes_of,
     sweep_down,
     sweep_up,
 )
@@ -50,6 +50,8 @@ from hxcli.prebuilt.units import refuse_extreme_lengths
 _MOST_NUMBERS = 2**23
 # The same of a sweep level by level, whose fields stay in the processor's cache.
 _LEVEL_NUMBERS = 2**18
+# Changes along the longest edge from which a number of binary digits would leave the range of a double.
+_FASTEST = 2.0**900
 # Few different widths, because each compiles a program of its own.
 _WIDTHS = (1, 4, 16)
 
@@ -153,15 +155,12 @@ def log_likelihoods(tree: StateTree, rates: FloatArray, root: FloatArray | None)
         rates: (K, S, S) rate matrices.
         root: (K, S) prior of the root; None for one in proportion to the root's own likelihood (FitzJohn et al. 2009).
     """
-    values = np.empty(len(rates))
-    compiled = np.ones(len(rates), bool)
-    for columns, basis in level_columns(tree, rates):
-        up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
+    values = np.full(len(rates), np.nan)
+    for columns, edges in level_columns(tree, rates):
+        up = sweep_up(tree.levels, tree.seen_across, edges, len(columns))
         prior = None if root is None else root[columns]
         values[columns] = value_and_prior(up.partial[..., 0], up.log_scale, prior)[0]
-        compiled[columns] = False
-    rest = np.flatnonzero(compiled)
-    for columns, _, along, prior in chunks(tree, rates, root, rest):
+    for columns, _, along, prior in chunks(tree, rates, root):
         values[columns] = np.asarray(_values(tree.tree, along, prior, tree.few))[: len(columns)]
     return values
 
@@ -173,40 +172,46 @@ def log_likelihood_slopes(tree: StateTree, rates: FloatArray, root: FloatArray |
     """
     if rates.ndim == 4:
         return Slopes(*slopes_of_edges(tree.tree, rates, root, tree.few))
-    found = Slopes(np.empty(len(rates)), np.empty(rates.shape), np.zeros(rates.shape[:2]))
-    compiled = np.ones(len(rates), bool)
-    for columns, basis in level_columns(tree, rates):
-        compiled[columns] = False
-        part = _level_slopes(tree, basis, None if root is None else root[columns])
+    found = Slopes(*(np.full(shape, np.nan) for shape in (len(rates), rates.shape, rates.shape[:2])))
+    for columns, edges in level_columns(tree, rates):
+        part = _level_slopes(tree, edges, len(columns), None if root is None else root[columns])
         for whole, values in zip(found, part, strict=True):
             whole[columns] = values
-    rest = np.flatnonzero(compiled)
-    for columns, matrices, transitions, prior in chunks(tree, rates, root, rest):
+    for columns, matrices, transitions, prior in chunks(tree, rates, root):
         parts = _slopes(tree.tree, transitions, jnp.asarray(matrices), prior, tree.few)
         for whole, values in zip(found, parts, strict=True):
             whole[columns] = np.asarray(values)[: len(columns)]
     return found
 
 
-def level_columns(tree: StateTree, rates: FloatArray) -> Iterator[tuple[NDArray[np.intp], Basis]]:
-    """Places of the columns that are swept level by level, some at a time, and their basis."""
+def level_columns(tree: StateTree, rates: FloatArray) -> Iterator[tuple[NDArray[np.intp], LevelEdges]]:
+    """Places of columns that are swept together level by level, some at a time, and what they do along edges.
+
+    Matrices that are not finite, or so fast that no number of changes is, are left out.
+    """
     if not tree.by_levels:
         return
+    with np.errstate(over="ignore"):
+        usable = np.isfinite(rates).all((1, 2)) & (abs(rates).max((1, 2)) * max(tree.longest, 1.0) < _FASTEST)
     parts, sound = spectra_of(rates)
     step = max(1, _LEVEL_NUMBERS // (tree.size * tree.states))
     for first in range(0, len(rates), step):
         some = slice(first, first + step)
-        for places, basis in bases_of(Spectral(*(field[some] for field in parts)), sound[some]):
-            yield first + places, basis
+        for places, basis in bases_of(Spectral(*(field[some] for field in parts)), sound[some] & usable[some]):
+            yield first + places, SpectralEdges(basis, tree.lengths)
+        if len(places := first + np.flatnonzero(usable[some] & ~sound[some])):
+            yield places, DoubledEdges(rates[places], tree.lengths)
 
 
-def _level_slopes(tree: StateTree, basis: Basis, root: FloatArray | None) -> Slopes:
-    up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
+def _level_slopes(tree: StateTree, edges: LevelEdges, columns: int, root: FloatArray | None) -> Slopes:
+    up = sweep_up(tree.levels, tree.seen_across, edges, columns)
     message = up.partial[..., 0]
     value, prior = value_and_prior(message, up.log_scale, root)
-    seed, by_root = _seed_and_slope(message, prior, root)
-    _, above = sweep_down(tree.levels, up, basis, seed)
-    return Slopes(value, slopes_of(up, above, basis, tree.lengths), by_root)
+    # What is impossible has no slopes.
+    with np.errstate(invalid="ignore"):
+        seed, by_root = _seed_and_slope(message, prior, root)
+    _, above = sweep_down(tree.levels, up, edges, seed)
+    return Slopes(value, edges.slopes(above, up.partial), by_root)
 
 
 class Found(NamedTuple):
@@ -233,12 +238,12 @@ def marginals(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> Fo
     """
     if rates.ndim == 3:
         return Found(*marginals_of_edges(tree.tree, rates, root, tree.few))
-    for _, basis in level_columns(tree, rates[None]):
-        up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
+    for _, edges in level_columns(tree, rates[None]):
+        up = sweep_up(tree.levels, tree.seen_across, edges, 1)
         message = up.partial[..., 0]
         reached, used = value_and_prior(message, up.log_scale, None if root is None else root[None])
         given = used * message
-        posterior = np.maximum(sweep_down(tree.levels, up, basis, given / given.sum(-1, keepdims=True))[0][0], 0).T
+        posterior = np.maximum(sweep_down(tree.levels, up, edges, given / given.sum(-1, keepdims=True))[0][0], 0).T
         return Found(float(reached[0]), posterior / posterior.sum(-1, keepdims=True), used[0])
     transitions = transitions_of(rates[None], tree.longest)
     found = columns_marginals(tree.tree, transitions, None if root is None else jnp.asarray(root)[None], tree.few)
@@ -270,21 +275,25 @@ def messages(tree: StateTree, rates: FloatArray) -> tuple[FloatArray, FloatArray
     """
     if rates.ndim == 3:
         return messages_of_edges(tree.tree, rates, tree.few)
-    for _, basis in level_columns(tree, rates[None]):
-        up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
-        return np.ascontiguousarray(up.partial[0].T), np.maximum(matrices_of(up, basis), 0)
+    for _, edges in level_columns(tree, rates[None]):
+        up = sweep_up(tree.levels, tree.seen_across, edges, 1)
+        matrices = matrices_of(edges, tree.states, tree.size)
+        return np.ascontiguousarray(up.partial[0].T), np.maximum(matrices, 0)
     transitions = transitions_of(rates[None], tree.longest)
     partials, matrices = _messages(tree.tree, transitions, tree.few)
     return np.asarray(partials)[: tree.size, 0], np.maximum(np.asarray(matrices)[: tree.size, 0], 0)
 
 
-def chunks(tree: StateTree, rates: FloatArray, root: FloatArray | None, chosen: Any) -> Iterator[tuple[Any, ...]]:
-    """Places, matrices, transitions and priors of columns swept together, filled up to few different widths."""
-    if not len(chosen):
+def chunks(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> Iterator[tuple[Any, ...]]:
+    """Places, matrices, transitions and priors of columns swept together by compiled sweeps, none by levels.
+
+    Columns are filled up to few different widths.
+    """
+    if tree.by_levels:
         return
     most = tree.most_columns
-    for start in range(0, len(chosen), most):
-        columns = chosen[start : start + most]
+    for start in range(0, len(rates), most):
+        columns = np.arange(len(rates))[start : start + most]
         width = next(width for width in _WIDTHS if width >= len(columns))
         room = [(0, width - len(columns)), (0, 0)]
         matrices = np.pad(rates[columns], [*room, (0, 0)], "edge")

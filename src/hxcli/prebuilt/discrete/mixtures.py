@@ -34,15 +34,13 @@ def average_marginals(tree: StateTree, rates: FloatArray, root: FloatArray | Non
         weights: (W, K), rows with the sum 1.
     """
     total = np.zeros((len(weights), tree.size, tree.states))
-    compiled = np.ones(len(rates), bool)
-    for columns, basis in level_columns(tree, rates):
-        compiled[columns] = False
-        up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
+    for columns, edges in level_columns(tree, rates):
+        up = sweep_up(tree.levels, tree.seen_across, edges, len(columns))
         given = _given_root(up.partial[..., 0], None if root is None else root[columns])
-        shares = np.maximum(sweep_down(tree.levels, up, basis, given)[0], 0)
+        shares = np.maximum(sweep_down(tree.levels, up, edges, given)[0], 0)
         shares /= shares.sum(1, keepdims=True)
         total += np.einsum("wk,ksn->wns", weights[:, columns], shares)
-    for columns, _, along, prior in chunks(tree, rates, root, np.flatnonzero(compiled)):
+    for columns, _, along, prior in chunks(tree, rates, root):
         found = np.asarray(columns_marginals(tree.tree, along, prior, tree.few)[1])
         total += np.einsum("wk,nks->wns", weights[:, columns], found[: tree.size, : len(columns)])
     # What the weights' rounding leaves.
@@ -59,14 +57,12 @@ def draw_nodes(tree: StateTree, rates: FloatArray, root: FloatArray | None, chan
         chances: (K, N) numbers between 0 and 1 that pick the states.
     """
     states = np.empty((len(rates), tree.size), np.int16)
-    compiled = np.ones(len(rates), bool)
-    for columns, basis in level_columns(tree, rates):
-        compiled[columns] = False
-        up = sweep_up(tree.levels, tree.lengths, tree.seen_across, basis)
+    for columns, edges in level_columns(tree, rates):
+        up = sweep_up(tree.levels, tree.seen_across, edges, len(columns))
         given = _given_root(up.partial[..., 0], None if root is None else root[columns])
         first = picked(given, chances[columns, 0], np)
-        states[columns] = draw_down(tree.levels, up, basis, first, chances[columns])
-    for columns, matrices, along, prior in chunks(tree, rates, root, np.flatnonzero(compiled)):
+        states[columns] = draw_down(tree.levels, up, edges, first, chances[columns])
+    for columns, matrices, along, prior in chunks(tree, rates, root):
         room = np.zeros((tree.tree.size, len(matrices)))
         room[: tree.size, : len(columns)] = chances[columns].T
         found = np.asarray(_drawn(tree.tree, along, prior, jnp.asarray(room), tree.few))
