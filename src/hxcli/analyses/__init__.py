@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from hxcli.errors import OptionError
 from hxcli.findings import STATES, Findings
 
 
@@ -27,6 +28,7 @@ class Analysis:
             about traits of numbers (None without any) and options; "" where the analysis has none.
         states_give: Names of the tables that only runs with traits of states have.
         of_samples: What of many trees becomes products; empty where the analysis is about one tree.
+        of_one_kind: Options that a run with traits of numbers and of states has no answer to.
     """
 
     place: str
@@ -35,6 +37,7 @@ class Analysis:
     of_states: str = ""
     states_give: tuple[str, ...] = ()
     of_samples: tuple[str, ...] = ()
+    of_one_kind: tuple[str, ...] = ()
 
 
 # What analyses that find states of nodes give of many trees.
@@ -76,6 +79,7 @@ ANALYSES: dict[str, Analysis] = {
         (STATES, "parameter table", "leave-one-out table", "draws", "pairs table"),
         of_states="hxcli.analyses.posterior.state_posterior:posterior_states",
         of_samples=_POOLED,
+        of_one_kind=("draws",),
     ),
     "posterior together": Analysis(
         "hxcli.analyses.together.posterior:posterior_together",
@@ -105,6 +109,17 @@ def load(name: str) -> Callable[..., Any]:
 def load_of_states(name: str) -> Callable[..., Any]:
     """The function of an analysis for traits of states, which returns `Findings`."""
     return _imported(ANALYSES[name].of_states)
+
+
+def refuse_both_kinds(name: str, options: Mapping[str, Any]) -> None:
+    """Raises where options of a run with traits of numbers and of states are for one kind.
+
+    Raises:
+        OptionError: Names the option.
+    """
+    for option in ANALYSES[name].of_one_kind:
+        if options.get(option):
+            raise OptionError(f"--{option} is of traits of one kind, numbers or states (choose them with --column)")
 
 
 def options_for_numbers(options: Mapping[str, Any]) -> dict[str, Any]:

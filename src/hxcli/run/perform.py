@@ -213,6 +213,7 @@ def _find(job: Job, phylogeny: Phylogeny, observations: Observations, runtime: R
     if observations.states:
         numbers = None
         if observations.traits:
+            analyses.refuse_both_kinds(job.analysis, job.state_options)
             options = analyses.options_for_numbers(job.analysis_options)
             alone = replace(job, analysis_options=options)
             numbers = _find(alone, phylogeny, replace(observations, states=()), runtime, clock)
