@@ -196,14 +196,18 @@ def test_given_rates_leave_the_nodes_alone_to_be_found() -> None:
 
 
 def sampled(asked: RateQuestion, **options: Any) -> RatesFound:
-    return sampled_rates(asked, RateOptions(method="nuts", **options), 0.95, [1, 2])
+    return sampled_rates(asked, RateOptions(**options), 0.95, [1, 2])
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("method", ["", "nuts"])
 @pytest.mark.parametrize("options", [{}, {"root_prior": "stationary"}, {"root_prior": "fitzjohn"}])
-def test_samples_agree_with_the_quadrature(options: Any) -> None:
+def test_samples_agree_with_the_quadrature(options: Any, method: str) -> None:
     asked = question("ard", **options)
-    exact, chains = integrated_rates(asked, RateOptions(), 0.95, [0, 0]), sampled(asked, samples=600)
+    exact, chains = integrated_rates(asked, RateOptions(), 0.95, [0, 0]), sampled(asked, samples=600, method=method)
+    assert chains.details["method"] == (method or "independence")
+    if not method:
+        assert abs(chains.log_evidence - exact.log_evidence) < 5 * chains.details["log_evidence_error"]
     for place, (one, other) in enumerate(zip(exact.figures, chains.figures, strict=True)):
         assert one is not None
         assert other is not None
@@ -214,10 +218,25 @@ def test_samples_agree_with_the_quadrature(options: Any) -> None:
 
 
 @pytest.mark.slow
+def test_three_sampled_rates_are_those_of_a_dense_grid() -> None:
+    asked = question("sym", {"D": "c", "C": "a|b", "B": "b", "A": "a"})
+    assert method_for(asked, RateOptions(), "sym") == "sampling"
+    found = sampled(asked, samples=2000)
+    mean, nodes, evidence = on_a_grid(asked, 27, np.full(3, 1 / 3))
+    assert found.details["method"] == "independence"
+    assert found.log_evidence == pytest.approx(evidence, abs=5 * found.details["log_evidence_error"])
+    assert found.details["log_evidence_error"] < 0.02
+    for one, of_grid in zip(found.figures, mean, strict=True):
+        assert one is not None
+        assert abs(one.mean - of_grid) < 5 * one.deviation / math.sqrt(one.diagnostics["ess_bulk"])
+    assert abs(found.probabilities - nodes).max() < 0.03
+
+
+@pytest.mark.slow
 def test_hidden_classes_are_told_apart_by_their_speed_and_priors_come_back() -> None:
     asked = nothing_seen(question("er", hidden=2, wanted=RateOptions({"q": "lognormal(-1,0.7)"})))
     assert asked.exchangeable
-    found = sampled(asked, samples=600, draws=50)
+    found = sampled(asked, samples=1000, draws=50)
     labels = asked.density.pattern.labels
     slow, fast = labels.index("q(a.1,b.1)"), labels.index("q(a.2,b.2)")
     # The smaller and the larger of two draws of the prior.

@@ -19,13 +19,16 @@ PRIOR = (-1.5, 1.0)
 STATES = ("a", "b")
 
 
-def calibrate_states(simulations: int, seed: int, model: str = "ard") -> list[Calibrated]:
+def calibrate_states(
+    simulations: int, seed: int, model: str = "ard", names: tuple[str, ...] = STATES
+) -> list[Calibrated]:
     """Ranks of the rates, and of the states of the root and an inner node, in so many simulations.
 
     Args:
         simulations: How many; those in which all tips look alike count too.
         seed: Of the random numbers.
-        model: `er` or `ard`.
+        model: `er` and the like.
+        names: Of the states.
     """
     from hxcli.analyses.posterior.state_posterior import posterior_states
     from hxcli.engine.topology import from_parents
@@ -40,22 +43,22 @@ def calibrate_states(simulations: int, seed: int, model: str = "ard") -> list[Ca
     size = topology.size
     lengths = np.where(topology.is_root, 0.0, random.uniform(0.2, 1.5, size))
     tree = Phylogeny(topology, lengths, Texts([f"n{i}" for i in range(size)]), Texts.blank(size))
-    pattern = rate_pattern(model, STATES)
+    pattern = rate_pattern(model, names)
     inner = int(np.flatnonzero(~topology.is_leaf)[len(tree.tips) // 2])
     ranks: dict[str, list[int]] = {name: [] for name in (*pattern.labels, "root", "inner node")}
     for number in range(simulations):
         values = np.exp(random.normal(*PRIOR, pattern.count))
         rates = pattern.rates(values[None])[0]
         states = np.empty(size, int)
-        states[0] = random.integers(2)
+        states[0] = random.integers(len(names))
         for node in range(1, size):
             row = expm(rates * lengths[node])[states[topology.parents[node]]]
-            states[node] = int(random.random() > row[0])
-        texts = Texts([STATES[state] for state in states[tree.tips]])
+            states[node] = int((random.random() > row.cumsum()[:-1]).sum())
+        texts = Texts([names[state] for state in states[tree.tips]])
         none = np.zeros((len(tree.tips), 0))
         seen = Observations(tree.tips, none, none, (), states=(StateColumn("s", texts),))
         found = posterior_states(
-            tree, seen, None, models=[model], states=STATES, priors={"q": "lognormal({},{})".format(*PRIOR)},
+            tree, seen, None, models=[model], states=names, priors={"q": "lognormal({},{})".format(*PRIOR)},
             draws=DRAWS, seed=number,
         )  # fmt: skip
         draws = found.tables["draws"]
@@ -72,8 +75,8 @@ def calibrate_states(simulations: int, seed: int, model: str = "ard") -> list[Ca
 def main() -> None:
     jax.config.update("jax_enable_x64", True)
     sound = True
-    for model in ("er", "ard"):
-        for one in calibrate_states(100, 0, model):
+    for model, names in (("er", STATES), ("ard", STATES), ("sym", (*STATES, "c"))):
+        for one in calibrate_states(100, 0, model, names):
             shares = "  ".join("{:.0%}: {:.3f} ({:+.1f})".format(level, *one.coverage(level)) for level in LEVELS)
             sys.stdout.write(f"{model} {one.name:11s}  p = {one.p_value(10):.3f}  {shares}\n")
             sound &= one.sound(bins=10)

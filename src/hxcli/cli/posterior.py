@@ -140,8 +140,8 @@ class MoreChoices:
         Method | None,
         typer.Option(
             "--method",
-            help="quadrature integrates; nuts samples (extra mcmc). [default: quadrature; nuts where there is too much "
-            "to integrate over]",
+            help="quadrature integrates; nuts samples (extra mcmc). [default: quadrature; sampling where there is too "
+            "much to integrate over]",
         ),
     ] = None
     chains: Annotated[

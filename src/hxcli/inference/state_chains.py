@@ -1,6 +1,7 @@
-"""The no-U-turn sampler over the rates of discrete states.
+"""Draws of the rates of discrete states: by the independence sampler, or by the no-U-turn sampler.
 
-It walks in coordinates in which the top of the posterior looks like a unit normal distribution.
+The proposals of the one are fitted to the posterior. The other walks in coordinates in which the top of the posterior
+looks like a unit normal distribution.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import jax.numpy as jnp
 import numpy as np
 from scipy.optimize import minimize
 
-from hxcli.inference.no_u_turn import diagnose, walk
+from hxcli.inference.fitted_mixture import fitted_mixture
+from hxcli.inference.independence_sampler import sample_independently
+from hxcli.inference.no_u_turn import diagnose, numpyro_for, unhealthy, walk
 from hxcli.inference.side_by_side import Evaluate, side_by_side
 from hxcli.inference.state_density import RateDensity
 from hxcli.phylogeny import FloatArray
@@ -25,6 +28,8 @@ from hxcli.prebuilt.discrete.edge_likelihood import TracedSlopes
 WARM_UP = 500
 # Searches for tops, and how far around the middle of the priors they begin.
 _SEARCHES, _SPREAD = 8, 1.5
+# Of the range that holds most of a prior, the scale of the widest proposals.
+_WIDTHS = 10
 # Step for second derivatives, and what a top has at least of curvature in a coordinate of a prior.
 _STEP, _LEAST = 1e-4, 1e-2
 # Rates in units of the fastest at the top that a compiled program is made for, in binary digits of the longest edge.
@@ -38,11 +43,15 @@ class RateChains(NamedTuple):
         values: (C, S, P) rates, given ones too.
         divergences: Number of transitions that diverged.
         diagnostics: Name of a free rate -> `rhat`, `ess_bulk`, `ess_tail`.
+        log_evidence: Logarithm of the probability of what was seen; nan where the sampler does not tell it.
+        details: What the run record says of the sampler.
     """
 
     values: FloatArray
     divergences: int
     diagnostics: Mapping[str, Mapping[str, float]]
+    log_evidence: float
+    details: Mapping[str, Any]
 
     def spaced(self, count: int) -> FloatArray:
         """(K, P) rates of draws at equal distances in all chains."""
@@ -50,8 +59,10 @@ class RateChains(NamedTuple):
         return values[np.linspace(0, len(values) - 1, min(count, len(values))).round().astype(int)]
 
 
-def sample_rates(density: RateDensity, chains: int, samples: int, seed: list[int], exchangeable: bool) -> RateChains:
-    """Runs the sampler.
+def sample_rates(
+    density: RateDensity, chains: int, samples: int, seed: list[int], exchangeable: bool, method: str = ""
+) -> RateChains:
+    """Runs the independence sampler, and where that does not do the no-U-turn sampler.
 
     Args:
         density: Of F free rates.
@@ -59,6 +70,7 @@ def sample_rates(density: RateDensity, chains: int, samples: int, seed: list[int
         seed: Two numbers.
         exchangeable: Whether hidden classes are alike before anything is seen, so that they are told apart by their
             speed in every draw, the slowest first.
+        method: `nuts` for the no-U-turn sampler alone.
 
     Raises:
         HxError: NumPyro is not installed.
@@ -66,19 +78,60 @@ def sample_rates(density: RateDensity, chains: int, samples: int, seed: list[int
     random = np.random.default_rng([*seed, 2])
     tops = _tops(density, random)
     top = max(tops, key=lambda found: found[0])[1]
-    to_w = _scale(density, top)
+    scale = _scale(density, top)
+    if method != "nuts":
+        found = _independent(density, [place for _, place in tops], scale, chains, samples, seed, exchangeable)
+        if not unhealthy(0, found.diagnostics):
+            return found
     places = np.stack([tops[chain % len(tops)][1] for chain in range(chains)])
-    starts = np.linalg.solve(to_w, (places - top).T).T + random.normal(0, 1, places.shape)
-    potential = _potential(density, top, to_w)
+    starts = np.linalg.solve(scale, (places - top).T).T + random.normal(0, 1, places.shape)
+    potential = _potential(density, top, scale)
     walked = walk(potential, starts, WARM_UP, samples, seed, "--model with several unknown rates")
-    w = top + walked.places.reshape(-1, len(top)) @ to_w.T
-    values = density.values(w)
+    w = top + walked.places @ scale.T
+    details = {"method": "nuts", "warm_up": WARM_UP, "divergences": walked.divergences}
+    return _chains(density, w, exchangeable, walked.divergences, math.nan, details)
+
+
+def _independent(
+    density: RateDensity,
+    tops: list[FloatArray],
+    scale: FloatArray,
+    chains: int,
+    samples: int,
+    seed: list[int],
+    exchangeable: bool,
+) -> RateChains:
+    numpyro_for("--model with several unknown rates")
+    random = np.random.default_rng([*seed, 3])
+    low, high = np.array(density.starts).T
+    wide = (low + high) / 2, (high - low) / _WIDTHS
+    mixture, expected = fitted_mixture(density, np.stack(tops), scale @ scale.T, wide, random)
+    found = sample_independently(density, mixture, expected, chains, samples, random)
+    details = {
+        "method": "independence",
+        "proposals_per_draw": found.proposals,
+        "efficiency": found.efficiency,
+        "log_evidence_error": found.evidence_error,
+    }
+    return _chains(density, found.places, exchangeable, 0, found.log_evidence, details)
+
+
+def _chains(
+    density: RateDensity,
+    w: FloatArray,
+    exchangeable: bool,
+    divergences: int,
+    log_evidence: float,
+    details: Mapping[str, Any],
+) -> RateChains:
+    """The chains, from places (C, S, F)."""
+    values = density.values(w.reshape(-1, w.shape[2]))
     if exchangeable:
         values = by_speed(density, values)
-    values = values.reshape(chains, samples, -1)
+    values = values.reshape(*w.shape[:2], -1)
     labels = density.pattern.labels
     diagnostics = {labels[place]: diagnose(values[..., place]) for place in density.free}
-    return RateChains(values, walked.divergences, diagnostics)
+    return RateChains(values, divergences, diagnostics, log_evidence, details)
 
 
 def by_speed(density: RateDensity, values: FloatArray) -> FloatArray:

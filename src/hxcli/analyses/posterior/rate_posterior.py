@@ -115,17 +115,17 @@ def integrated_rates(question: RateQuestion, wanted: RateOptions, level: float, 
 
 
 def sampled_rates(question: RateQuestion, wanted: RateOptions, level: float, seed: list[int]) -> RatesFound:
-    """The posterior by the no-U-turn sampler.
+    """The posterior by the independence sampler, or by the no-U-turn sampler.
 
     Raises:
         HxError: NumPyro is not installed.
     """
     # Here, because nothing else needs NumPyro's company.
     from hxcli.inference.no_u_turn import unhealthy
-    from hxcli.inference.state_chains import WARM_UP, sample_rates
+    from hxcli.inference.state_chains import sample_rates
 
     density = question.density
-    found = sample_rates(density, wanted.chains, wanted.samples, seed, question.exchangeable)
+    found = sample_rates(density, wanted.chains, wanted.samples, seed, question.exchangeable, wanted.method)
     values = found.values.reshape(-1, len(density.held))
     components = found.spaced(_MOST_COMPONENTS)
     count = len(components)
@@ -150,18 +150,16 @@ def sampled_rates(question: RateQuestion, wanted: RateOptions, level: float, see
     advice = "give more --samples, a model of fewer rates, narrower --prior, or hold rates with --set"
     draws = _draws(question, found.spaced(wanted.draws), seed) if wanted.draws else None
     details = {
-        "method": "nuts",
+        **found.details,
         "chains": wanted.chains,
         "samples_per_chain": wanted.samples,
-        "warm_up": WARM_UP,
-        "divergences": found.divergences,
         "diagnostics": found.diagnostics,
         "components": count,
         "probability_error": spread,
         **({"hidden_classes": "by the sum of their rates, the slowest first"} if question.exchangeable else {}),
     }
     return RatesFound(
-        question.on_tree(averaged[0]), tuple(figures), ends, mean, float("nan"), details,
+        question.on_tree(averaged[0]), tuple(figures), ends, mean, found.log_evidence, details,
         (Doubt(f"the sampler has not converged: {wrong} ({advice})"),) if wrong else (), draws,
     )  # fmt: skip
 

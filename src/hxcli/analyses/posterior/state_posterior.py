@@ -32,8 +32,9 @@ from hxcli.traits import Observations
 # Tails thinner than this have no digits left.
 _THINNEST_TAIL = 1e-9
 _WORDS = {
-    "given": "rates given",
+    "given rates": "rates given",
     "quadrature": "rates integrated out by quadrature",
+    "independence": "rates by the independence sampler",
     "nuts": "rates by the no-U-turn sampler",
 }
 
@@ -100,7 +101,7 @@ def posterior_states(
             counts = counted(traits[-1].count, "unknown rate"), counted(seen.tips_used, "tip")
             few = Note(f"{counts[0]} for {counts[1]}: the priors say what the tips do not (--prior sets them)")
             said.append(few.about(f"trait {seen.name!r}: "))
-        methods.append(_WORDS[how])
+        methods.append(_WORDS[found.details["method"]])
     prior = traits[0].root_prior[0]
     told = f"posterior of states given all tips, {', '.join(dict.fromkeys(methods))}, {prior} root"
     parameters = _joined([*([numbers.tables["parameter table"]] if numbers else []), *tables_of])

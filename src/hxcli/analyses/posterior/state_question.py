@@ -39,10 +39,10 @@ class RateOptions:
 
     Attributes:
         priors: `q` for all rates, or the label of one -> its prior, as `parse_prior` reads it.
-        method: `quadrature` or `nuts`; "" for whichever does.
+        method: `quadrature`, or `nuts` for the no-U-turn sampler alone; "" for whichever does.
         draws: Number of joint draws of the rates and all nodes.
         seed: Of the random numbers.
-        chains, samples: Of the sampler: number of chains, and of draws of each.
+        chains, samples: Of a sampler: number of chains, and of draws of each.
         of_numbers: Options that were given and are for traits of numbers.
     """
 
@@ -69,8 +69,6 @@ class RateOptions:
             raise OptionError(
                 f"{self.of_numbers[0]} is for traits of numbers, and there are none (leave it out, or --column one)"
             )
-        if self.draws and mixed:
-            raise OptionError("--draws is of traits of one kind, numbers or states (choose them with --column)")
         if 2 * self.draws * phylogeny.topology.size * traits > _MOST_BYTES:
             raise OptionError(f"{self.draws} draws of all nodes are too many to keep (fewer draws, or one --column)")
 
@@ -184,7 +182,7 @@ def rate_priors(
 
 
 def method_for(question: RateQuestion, wanted: RateOptions, model: str) -> str:
-    """`given`, `quadrature` or `nuts`.
+    """`given`, `quadrature`, or `sampling`.
 
     Raises:
         OptionError: The method that was asked for does not take so many or few unknown rates.
@@ -194,12 +192,13 @@ def method_for(question: RateQuestion, wanted: RateOptions, model: str) -> str:
         if wanted.method == "nuts":
             raise OptionError("all rates are given: nothing is left to sample (leave --method nuts out)")
         return "given"
-    method = wanted.method or ("quadrature" if unknown <= MOST_INTEGRATED else "nuts")
+    method = wanted.method or ("quadrature" if unknown <= MOST_INTEGRATED else "sampling")
     if method == "quadrature" and unknown > MOST_INTEGRATED:
         raise OptionError(
             f"--method quadrature takes two unknown rates, and --model {model} has {counted(unknown, 'rate')} here "
             "(leave --method out, or hold rates with --set)"
         )
-    if method == "nuts" and wanted.draws > wanted.chains * wanted.samples:
+    method = "sampling" if method == "nuts" else method
+    if method == "sampling" and wanted.draws > wanted.chains * wanted.samples:
         raise OptionError(f"--draws {wanted.draws} is more than the sampler makes (give more --samples)")
     return method

@@ -126,8 +126,10 @@ def _divided_sums(values: Any, lengths: FloatArray, grown: Any, above: Any, belo
     half = np.exp(values[..., None] * (lengths / 2))
     above, below = above * half * lengths, below * half
     series = _products(above, below)
-    for power, weight in ((2, 24), (4, 1920)):
-        series = series + gap**power / weight * _products(above * lengths**power, below)
+    # Of values far from each other it means nothing.
+    with np.errstate(over="ignore", invalid="ignore"):
+        for power, weight in ((2, 24), (4, 1920)):
+            series = series + gap**power / weight * _products(above * lengths**power, below)
     return np.where(near, series, cells)
 
 
