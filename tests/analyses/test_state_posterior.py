@@ -222,7 +222,7 @@ def test_three_sampled_rates_are_those_of_a_dense_grid() -> None:
     asked = question("sym", {"D": "c", "C": "a|b", "B": "b", "A": "a"})
     assert method_for(asked, RateOptions(), "sym") == "sampling"
     found = sampled(asked, samples=2000)
-    mean, nodes, evidence = on_a_grid(asked, 27, np.full(3, 1 / 3))
+    mean, nodes, evidence = on_a_grid(asked, 15, np.full(3, 1 / 3))
     assert found.details["method"] == "independence"
     assert found.log_evidence == pytest.approx(evidence, abs=5 * found.details["log_evidence_error"])
     assert found.details["log_evidence_error"] < 0.02

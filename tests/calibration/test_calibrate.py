@@ -44,9 +44,9 @@ def test_posteriors_under_models_are_calibrated(model: str, shape: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("model", "simulations"), [("er", 100), ("ard", 60)])
-def test_posteriors_of_rates_of_states_are_calibrated(model: str, simulations: int) -> None:
-    for one in calibrate_states(simulations, 1, model):
+@pytest.mark.parametrize(("model", "names", "simulations"), [("er", "ab", 100), ("ard", "ab", 60), ("sym", "abc", 60)])
+def test_posteriors_of_rates_of_states_are_calibrated(model: str, names: str, simulations: int) -> None:
+    for one in calibrate_states(simulations, 1, model, tuple(names)):
         assert one.sound(bins=5), (one.name, one.p_value(5))
 
 

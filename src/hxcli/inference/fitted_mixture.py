@@ -24,7 +24,8 @@ _PLACES, _STEPS, _MOST = 3000, 5, 20
 _NEW, _NEAR = 2, 100
 # Draws whose weights are cut back to the least of them.
 _HEAVIEST = 20
-# Share of a component below which it is given up; draws that its shape takes from all together; its least variance.
+# Share of a component, of the usual number of places, below which it is given up; draws that its shape takes from all
+# together; its least variance.
 _LEAST, _SHARED, _FLOOR = 1e-3, 3, 1e-6
 
 
@@ -82,6 +83,7 @@ def fitted_mixture(
     scale: FloatArray,
     wide: tuple[FloatArray, FloatArray],
     random: np.random.Generator,
+    effort: int = 1,
 ) -> tuple[Mixture, float]:
     """Fits a mixture round by round, and tells the efficiency of its last round.
 
@@ -95,6 +97,7 @@ def fitted_mixture(
         scale: (F, F) their matrix of scale.
         wide: Centre and scales, (F,) each, of a component that covers all of the density; it is never moved.
         random: Random numbers.
+        effort: How many times more draws and components than usual.
     """
     widest = Mixture(np.ones(1), wide[0][None], np.diag(wide[1])[None])
     own = Mixture(
@@ -104,7 +107,7 @@ def fitted_mixture(
     places, heights, below = np.zeros((0, centres.shape[1])), np.zeros(0), np.zeros(0)
     while True:
         mixture = _joined(widest, own)
-        drawn = mixture.draw(random, _DRAWS)
+        drawn = mixture.draw(random, effort * _DRAWS)
         found = density(drawn)
         reached = efficiency(found - mixture.log_density(drawn))
         if reached >= _ENOUGH or len(rounds) == _ROUNDS - 1:
@@ -116,11 +119,11 @@ def fitted_mixture(
         places, heights = np.concatenate([places, drawn]), np.concatenate([heights, found])
         log_weights = heights - below
         # The few heaviest draws say where there are too few; alone they say nothing of the shape.
-        cut = np.minimum(log_weights, np.sort(log_weights)[-_HEAVIEST])
+        cut = np.minimum(log_weights, np.sort(log_weights)[-effort * _HEAVIEST])
         weights = np.exp(cut - cut.max())
         weights /= weights.sum()
-        own = _with_new(own, places, log_weights, weights)
-        chosen = random.choice(len(places), _PLACES, p=weights)
+        own = _with_new(own, places, log_weights, weights, effort)
+        chosen = random.choice(len(places), effort * _PLACES, p=weights)
         own = _moved(own, places[chosen])
 
 
@@ -129,19 +132,19 @@ def _joined(widest: Mixture, own: Mixture) -> Mixture:
     return Mixture(shares, *(np.concatenate(pair) for pair in zip(widest[1:], own[1:], strict=True)))
 
 
-def _with_new(own: Mixture, places: FloatArray, log_weights: FloatArray, weights: FloatArray) -> Mixture:
+def _with_new(own: Mixture, places: FloatArray, log_weights: FloatArray, weights: FloatArray, effort: int) -> Mixture:
     """The same with components where draws weigh most, in place of the smallest where there are too many."""
-    size = places.shape[1]
+    size, new, most = places.shape[1], effort * _NEW, effort * _MOST
     root = np.linalg.cholesky(_covariance(places, weights) + _FLOOR * np.eye(size))
     even = np.linalg.solve(root, places.T).T
-    kept = np.argsort(-own.shares, kind="stable")[: _MOST - _NEW]
+    kept = np.argsort(-own.shares, kind="stable")[: most - new]
     centres, roots = [*own.centres[kept]], [*own.roots[kept]]
-    for heaviest in np.argsort(-log_weights, kind="stable")[:_NEW]:
+    for heaviest in np.argsort(-log_weights, kind="stable")[:new]:
         near = np.argsort(((even - even[heaviest]) ** 2).sum(1), kind="stable")[: max(_NEAR, 10 * size)]
         shape = _covariance(places[near], weights[near] + 1 / len(places))
         centres.append(places[heaviest])
         roots.append(np.linalg.cholesky(shape + _FLOOR * np.eye(size)))
-    shares = np.concatenate([own.shares[kept], np.full(_NEW, 1 / _MOST)])
+    shares = np.concatenate([own.shares[kept], np.full(new, 1 / most)])
     return Mixture(shares / shares.sum(), np.array(centres), np.array(roots))
 
 
@@ -152,7 +155,7 @@ def _moved(own: Mixture, places: FloatArray) -> Mixture:
         distances = own.distances(places)
         parts = own.log_parts(distances)
         of = np.exp(parts - logsumexp(parts, axis=0))
-        kept = of.sum(1) > _LEAST * len(places)
+        kept = of.sum(1) > _LEAST * _PLACES
         of, distances = of[kept], distances[kept]
         total = of.sum(1)
         pulls = of * (_FREEDOM + size) / (_FREEDOM + distances)

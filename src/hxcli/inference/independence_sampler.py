@@ -38,7 +38,13 @@ class Independent(NamedTuple):
 
 
 def sample_independently(
-    density: LogDensity, mixture: Mixture, expected: float, chains: int, samples: int, random: np.random.Generator
+    density: LogDensity,
+    mixture: Mixture,
+    expected: float,
+    chains: int,
+    samples: int,
+    random: np.random.Generator,
+    effort: int = 1,
 ) -> Independent:
     """Runs the sampler.
 
@@ -48,8 +54,9 @@ def sample_independently(
         expected: The efficiency that they are expected to have.
         chains, samples: Number of chains, and of draws of each.
         random: Random numbers.
+        effort: How many times more proposals for a draw there may be than usual.
     """
-    each = int(np.clip(math.ceil(_WANTED / expected), _FEWEST, _MOST))
+    each = int(np.clip(math.ceil(_WANTED / expected), _FEWEST, effort * _MOST))
     drawn = mixture.draw(random, chains * samples * each)
     log_weights = density(drawn) - mixture.log_density(drawn)
     chances = np.log(random.random((chains, samples * each)))

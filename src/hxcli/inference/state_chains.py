@@ -30,6 +30,8 @@ WARM_UP = 500
 _SEARCHES, _SPREAD = 8, 1.5
 # Of the range that holds most of a prior, the scale of the widest proposals.
 _WIDTHS = 10
+# How many times more draws than usual its fits have, one after another.
+_EFFORTS = (1, 4)
 # Step for second derivatives, and what a top has at least of curvature in a coordinate of a prior.
 _STEP, _LEAST = 1e-4, 1e-2
 # Rates in units of the fastest at the top that a compiled program is made for, in binary digits of the longest edge.
@@ -79,8 +81,9 @@ def sample_rates(
     tops = _tops(density, random)
     top = max(tops, key=lambda found: found[0])[1]
     scale = _scale(density, top)
-    if method != "nuts":
-        found = _independent(density, [place for _, place in tops], scale, chains, samples, seed, exchangeable)
+    for effort in () if method == "nuts" else _EFFORTS:
+        begin = [place for _, place in tops], scale
+        found = _independent(density, begin, effort, chains, samples, seed, exchangeable)
         if not unhealthy(0, found.diagnostics):
             return found
     places = np.stack([tops[chain % len(tops)][1] for chain in range(chains)])
@@ -94,19 +97,19 @@ def sample_rates(
 
 def _independent(
     density: RateDensity,
-    tops: list[FloatArray],
-    scale: FloatArray,
+    begin: tuple[list[FloatArray], FloatArray],
+    effort: int,
     chains: int,
     samples: int,
     seed: list[int],
     exchangeable: bool,
 ) -> RateChains:
     numpyro_for("--model with several unknown rates")
-    random = np.random.default_rng([*seed, 3])
+    random, (tops, scale) = np.random.default_rng([*seed, 3]), begin
     low, high = np.array(density.starts).T
     wide = (low + high) / 2, (high - low) / _WIDTHS
-    mixture, expected = fitted_mixture(density, np.stack(tops), scale @ scale.T, wide, random)
-    found = sample_independently(density, mixture, expected, chains, samples, random)
+    mixture, expected = fitted_mixture(density, np.stack(tops), scale @ scale.T, wide, random, effort)
+    found = sample_independently(density, mixture, expected, chains, samples, random, effort)
     details = {
         "method": "independence",
         "proposals_per_draw": found.proposals,
