@@ -82,3 +82,54 @@ def dense(
     diagonal = np.diag(projected)
     left_out = np.stack([y - projected @ y / diagonal, 1 / diagonal], 1)
     return Dense(float(log_density), means, variances, left_out)
+
+
+def dense_linear(
+    parents: Any, edges: Any, nodes: Any, values: Any, errors: Any, *, free_root: bool, unknowns: Any, noise: Any = None
+) -> Dense:
+    """Traits that act on each other along edges, all states and cells as one large Gaussian; at the best means.
+
+    Args:
+        parents: (N,) every node after its parent, the root first.
+        edges: `transition`, `variance` (N, D, D), `shift` (N, D, P), `root_mean` (D, P), `root_variance` (D, D).
+        nodes, values, errors: As in `dense`.
+        free_root: Whether the root's state is unknown.
+        unknowns: (P,) values of those of the mean, nan for those that are to be found.
+        noise: (N, D, D) covariance of the errors of a row at a node.
+    """
+    size, traits = len(parents), values.shape[1]
+    known = np.nan_to_num(unknowns)
+    searched = np.flatnonzero(np.isnan(unknowns))
+    columns = (traits if free_root else 0) + len(searched)
+    covariance = np.zeros((size * traits, size * traits))
+    mean, design = np.zeros(size * traits), np.zeros((size * traits, columns))
+    for node in range(size):
+        own, above = (slice(n * traits, (n + 1) * traits) for n in (node, parents[node]))
+        if node == 0:
+            covariance[own, own], mean[own] = edges.root_variance, edges.root_mean @ known
+            design[own, columns - len(searched) :] = edges.root_mean[:, searched]
+            design[own, : columns - len(searched)] = np.eye(traits)[:, : columns - len(searched)]
+            continue
+        a, before = edges.transition[node], slice(0, node * traits)
+        covariance[own, before] = a @ covariance[above, before]
+        covariance[before, own] = covariance[own, before].T
+        covariance[own, own] = a @ covariance[above, above] @ a.T + edges.variance[node]
+        mean[own] = a @ mean[above] + edges.shift[node] @ known
+        design[own] = a @ design[above]
+        design[own, columns - len(searched) :] += edges.shift[node][:, searched]
+    row, trait = np.nonzero(~np.isnan(values))
+    node = np.asarray(nodes)[row]
+    place = node * traits + trait
+    v = covariance[np.ix_(place, place)] + np.diag(errors[row, trait] ** 2)
+    if noise is not None:
+        v = v + (row[:, None] == row) * noise[node[:, None], trait[:, None], trait]
+    inverse, x, y = np.linalg.inv(v), design[place], values[row, trait] - mean[place]
+    information = x.T @ inverse @ x
+    best = np.linalg.solve(information, x.T @ inverse @ y)
+    residual = y - x @ best
+    value = -(len(y) * np.log(2 * np.pi) + np.linalg.slogdet(v)[1] + residual @ inverse @ residual) / 2
+    cross = covariance[:, place]
+    left = design - cross @ inverse @ x
+    variances = np.diag(covariance) - ((cross @ inverse) * cross).sum(1)
+    variances = variances + ((left @ np.linalg.inv(information)) * left).sum(1)
+    return Dense(float(value), mean + design @ best + cross @ inverse @ residual, variances, None)

@@ -41,6 +41,18 @@ REFUSED = {
         BROWNIAN + "def noise(tip):\n    return -1.0\n",
         "its density is no number at any parameters",
     ),
+    "ancestral --together": (
+        "def model(edge):\n    return Gaussian(variance=edge.length * jnp.eye(2))\n",
+        "mine.py: line 5: the variance of model has the shape (2, 2), and 1 trait is fitted together",
+    ),
+    "ancestral --together -q": (
+        "def model(edge):\n    return Rates(jnp.zeros((2, 2)))\n",
+        "mine.py: line 5: model returns Rates, and the trait is of numbers",
+    ),
+    "posterior --together": (
+        "def model(edge):\n    return Gaussian(variance=edge.length * jnp.eye(2))\n",
+        "--model mine.py: traits together take one of bm, lambda, ou",
+    ),
     "posterior": (
         BROWNIAN + "def noise(tip):\n    return log_normal('e')\n",
         "mine.py: line 7: noise(tip) is not in posteriors",
@@ -291,3 +303,42 @@ def test_the_rates_of_a_trees_own_annotations_are_those_of_a_tree_with_other_len
             for column in ("estimate", "se"):
                 assert float(found[name][pair][column]) == pytest.approx(float(row[column]), rel=1e-9)
     assert json.loads((here / "own.json").read_text())["options"]["edge_data"] == "tree"
+
+
+JOINT = """
+def model(edge):
+    s, r = log_normal("s", shape=(2,)), param("r", low=-1, high=1, start=0.1)
+    return Gaussian(variance=jnp.outer(s, s) * jnp.array([[1.0, r], [r, 1.0]]) * edge.length)
+def noise(tip):
+    return 0.25 * jnp.eye(2)
+"""
+
+
+@pytest.mark.slow
+def test_a_file_of_two_traits_is_checked_and_drawn(hx, here: Path):
+    (here / "mine.py").write_text(HEAD + JOINT)
+    (here / "two.csv").write_text("name,u,v\nA,1,2\nB,2,\nC,4,1\nD,3,3\n")
+    done = hx("check", "tree.nwk", "two.csv", "--model", "mine.py")
+    assert done.code == 0, done.err
+    assert "model    mine: returns Gaussian with matrices, so the exact Gaussian sweeps of traits together" in done.err
+    assert "param    s: param, shape (2,), 0 to inf" in done.err
+    assert "edges    variance of u 0.5 to 1.5, v 0.5 to 1.5, all covariances" in done.err
+    assert "gradient agrees with differences" in done.err
+    given = [f"--set={each}" for each in ("s(1)=1", "s(2)=2", "r=0.5", "root(1)=5", "root(2)=-3")]
+    draw = ("simulate", "tree.nwk", "--model", "mine.py", *given, "-n", "4000")
+    for name in ("one", "two"):
+        done = hx(*draw, "-o", name)
+        assert done.code == 0, done.err
+    assert (here / "one.csv").read_bytes() == (here / "two.csv").read_bytes()
+    drawn = {each.pop("node"): [float(value) for value in each.values()] for each in rows(here / "one.csv")}
+    assert list(rows(here / "one.csv")[0])[:3] == ["node", "trait1_1", "trait2_1"]
+    first, second = (np.array([drawn[tip][trait::2] for tip in ("A", "B")]) for trait in (0, 1))
+    tree = hx("check", "tree.nwk", "two.csv")
+    assert tree.code == 0
+    np.testing.assert_allclose([first.mean(), second.mean()], [5, -3], atol=0.2)
+    # Of one tip both traits covary by half the product of their standard deviations, errors left out.
+    for tip in (0, 1):
+        covariance = np.cov(first[tip], second[tip])
+        depth = covariance[0, 1]
+        np.testing.assert_allclose(covariance[0, 0], depth + 0.25, rtol=0.15)
+        np.testing.assert_allclose(covariance[1, 1], 4 * depth + 0.25, rtol=0.15)

@@ -64,6 +64,9 @@ ANALYSES: dict[str, Analysis] = {
         (STATES, "covariance table", "within table", "leave-one-out table", "pairs table"),
         of_samples=_POOLED,
     ),
+    "together under a file": Analysis(
+        "hxcli.analyses.together.under_file:ancestral_under_file", (STATES, "parameter table")
+    ),
     "maps": Analysis(
         "hxcli.analyses.maps.maps:refuse_numbers",
         ("maps", "expected table", "first times table", "maps picture", "parameter table"),

@@ -16,9 +16,10 @@ from hxcli.errors import Doubt, ModelError, Note, OptionError
 from hxcli.inference.state_objective import RateModel, RootKind, RootPrior
 from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import RateFit, fit_rates
+from hxcli.models import is_model_file
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.file_rates import FileRates
-from hxcli.models.model_file import is_model_file, load_model_file
+from hxcli.models.model_file import load_model_file
 from hxcli.models.rate_patterns import is_state_model, pattern_of_table, rate_pattern
 from hxcli.painting import unpainted
 from hxcli.phylogeny import FloatArray, Phylogeny

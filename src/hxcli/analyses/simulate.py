@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 
 from hxcli.analyses.fit.fit import painted_tree
 from hxcli.analyses.fit.options import has_roots, needs_regimes, refuse_unread_edges
 from hxcli.analyses.simulate_grid import draw_on_grid
+from hxcli.analyses.simulate_joint import draw_jointly
 from hxcli.analyses.simulate_states import draw_states
 from hxcli.edge_data import EdgeTable, edge_columns
 from hxcli.errors import Note, OptionError
@@ -72,7 +74,8 @@ def simulate(
         raise OptionError(f"--model {name}: its parameters differ between regimes (give --regimes)")
     refuse_unread_edges(edge_data, [model])
     fields = edge_fields(painted, edge_columns(painted, edge_data))
-    kind = _kind_of(model, fields)
+    returned = _returned(model, fields)
+    kind = type(returned)
     if state_names and kind is not Rates:
         raise OptionError(f"--states: model {model.name} is of numbers (leave it out)")
     # A fit calls a file by its model's name.
@@ -89,6 +92,14 @@ def simulate(
         kept = painted.nodes if nodes else painted.nodes[phylogeny.tips]
         columns = [f"x{draw}" for draw in range(1, number + 1)]
         return _findings(phylogeny, model, columns, drawn[kept], nodes, known, seed, notes)
+    if returned.variance.ndim:
+        if covariance is not None:
+            raise OptionError(f"--covariance: model {name} has the covariance of its traits itself (leave it out)")
+        size = int(returned.variance.shape[-1])
+        bound = model.on(fields, traits=tuple(str(trait) for trait in range(1, size + 1)))
+        values = draw_jointly(bound, known, number, seed)[painted.nodes if nodes else painted.nodes[phylogeny.tips]]
+        columns = [f"trait{trait}_{draw}" for draw in range(1, number + 1) for trait in bound.traits]
+        return _findings(phylogeny, model, columns, values.reshape(len(values), -1), nodes, known, seed)
     bound = model.on(fields)
     given = {**_of_fit(called, fitted, bound), **(held or {})}
     names: tuple[str, ...] = ("",)
@@ -105,13 +116,13 @@ def simulate(
     return _findings(phylogeny, model, columns, states_of.reshape(len(kept), -1), nodes, given, seed)
 
 
-def _kind_of(model: GaussianModel, fields: EdgeFields) -> type:
-    """What the model returns: `Gaussian`, `Rates` or `Sde`."""
+def _returned(model: GaussianModel, fields: EdgeFields) -> Any:
+    """What the model returns, arrays as their shapes: a `Gaussian`, `Rates` or `Sde`."""
     if not model.text and model.name not in GRID_MODELS:
-        return Gaussian
+        return Gaussian(variance=jax.ShapeDtypeStruct((), float))
     # Any trait's figures: what kind of model it is depends on none.
     columns = trait_fields(fields.columns, np.array([0.5, 1.5, 2.5]))
-    return type(discover(model.edge, abstract_edge(columns)).returned)
+    return discover(model.edge, abstract_edge(columns)).returned
 
 
 def _findings(

@@ -37,7 +37,13 @@ def ancestral(
     ] = False,
     density: Density = None,
     out_params: Annotated[
-        str | None, typer.Option("--out-params", metavar="FILE", help="Table of the rates of states; - streams CSV.")
+        str | None,
+        typer.Option(
+            "--out-params",
+            metavar="FILE",
+            help="Table of the rates of states, or of the parameters of a file's model of traits together; - streams "
+            "CSV.",
+        ),
     ] = None,
     which: StateReadingChoices,
     states: StateModelChoices,
@@ -56,6 +62,19 @@ def ancestral(
     """
     together.refuse_alone()
     if together.together:
+        asked = {"--pairs": pair.pairs, "--loo": left_out.loo}
+        if (own := together.file_options(models, asked)) is not None:
+            return run.request(
+                "together under a file",
+                tree,
+                traits,
+                named={"picture": plot, "parameter table": out_params},
+                side={"edge_data": models.side_inputs()["edge_data"]},
+                command="ancestral",
+                level=rate.level,
+                tau2=rate.tau2,
+                **own,
+            )
         return together.reading(run).request(
             "together",
             tree,

@@ -109,7 +109,8 @@ def check(
         typer.Option(
             "--model",
             metavar="NAME",
-            help="Try a model, or FILE.py[:NAME], on the first trait: parameters, engine, draws, gradient.",
+            help="Try a model, or FILE.py[:NAME], on the first trait, or on all if it returns matrices: parameters, "
+            "engine, draws, gradient.",
         ),
     ] = None,
     edge_data: Annotated[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Annotated, Any
 
@@ -9,9 +10,12 @@ import typer
 
 from hxcli.cli.analysis import RunChoices
 from hxcli.cli.options import ModelChoices
+from hxcli.models import is_model_file
 
 # What may happen along an edge, for all traits alike.
 JOINT_MODELS = ("bm", "lambda", "ou")
+# The options of models that one in a file has.
+_OF_FILES = ("held", "start", "edge_data")
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,38 @@ class TogetherChoices:
     def reading(self, run: RunChoices) -> RunChoices:
         """The run with its table read as `--phenotypic` needs it: rows of one name are replicates."""
         return replace(run, reading=replace(run.reading, replicates=True)) if self.phenotypic else run
+
+    def file_options(self, models: ModelChoices, asked: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The choices of a model in a user's file, as the analysis takes them; None where the model is none.
+
+        Args:
+            models: Which models.
+            asked: Further options of the command -> what was asked for, which goes with no file.
+
+        Raises:
+            typer.BadParameter: Several models, or an option that goes with no file.
+        """
+        names = models.model or []
+        if not any(is_model_file(name) for name in names):
+            return None
+        if len(names) > 1:
+            raise typer.BadParameter(f"--model {' and '.join(names)}: traits together take one model")
+        given = {
+            "--phenotypic": self.phenotypic,
+            "--out-covariance": self.out_covariance,
+            "--ou-root": models.ou_root,
+            "--lambda-max": models.lambda_max,
+            "--regimes": models.regimes,
+            **asked,
+        }
+        for option, value in given.items():
+            if value:
+                instead = {"--phenotypic": "write noise(tip) in it", "--regimes": "write what differs in --edge-data"}
+                raise typer.BadParameter(
+                    f"{option} does not go with --together --model {names[0]} ({instead.get(option, 'leave it out')})"
+                )
+        fitting = models.fit_options()
+        return {"model": names[0], **{name: fitting[name] for name in _OF_FILES if name in fitting}}
 
     def analysis_options(self, models: ModelChoices) -> dict[str, Any]:
         """The same choices as the analyses take them, with the one model that holds for all traits.

@@ -80,8 +80,7 @@ class JointProblem:
         phenotypic: bool = False,
         tau2: float = 0.0,
     ) -> None:
-        if jnp.result_type(float) != jnp.float64:
-            raise OptionError("--precision 32: a covariance is found with 64 bits (leave it out)")
+        refuse_single_precision()
         refuse_bad_variance("tau2", tau2)
         if not phenotypic:
             # Before anything is rounded, so that the message has the values of the table.
@@ -230,6 +229,16 @@ class JointProblem:
 
     def _within(self, within: FloatArray | None) -> Any:
         return jnp.asarray(np.zeros((self.traits, self.traits)) if within is None else within)
+
+
+def refuse_single_precision() -> None:
+    """Raises where JAX computes with 32 bits.
+
+    Raises:
+        OptionError: It does.
+    """
+    if jnp.result_type(float) != jnp.float64:
+        raise OptionError("--precision 32: a covariance is found with 64 bits (leave it out)")
 
 
 def with_observations(topology: Topology, nodes: Any) -> tuple[Topology, Any, Any]:

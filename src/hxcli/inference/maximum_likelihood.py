@@ -14,8 +14,8 @@ import numpy as np
 from numpy.polynomial import Chebyshev
 
 from hxcli.engine.topology import BoolArray
-from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.likelihood_programs import ColumnFigures
+from hxcli.inference.searched import Searched
 from hxcli.phylogeny import FloatArray
 
 # Points of the first grid over one coordinate, and of every finer one around a maximum.
@@ -90,8 +90,8 @@ class Optimum(NamedTuple):
         return float(self.figures.log_likelihood[0])
 
 
-def maximise(likelihood: TraitLikelihood) -> Optimum:
-    """The most likely parameters of one trait under one model."""
+def maximise(likelihood: Searched) -> Optimum:
+    """The most likely parameters under one model."""
     count = len(likelihood.coordinates)
     if count == 0:
         x = np.zeros(0)
@@ -102,7 +102,7 @@ def maximise(likelihood: TraitLikelihood) -> Optimum:
     return _along_one(likelihood) if count == 1 and bounded else _among_several(likelihood)
 
 
-def _along_one(likelihood: TraitLikelihood) -> Optimum:
+def _along_one(likelihood: Searched) -> Optimum:
     low, high = likelihood.ends[0]
     grid = np.unique(np.append(np.linspace(low, high, _GRID - 1), np.clip(likelihood.start, low, high)))
     heights = likelihood.at(grid[:, None]).log_likelihood
@@ -129,7 +129,7 @@ def _local_maxima(heights: FloatArray) -> list[int]:
 
 
 def _refined(
-    likelihood: TraitLikelihood, grid: FloatArray, heights: FloatArray, top: int
+    likelihood: Searched, grid: FloatArray, heights: FloatArray, top: int
 ) -> tuple[float, float, float, float, ColumnFigures | None]:
     """Place, height, slope and curvature of the maximum around a point of the grid; the figures, if they are known."""
     low, high = likelihood.ends[0]
@@ -171,7 +171,7 @@ def _refined(
     return x, height, slope, curvature, figures
 
 
-def _among_several(likelihood: TraitLikelihood) -> Optimum:
+def _among_several(likelihood: Searched) -> Optimum:
     from scipy.optimize import minimize
     from scipy.stats import qmc
 
@@ -204,7 +204,7 @@ def _among_several(likelihood: TraitLikelihood) -> Optimum:
     return _certified(likelihood, *found[best], len(found), agreeing)
 
 
-def _polished(likelihood: TraitLikelihood, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _polished(likelihood: Searched, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Newton steps from exact gradients and their differences: the place, the gradient and the Hessian there.
 
     Upwards in every direction, whatever the sign of the curvature, and halved until the likelihood rises (Nocedal and
@@ -238,7 +238,7 @@ def _polished(likelihood: TraitLikelihood, x: FloatArray) -> tuple[FloatArray, F
     return x, gradient, hessian
 
 
-def _hessian(likelihood: TraitLikelihood, x: FloatArray) -> FloatArray:
+def _hessian(likelihood: Searched, x: FloatArray) -> FloatArray:
     """(S, S) from differences of exact gradients, inwards at the ends of the supports."""
     ends, count = likelihood.ends, len(x)
     rows = np.empty((count, count))
@@ -267,7 +267,7 @@ def _room(ends: FloatArray) -> FloatArray:
 
 
 def _certified(
-    likelihood: TraitLikelihood,
+    likelihood: Searched,
     x: FloatArray,
     gradient: FloatArray,
     hessian: FloatArray,

@@ -20,10 +20,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.polynomial import Chebyshev
 
-from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.likelihood_programs import ColumnFigures
 from hxcli.inference.maximum_likelihood import Optimum
 from hxcli.inference.profile_paths import crossing
+from hxcli.inference.searched import Searched
 from hxcli.phylogeny import FloatArray
 
 # Points on either side of the top, first over the whole support and then between two of them; points over the interval.
@@ -83,12 +83,12 @@ class Quantity(NamedTuple):
 
 
 def profile_intervals(
-    likelihood: TraitLikelihood, optimum: Optimum, quantities: list[Quantity], level: float
+    likelihood: Searched, optimum: Optimum, quantities: list[Quantity], level: float
 ) -> dict[str, Interval]:
     """The interval of every quantity.
 
     Args:
-        likelihood: Of one trait under one model.
+        likelihood: Of one trait, or of traits together, under one model.
         optimum: Its maximum.
         quantities: What to find intervals of.
         level: Their probability.
@@ -130,7 +130,7 @@ def profile_intervals(
 class _Curve:
     """Figures at M points, and how far a quantity reaches there before the likelihood falls below the floor."""
 
-    def __init__(self, likelihood: TraitLikelihood, x: FloatArray, figures: ColumnFigures, floor: float) -> None:
+    def __init__(self, likelihood: Searched, x: FloatArray, figures: ColumnFigures, floor: float) -> None:
         self.x, self.figures = x, figures
         self.profiled = likelihood.profiled
         self.room = np.maximum(figures.log_likelihood - floor, 0)
@@ -160,9 +160,7 @@ class _Curve:
         return -np.log(np.where(self.room > 0, ratio, 1.0))
 
 
-def _along_one(
-    likelihood: TraitLikelihood, optimum: Optimum, quantities: list[Quantity], floor: float
-) -> dict[str, Interval]:
+def _along_one(likelihood: Searched, optimum: Optimum, quantities: list[Quantity], floor: float) -> dict[str, Interval]:
     top, (low, high) = float(optimum.x[0]), likelihood.ends[0]
     ends, reached = [], []
     for end in (low, high):
@@ -198,7 +196,7 @@ def _along_one(
 
 
 def _extreme_of(
-    likelihood: TraitLikelihood, quantity: Quantity, side: int, pieces: list[_Curve], floor: float
+    likelihood: Searched, quantity: Quantity, side: int, pieces: list[_Curve], floor: float
 ) -> tuple[float, float]:
     """The quantity's extreme over interpolated figures, again over closer ones until both agree; and where it is."""
     highest = [(side * np.where(piece.inside, piece.extreme(quantity, side), -side * np.inf)) for piece in pieces]
@@ -232,7 +230,7 @@ def _extreme_of(
 
 
 def _interpolated(
-    likelihood: TraitLikelihood,
+    likelihood: Searched,
     top: float,
     end: float,
     number: int,
@@ -265,7 +263,7 @@ def _interpolated(
     return _Curve(likelihood, (top + fine**2 * (end - top))[:, None], curve, floor)
 
 
-def _crossing(likelihood: TraitLikelihood, top: float, end: float, floor: float) -> float | None:
+def _crossing(likelihood: Searched, top: float, end: float, floor: float) -> float | None:
     """The farthest point towards an end of the support at which the likelihood passes the floor; None without one."""
     if end == top:
         return None
@@ -298,7 +296,7 @@ def _root(curve: Chebyshev, near: float, far: float) -> float:
     return float(np.clip(found - float(curve(found)) / slope if slope else found, low, high))
 
 
-def _among_several(likelihood: TraitLikelihood, optimum: Optimum, quantity: Quantity, side: int, floor: float) -> float:
+def _among_several(likelihood: Searched, optimum: Optimum, quantity: Quantity, side: int, floor: float) -> float:
     # Here, because it takes a while to import and most models have one shape parameter.
     from scipy.optimize import minimize
 
@@ -348,7 +346,7 @@ def _among_several(likelihood: TraitLikelihood, optimum: Optimum, quantity: Quan
 
 
 def _reach_and_slope(
-    likelihood: TraitLikelihood,
+    likelihood: Searched,
     quantity: Quantity,
     side: int,
     x: FloatArray,

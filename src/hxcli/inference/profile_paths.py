@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.maximum_likelihood import Optimum
+from hxcli.inference.searched import Searched
 from hxcli.phylogeny import FloatArray
 
 # Log units that a profile is followed down, and that one step goes down at the least and at the most.
@@ -16,13 +16,13 @@ _FIRST, _GROWS, _SHRINKS, _STEPS = 1 / 64, 1.7, 0.4, 64
 _LONGEST, _CLOSE = 1 / 32, 1e-9
 
 
-def followed(likelihood: TraitLikelihood, optimum: Optimum, place: int) -> tuple[FloatArray, FloatArray]:
+def followed(likelihood: Searched, optimum: Optimum, place: int) -> tuple[FloatArray, FloatArray]:
     """Values of one coordinate, ascending, and the highest log likelihoods at them less the maximum, (M,) both.
 
     Every point is searched for from its neighbour's best, so that the profile stays on the maximum's own ridge.
 
     Args:
-        likelihood: Of one trait under one model, two coordinates or more.
+        likelihood: Of one trait, or of traits together, under one model, two coordinates or more.
         optimum: Its maximum.
         place: Number of the coordinate, whose support has two ends.
     """
@@ -34,7 +34,7 @@ def followed(likelihood: TraitLikelihood, optimum: Optimum, place: int) -> tuple
     return x[order], np.minimum(fall[order], 0.0)
 
 
-def crossing(likelihood: TraitLikelihood, optimum: Optimum, place: int, end: float, drop: float) -> float:
+def crossing(likelihood: Searched, optimum: Optimum, place: int, end: float, drop: float) -> float:
     """Where on the way to an end of a coordinate's support the profile has fallen by `drop`; nan where it never has."""
     from scipy.optimize import brentq
 
@@ -55,7 +55,7 @@ def crossing(likelihood: TraitLikelihood, optimum: Optimum, place: int, end: flo
 
 
 def _side(
-    likelihood: TraitLikelihood, optimum: Optimum, place: int, end: float, deep: float
+    likelihood: Searched, optimum: Optimum, place: int, end: float, deep: float
 ) -> list[tuple[FloatArray, float]]:
     """Points of the profile and its fall there, from the maximum towards one end of the coordinate's support."""
     low, high = likelihood.ends[place]
@@ -88,7 +88,7 @@ def _side(
     return found
 
 
-def _highest(likelihood: TraitLikelihood, x: FloatArray, place: int) -> tuple[float, FloatArray]:
+def _highest(likelihood: Searched, x: FloatArray, place: int) -> tuple[float, FloatArray]:
     """The maximum over all other coordinates that is found from a point, and where it is."""
     from scipy.optimize import minimize
 

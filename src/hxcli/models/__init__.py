@@ -8,6 +8,7 @@ add a model, write a file beside these and give it a line in `MODELS`.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from hxcli.close_names import NameIndex
@@ -16,6 +17,8 @@ from hxcli.errors import OptionError
 if TYPE_CHECKING:
     from hxcli.models.gaussian_model import GaussianModel
 
+# What names a user's file, and which function in it.
+MODEL_FILE = re.compile(r"(?P<file>.+\.py)(?::(?P<name>\w+))?", re.DOTALL)
 # Name -> module, which imports jax when it is loaded.
 MODELS = {
     "bm": "hxcli.models.bm",
@@ -42,6 +45,11 @@ GRID_MODELS = {
 }
 
 
+def is_model_file(name: str) -> bool:
+    """Whether a model's name is that of a file: `FILE.py` or `FILE.py:NAME`."""
+    return MODEL_FILE.fullmatch(name) is not None
+
+
 def named_model(name: str, root: str | None = None) -> GaussianModel:
     """The built-in model of that name, or the one in a file.
 
@@ -55,7 +63,7 @@ def named_model(name: str, root: str | None = None) -> GaussianModel:
     """
     # Here and not above, because they import jax, and a command's options are looked at without it.
     from hxcli.models.gaussian_model import load_model
-    from hxcli.models.model_file import is_model_file, load_model_file
+    from hxcli.models.model_file import load_model_file
 
     if is_model_file(name):
         return load_model_file(name)

@@ -10,11 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hxcli.errors import InputError, OptionError
-from hxcli.model import Declaration, Gaussian, Rates, abstract_edge, discover, merged
+from hxcli.model import Declaration, Gaussian, Rates, Sde, abstract_edge, discover, merged
 from hxcli.model.discovered_again import discover_again
 from hxcli.models.claims import refuse_false_claims
 from hxcli.models.edge_fields import EdgeFields
 from hxcli.models.gaussian_model import OFFSET, Edges, GaussianModel, Layout, line_of, line_of_return
+from hxcli.models.returned_shapes import refuse_shapes
 from hxcli.phylogeny import FloatArray
 
 # How far the rate of a regime may be from the first one's.
@@ -70,24 +71,33 @@ class BoundModel:
         unknowns: Names of the P unknowns of the mean, as they are reported.
         layout: The parameters of the mean.
         fixed: Name -> value of what it declares fixed, the numbers among them.
+        traits: Names of the traits that it is a model of together, whose rates are coordinates as all else is; empty
+            where it is one of a single trait.
     """
 
-    def __init__(self, model: GaussianModel, fields: EdgeFields, start: Mapping[str, float], of_states: bool) -> None:
-        self.model, self.fields, self._of_states = model, fields, of_states
+    def __init__(
+        self,
+        model: GaussianModel,
+        fields: EdgeFields,
+        start: Mapping[str, float],
+        of_states: bool,
+        traits: tuple[str, ...] = (),
+    ) -> None:
+        self.model, self.fields, self._of_states, self.traits = model, fields, of_states, traits
         edge = abstract_edge(fields.columns)
         # What a user's function declares may hang on anything.
         found_in = discover if model.text else discover_again
-        of_edge = found_in(model.edge, edge)
-        self.returned = of_edge.returned
-        found = [of_edge.declarations]
-        if model.root is not None:
-            found.append(
-                found_in(model.root, *([edge] if inspect.signature(model.root).parameters else [])).declarations
-            )
-        if model.noise is not None:
-            found.append(found_in(model.noise, edge).declarations)
-        self._refuse_unsupported(found)
-        self.declarations = merged(*found)
+        functions = {"model": model.edge, "root": model.root, "noise": model.noise}
+        found = {
+            name: found_in(function, *([edge] if inspect.signature(function).parameters else []))
+            for name, function in functions.items()
+            if function is not None
+        }
+        self.returned = found["model"].returned
+        self._refuse_unsupported([each.declarations for each in found.values()])
+        if not of_states:
+            refuse_shapes(model, {name: each.returned for name, each in found.items()}, len(traits))
+        self.declarations = merged(*(each.declarations for each in found.values()))
         if model.text and isinstance(self.returned, Gaussian):
             refuse_false_claims(model, self.declarations, fields.columns)
         means = [name for name in (*model.means, "root") if name in self.declarations or self._is_flat(name)]
@@ -98,7 +108,7 @@ class BoundModel:
         self.rates = tuple(each for name in self._rate_names for each in self._entries(name, self._shape(name)))
         coordinates = []
         for name, declared in self.declarations.items():
-            if name in model.rates or name in means or declared.role == "fixed":
+            if name in self._rate_names or name in means or declared.role == "fixed":
                 continue
             coordinates += self._shape_coordinates(name, declared)
         for rate_name in self._rate_names:
@@ -131,6 +141,13 @@ class BoundModel:
                 "for states return Rates"
                 if self._of_states
                 else "Rates are of states: name a column of text with --column, or any with --discrete",
+                file=model.source,
+                line=line_of_return(model.edge),
+            )
+        if self.traits and isinstance(self.returned, Sde):
+            raise InputError(
+                "model returns Sde, a diffusion of one trait, and traits are fitted together",
+                "return a Gaussian with matrices, or leave --together out",
                 file=model.source,
                 line=line_of_return(model.edge),
             )
@@ -198,7 +215,7 @@ class BoundModel:
         found: dict[str, FloatArray] = {}
         for name, declared in self.declarations.items():
             if name not in of_mean:
-                start = 1.0 if name in self.model.rates else declared.start
+                start = 1.0 if name in self._rate_names else declared.start
                 found[name] = np.array(np.broadcast_to(start, (len(x), *declared.shape)), float)
         for number, each in enumerate(coordinates):
             flat = found[each.parameter].reshape(len(x), -1)
@@ -243,20 +260,25 @@ class BoundModel:
 
     @property
     def _rate_names(self) -> list[str]:
-        return [name for name in self.declarations if name in self.model.rates]
+        """The rates that have a form of their own: those of traits together are searched for as all else is."""
+        return [] if self.traits else [name for name in self.declarations if name in self.model.rates]
 
     def _is_flat(self, name: str) -> bool:
         return name == "root" and self.model.root is None
 
     def _shape(self, name: str) -> tuple[int, ...]:
+        if self.traits and self._is_flat(name):
+            return (len(self.traits),)
         return self.declarations[name].shape if name in self.declarations else ()
 
     def _entries(self, name: str, shape: tuple[int, ...]) -> list[str]:
-        """`theta`, or `theta(a)` and so on for one value a regime, `theta(1)` for other arrays."""
+        """`theta`, or `theta(a)` and so on for one value a regime; `root(x)` for one a trait; `theta(1)` for others."""
         count = math.prod(shape)
         if not shape:
             return [name]
         labels = self.fields.regimes if len(self.fields.regimes) == count else [str(i + 1) for i in range(count)]
+        if self.traits and self._is_flat(name):
+            labels = self.traits
         return [f"{name}({label})" for label in labels]
 
     def _shape_coordinates(self, name: str, declared: Declaration) -> list[Coordinate]:

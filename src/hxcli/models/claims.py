@@ -94,7 +94,7 @@ def _looked(model: GaussianModel, stacked: Mapping[str, Any], fields: Mapping[st
 @program(static_argnums=0)
 def _at(model: GaussianModel, values: Any, fields: Any) -> tuple[Any, Any]:
     edges = over_edges(model.edge, values, fields).returned
-    whole = tuple(jnp.broadcast_to(each, (_EDGES,)).astype(float) for each in edges)
+    whole = tuple(jnp.asarray(each, float) for each in edges)
     if model.root is None:
         return whole, None
     first = {name: each if name in OF_THE_TREE else each[0] for name, each in fields.items()}

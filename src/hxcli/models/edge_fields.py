@@ -69,8 +69,18 @@ def edge_fields(painted: Painted | Phylogeny, further: Mapping[str, Any] | None 
 
 
 def trait_fields(columns: Mapping[str, Any], values: FloatArray) -> dict[str, Any]:
-    """The fields of the edges with the trait's own numbers; `values` are its observations."""
-    there = values[~np.isnan(values)]
-    figures = (there.min(), there.max(), there.mean(), there.std()) if len(there) else (0.0, 0.0, 0.0, 1.0)
+    """The fields of the edges with the traits' own numbers.
+
+    Args:
+        columns: Of `EdgeFields`.
+        values: (M,) observations of one trait, whose numbers are scalars; (M, D) of traits together, (D,) then.
+    """
+
+    def figures(trait: FloatArray) -> tuple[float, ...]:
+        there = trait[~np.isnan(trait)]
+        found = (there.min(), there.max(), there.mean(), there.std()) if len(there) else (0.0, 0.0, 0.0, 1.0)
+        return tuple(map(float, found))
+
     names = ("trait_low", "trait_high", "trait_mean", "trait_sd")
-    return {**columns, **dict(zip(names, map(float, figures), strict=True))}
+    found = figures(values) if values.ndim == 1 else np.array([figures(trait) for trait in values.T]).T
+    return {**columns, **dict(zip(names, found, strict=True))}

@@ -81,7 +81,12 @@ class GaussianModel:
     stands_alone: bool = False
 
     def on(
-        self, fields: EdgeFields, start: Mapping[str, float] | None = None, *, of_states: bool = False
+        self,
+        fields: EdgeFields,
+        start: Mapping[str, float] | None = None,
+        *,
+        of_states: bool = False,
+        traits: tuple[str, ...] = (),
     ) -> BoundModel:
         """The model on one tree.
 
@@ -89,11 +94,12 @@ class GaussianModel:
             fields: The tree's edges.
             start: Reported name -> value at which a search begins, in the place of the declaration's.
             of_states: Whether it is to be a model of states, and not of numbers.
+            traits: Names of the traits that it is to be a model of together; empty for one trait by itself.
         """
         # Here, because it is made of models.
         from hxcli.models.bound_model import BoundModel
 
-        return BoundModel(self, fields, start or {}, of_states)
+        return BoundModel(self, fields, start or {}, of_states, traits)
 
     @cached_property
     def edges(self) -> Any:
@@ -116,7 +122,7 @@ class GaussianModel:
         root = {name: value if name in OF_THE_TREE else value[0] for name, value in fields.items()}
 
         def at(values: Mapping[str, Any], unknowns: Any) -> Edges:
-            given = {**values, **_unravel(layout, unknowns)}
+            given = {**values, **unraveled(layout, unknowns)}
             edge = over_edges(self.edge, given, fields).returned
             scale, shift, variance = (jnp.broadcast_to(part, (size,)).astype(float) for part in edge)
             noise = None
@@ -173,7 +179,8 @@ def line_of_return(function: Callable[..., Any]) -> int | None:
     return found or line_of(function)
 
 
-def _unravel(layout: Layout, unknowns: Any) -> dict[str, Any]:
+def unraveled(layout: Layout, unknowns: Any) -> dict[str, Any]:
+    """The parameters of the mean by name, of a vector (P,) of their entries."""
     found, start = {}, 0
     for name, shape in layout:
         size = math.prod(shape)

@@ -9,7 +9,6 @@ import ast
 import functools
 import hashlib
 import inspect
-import re
 import types
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +18,10 @@ import jax
 
 from hxcli.errors import DeclarationError, HxError, InputError
 from hxcli.model import Gaussian, Rates, Sde
+from hxcli.models import MODEL_FILE
 from hxcli.models.file_reach import stands_alone
 from hxcli.models.gaussian_model import GaussianModel
 
-_PATH = re.compile(r"(?P<file>.+\.py)(?::(?P<name>\w+))?", re.DOTALL)
 # What JAX says in paragraphs.
 _SAYINGS: dict[type[Exception], str] = {
     jax.errors.TracerBoolConversionError: "an if, while, and, or or not asks for a value that is known only when the "
@@ -34,15 +33,6 @@ _SAYINGS: dict[type[Exception], str] = {
     jax.errors.UnexpectedTracerError: "a value leaves a jitted helper, a scan or a branch by another way than return",
 }
 
-# What is said of a number with a shape: of a Gaussian, and of a diffusion.
-_OF_ONE_TRAIT = ("", "for one trait scale, shift and variance are numbers")
-_OF_ONE_DIMENSION = (": a grid is of one trait", "return a number; several dimensions are not there yet")
-
-
-def is_model_file(name: str) -> bool:
-    """Whether a model's name is that of a file: `FILE.py` or `FILE.py:NAME`."""
-    return _PATH.fullmatch(name) is not None
-
 
 def load_model_file(name: str) -> GaussianModel:
     """The model in a file.
@@ -53,7 +43,7 @@ def load_model_file(name: str) -> GaussianModel:
     Raises:
         InputError: The file cannot be read or run, or has no such function; with the line.
     """
-    found = _PATH.fullmatch(name)
+    found = MODEL_FILE.fullmatch(name)
     assert found is not None
     path, wanted = found["file"], found["name"] or "model"
     text, digest = _read(path)
@@ -134,11 +124,11 @@ def _function(
                 f"{name} returns {_kind_of(returned)}", f"return a {names} of hxcli.model", file=path, line=line
             )
         if isinstance(returned, Gaussian):
-            _refuse_shapes(dict(zip(Gaussian._fields, returned, strict=True)), name, path, line)
+            _refuse_no_numbers(dict(zip(Gaussian._fields, returned, strict=True)), name, path, line)
         if isinstance(returned, Rates):
             _refuse_no_square(returned.Q, path, line)
         if part:
-            _refuse_shapes({part: returned}, name, path, line)
+            _refuse_no_numbers({part: returned}, name, path, line)
         return _guarded_parts(returned, path, line) if isinstance(returned, Sde) else returned
 
     # What the signature was, for whoever asks how many arguments it takes.
@@ -147,9 +137,10 @@ def _function(
     return guarded
 
 
-def _refuse_shapes(parts: dict[str, Any], name: str, path: str, line: int) -> None:
+def _refuse_no_numbers(parts: dict[str, Any], name: str, path: str, line: int) -> None:
+    # Of which shape they are is a matter of how many traits there are: see `returned_shapes`.
     for part, value in parts.items():
-        _refuse_no_number(value, f"the {part} of {name}", path, line, _OF_ONE_TRAIT)
+        _shape_of(value, f"the {part} of {name}", path, line)
 
 
 def _refuse_no_square(rates: Any, path: str, line: int) -> None:
@@ -197,8 +188,20 @@ def _guarded_parts(sde: Sde, path: str, line: int) -> Sde:
     return sde._replace(drift=guarded(sde.drift, "drift"), diffusion=guarded(sde.diffusion, "diffusion"))
 
 
-def _refuse_no_number(value: Any, what: str, path: str, line: int, told: tuple[str, str] = _OF_ONE_DIMENSION) -> None:
-    """Raises for what is no real number; `told`: what is said of one with a shape, and the advice."""
+def _refuse_no_number(value: Any, what: str, path: str, line: int) -> None:
+    """Raises for what is not one real number."""
+    shape = _shape_of(value, what, path, line)
+    if shape != ():
+        raise InputError(
+            f"{what} has the shape {shape}: a grid is of one trait",
+            "return a number; several dimensions are not there yet",
+            file=path,
+            line=line,
+        )
+
+
+def _shape_of(value: Any, what: str, path: str, line: int) -> tuple[int, ...]:
+    """The shape of a number or an array; raises for what is none of real numbers."""
     import jax.numpy as jnp
 
     try:
@@ -209,8 +212,7 @@ def _refuse_no_number(value: Any, what: str, path: str, line: int, told: tuple[s
         raise InputError(f"{what} is no number: {_kind_of(value)}", file=path, line=line) from None
     if jnp.issubdtype(kind, jnp.complexfloating):
         raise InputError(f"{what} is a complex number", file=path, line=line)
-    if shape != ():
-        raise InputError(f"{what} has the shape {shape}{told[0]}", told[1], file=path, line=line)
+    return shape
 
 
 class _located:  # noqa: N801

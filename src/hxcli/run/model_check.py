@@ -19,7 +19,7 @@ _GRID_STEP, _GRID_AGREES = 1e-3, 5e-3
 
 
 def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edge_data: Any = None) -> list[str]:
-    """The report for a person, a line each, of the first trait.
+    """The report for a person, a line each: of the first trait, or, of a model that returns matrices, of all together.
 
     Args:
         phylogeny: N nodes, edge lengths neither missing nor negative.
@@ -34,7 +34,7 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
     from hxcli.inference.edge_variances import refuse_negative_variances
     from hxcli.inference.grid_likelihood import GridLikelihood
     from hxcli.inference.likelihood_columns import TraitLikelihood, framed
-    from hxcli.model import Rates, Sde, abstract_edge, discover
+    from hxcli.model import Gaussian, Rates, Sde, abstract_edge, discover
     from hxcli.models import named_model
     from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
     from hxcli.models.gaussian_model import line_of
@@ -44,8 +44,11 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
     values = observations.values[:, 0] if observations.traits else np.zeros(0)
     fields = EdgeFields(phylogeny, trait_fields(fields.columns, values), fields.regimes)
     model = named_model(name)
-    if isinstance(discover(model.edge, abstract_edge(fields.columns)).returned, Rates):
+    returned = discover(model.edge, abstract_edge(fields.columns)).returned
+    if isinstance(returned, Rates):
         return state_lines(phylogeny, observations, name, edge_data)
+    if observations.traits and isinstance(returned, Gaussian) and returned.variance.ndim:
+        return joint_lines(phylogeny, observations, name, edge_data)
     if not observations.traits:
         raise ModelError(f"model {model.name} is of numbers, and the table has none (name a column with --column)")
     bound = model.on(fields)
@@ -75,6 +78,26 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
             lines.append(f"noise    variance {noise.min():.6g} to {noise.max():.6g} of what is observed of a tip")
     steps = (_GRID_STEP, _GRID_AGREES) if is_grid else (_STEP, _AGREES)
     return [*lines, *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, bound.name, *steps)]
+
+
+def joint_lines(phylogeny: Phylogeny, observations: Observations, name: str, edge_data: Any) -> list[str]:
+    """The same of a file that returns matrices, of all traits together."""
+    from hxcli.analyses.together.under_file import joint_model
+    from hxcli.inference.matrix_edges import refuse_no_covariances
+    from hxcli.inference.matrix_likelihood import MatrixLikelihood
+
+    bound = joint_model(phylogeny, observations, name, edge_data=edge_data)
+    likelihood = MatrixLikelihood(bound, observations, held={})
+    variances = np.diagonal(refuse_no_covariances(likelihood, likelihood.start).variance[1:], axis1=1, axis2=2)
+    spans = [
+        f"{trait} {own.min():.6g} to {own.max():.6g}" for trait, own in zip(bound.traits, variances.T, strict=True)
+    ]
+    return [
+        f"model    {bound.name}: returns Gaussian with matrices, so the {_ENGINES['Gaussian']} of traits together",
+        *_parameters(bound.declarations),
+        f"edges    variance of {', '.join(spans)}, all covariances",
+        *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, bound.name),
+    ]
 
 
 def state_lines(phylogeny: Phylogeny, observations: Observations, name: str, edge_data: Any) -> list[str]:

@@ -16,8 +16,8 @@ from hxcli.errors import ModelError, OptionError
 from hxcli.inference.priors import Prior, default_prior, parse_prior
 from hxcli.inference.state_density import RateDensity
 from hxcli.inference.state_rates import refuse_impossible
+from hxcli.models import is_model_file
 from hxcli.models.file_rates import FileRates
-from hxcli.models.model_file import is_model_file
 from hxcli.models.rate_patterns import RatePattern
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.discrete.likelihood import state_tree

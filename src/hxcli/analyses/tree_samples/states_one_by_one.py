@@ -19,7 +19,7 @@ from hxcli.analyses.tree_samples.figures import BatchFigures, Row, SampledStates
 from hxcli.analyses.tree_samples.observed_names import observations_on
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.state_rates import FLAGS
-from hxcli.models.model_file import is_model_file
+from hxcli.models import is_model_file
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.tip_states import seen_states
 from hxcli.traits import Observations

@@ -1,0 +1,186 @@
+"""The jitted programs of traits together under a user's model: its edges, and, one for all models, their likelihood."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from hxcli.engine.program import program
+from hxcli.engine.tree import Tree
+from hxcli.model import over_edges
+from hxcli.models.gaussian_model import GaussianModel, Layout, unraveled
+from hxcli.models.joint_edges import JointEdges, joint_edges
+from hxcli.prebuilt.gaussian_matrices import Root, at_root, smoothed, swept_up
+
+
+class JointFigures(NamedTuple):
+    """What one set of parameters gives, in the traits' own units.
+
+    Attributes:
+        log_likelihood: ().
+        beta, covariance: (F,) the unknowns of the mean that are solved for, a free root's D states first, and (F, F).
+        count: (D,) numbers of densities of every trait.
+        identified: (F,) which unknowns the observations tell.
+    """
+
+    log_likelihood: Any
+    beta: Any
+    covariance: Any
+    count: Any
+    identified: Any
+
+
+@dataclass(frozen=True)
+class MovedModel:
+    """What of a model is compiled into the programs of its edges; all else is one program for all models.
+
+    Attributes:
+        model: Whose edges they are.
+        layout: Its parameters of the mean, without a free root.
+        coordinates: Parameter, its entry, and whether its logarithm is moved, of every coordinate.
+        traits: D.
+    """
+
+    model: GaussianModel
+    layout: Layout
+    coordinates: tuple[tuple[str, int, bool], ...]
+    traits: int
+
+
+class OfModel(NamedTuple):
+    """What a model's edges are made of, besides what a search moves.
+
+    Attributes:
+        columns: Of `EdgeFields`, M rows, the last ones copies; and what is of the tree.
+        values: The model's parameters but for those that are moved or are of the mean.
+    """
+
+    columns: Any
+    values: Any
+
+
+class SeenTree(NamedTuple):
+    """A framed tree of M nodes with its observations, and how a model's edges are laid on it.
+
+    Attributes:
+        edge: (M,) which of the model's edges a node's edge is.
+        is_edge, is_noise: (M,) whether a node's edge is the model's, or the error of an observation.
+        mix: (P, C) what of the model's unknowns of the mean is in which column; the first has those that are given.
+        root: (D,) the root's state where that is given.
+        location, scale: (D,) of the units.
+        tree: With what was observed.
+    """
+
+    edge: Any
+    is_edge: Any
+    is_noise: Any
+    mix: Any
+    root: Any
+    location: Any
+    scale: Any
+    tree: Tree
+
+
+def _values(moved: MovedModel, x: Any, of_model: OfModel) -> dict[str, Any]:
+    """The parameters but for those of the mean, at a point of the search."""
+    values = {name: jnp.asarray(value) for name, value in of_model.values.items()}
+    for number, (name, entry, log) in enumerate(moved.coordinates):
+        value = jnp.exp(x[number]) if log else x[number]
+        values[name] = values[name].reshape(-1).at[entry].set(value).reshape(values[name].shape)
+    return values
+
+
+def _edges(moved: MovedModel, x: Any, of_model: OfModel) -> JointEdges:
+    return joint_edges(moved.model, moved.layout, of_model.columns, _values(moved, x, of_model), moved.traits)
+
+
+@program(static_argnums=0)
+def edges_at(moved: MovedModel, x: Any, of_model: OfModel) -> JointEdges:
+    """The edges at K points of the search, (K, S), each with a first axis K."""
+    return jax.vmap(lambda point: _edges(moved, point, of_model))(x)
+
+
+@program(static_argnums=0)
+def slopes_of_edges(moved: MovedModel, x: Any, of_model: OfModel) -> tuple[JointEdges, JointEdges]:
+    """The edges at one point, (S,), and their derivatives, each with a first axis S."""
+
+    # Forwards, because the coordinates are few and the figures are many.
+    def along(direction: Any) -> tuple[JointEdges, JointEdges]:
+        return jax.jvp(lambda x: _edges(moved, x, of_model), (x,), (direction,))
+
+    return jax.vmap(along, out_axes=(None, 0))(jnp.eye(len(x)))
+
+
+@program(static_argnums=0)
+def recorded_at(moved: MovedModel, x: Any, unknowns: Any, of_model: OfModel) -> dict[str, Any]:
+    """What `model` and `noise` record, with a first axis of edges where it is of those."""
+    values = {**_values(moved, x, of_model), **unraveled(moved.layout, unknowns)}
+    found: dict[str, Any] = {}
+    for function in (moved.model.edge, moved.model.noise):
+        if function is not None:
+            found |= over_edges(function, values, of_model.columns).recorded
+    return found
+
+
+def _swept(free_root: bool, edges: JointEdges, seen: SeenTree) -> tuple[Tree, Root]:
+    """The tree swept up with a model's edges, in units of computation, and its root."""
+    scale, identity = seen.scale, jnp.eye(len(seen.scale))[None]
+    product = scale[None] * scale[:, None]
+    transition = edges.transition[seen.edge] * (scale[None] / scale[:, None])[None]
+    variance = edges.variance[seen.edge] / product[None]
+    shift = (edges.shift[seen.edge] @ seen.mix) / scale[None, :, None]
+    # What a location that is not 0 adds; nothing where the state stays as it is.
+    shift = shift.at[:, :, 0].add((transition - identity) @ (seen.location / scale))
+    is_edge, is_noise = seen.is_edge[:, None, None], seen.is_noise[:, None, None]
+    transition = jnp.where(is_edge, transition, identity).at[0].set(0)
+    shift, variance = jnp.where(is_edge, shift, 0), jnp.where(is_edge, variance, 0)
+    if edges.noise is not None:
+        variance = jnp.where(is_noise, edges.noise[seen.edge] / product[None], variance)
+    if not free_root:
+        mean = (edges.root_mean @ seen.mix) / scale[:, None]
+        mean = mean.at[:, 0].add((seen.root - seen.location) / scale)
+        shift, variance = shift.at[0].set(mean), variance.at[0].set(edges.root_variance / product)
+    swept = swept_up(seen.tree.update(shift=shift, transition=transition, variance=variance))
+    return swept, at_root(swept, free_root)
+
+
+def _figures(free_root: bool, edges: JointEdges, seen: SeenTree) -> JointFigures:
+    root, size = _swept(free_root, edges, seen)[1], seen.scale
+    value = root.log_likelihood - root.count @ jnp.log(size)
+    beta, covariance, identified = root.best[1:], root.covariance, root.identified
+    if free_root:
+        moves = root.state[:, 1:] @ covariance
+        own = root.spread + moves @ root.state[:, 1:].T
+        beta = jnp.concatenate([root.state @ root.best * size + seen.location, beta])
+        rows, columns = size[:, None], size[None]
+        covariance = jnp.block([[own * rows * columns, moves * rows], [moves.T * columns, covariance]])
+        identified = jnp.concatenate([root.root_identified, identified])
+    return JointFigures(value, beta, covariance, root.count, identified.astype(float))
+
+
+@program(static_argnums=0)
+def figures_of(free_root: bool, edges: JointEdges, seen: SeenTree) -> JointFigures:
+    """The figures of edges at K points, each with a first axis K."""
+    return jax.vmap(lambda each: _figures(free_root, each, seen))(edges)
+
+
+@program(static_argnums=0)
+def slopes_of(
+    free_root: bool, edges: JointEdges, tangents: JointEdges, seen: SeenTree
+) -> tuple[JointFigures, JointFigures]:
+    """The figures of edges at one point, and their derivatives along S tangents, each with a first axis S."""
+
+    def along(tangent: JointEdges) -> tuple[JointFigures, JointFigures]:
+        return jax.jvp(lambda each: _figures(free_root, each, seen), (edges,), (tangent,))
+
+    return jax.vmap(along, out_axes=(None, 0))(tangents)
+
+
+@program(static_argnums=0)
+def states_of(free_root: bool, edges: JointEdges, seen: SeenTree) -> tuple[Any, Any]:
+    """Means and variances of all nodes, (M, D) both, with the first of the edges at K points."""
+    means, covariances = smoothed(*_swept(free_root, jax.tree.map(lambda part: part[0], edges), seen))
+    return means, jnp.diagonal(covariances, axis1=1, axis2=2)

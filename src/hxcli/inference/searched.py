@@ -1,0 +1,38 @@
+"""What a search for the most likely parameters, and for the ends of their intervals, asks of a likelihood."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from hxcli.inference.likelihood_programs import ColumnFigures
+from hxcli.models.bound_model import Coordinate
+from hxcli.phylogeny import FloatArray
+
+
+class Searched(Protocol):
+    """A log likelihood of S coordinates, what enters linearly solved for at every point."""
+
+    @property
+    def coordinates(self) -> tuple[Coordinate, ...]:
+        """What a search moves."""
+
+    @property
+    def profiled(self) -> bool:
+        """Whether the first rate is solved for."""
+
+    @property
+    def start(self) -> FloatArray:
+        """(S,) usual values, as the search has them."""
+
+    @property
+    def ends(self) -> FloatArray:
+        """(S, 2) ends of the supports, as the search has them."""
+
+    def at(self, x: FloatArray) -> ColumnFigures:
+        """The likelihood at K points of the search, (K, S)."""
+
+    def value_and_gradient(self, x: FloatArray) -> tuple[float, FloatArray]:
+        """The log likelihood at one point, (S,), and its exact gradient."""
+
+    def figures_and_slopes(self, x: FloatArray) -> tuple[ColumnFigures, ColumnFigures]:
+        """One column at a point, (S,), and the exact derivatives, each with a last axis S."""
