@@ -56,6 +56,8 @@ MISTAKES = {
     "    return Gaussian(mean=0, variance=0.3)\n": "RATES names s, and what root returns",
     "MEANS = ('m',)\ndef model(edge):\n    return Gaussian(1, normal('m') ** 2, 1.0)\n": "MEANS names m, and what model",
     "MEANS = ('m',)\ndef model(edge):\n    return Gaussian(1, 0, 1.0)\n": "MEANS names 'm', which is declared nowhere",
+    "KEPT = []\ndef model(edge):\n    KEPT.append(log_normal('s'))\n    return Gaussian(1, 0, KEPT[0])\n": "line 6: model keeps a",
+    "def model(edge):\n    global last\n    last = log_normal('s')\n    return Gaussian(1, 0, last)\n": "call in last, where",
 }
 
 

@@ -118,6 +118,13 @@ def _function(
     def guarded(*arguments: Any) -> Any:
         with _located(path):
             returned = plain(*arguments)
+        if kept := _kept_by(module):
+            raise InputError(
+                f"{name} keeps a value of one call in {kept}, where the next one finds it",
+                "return what is wanted; record(...) shows a value",
+                file=path,
+                line=node.lineno,
+            )
         if kinds and not isinstance(returned, kinds):
             names = " or ".join(kind.__name__ for kind in kinds)
             raise InputError(
@@ -135,6 +142,15 @@ def _function(
     guarded.__signature__ = inspect.signature(plain)  # type: ignore[attr-defined]
     guarded.return_line = line  # type: ignore[attr-defined]
     return guarded
+
+
+def _kept_by(module: types.ModuleType) -> str:
+    """The global of a file that holds a value which is known only while a model runs; "" for none."""
+    for name, value in vars(module).items():
+        parts = jax.tree.leaves(value) if isinstance(value, list | dict | tuple) else [value]
+        if name != "__builtins__" and any(isinstance(part, jax.core.Tracer) for part in parts):
+            return name
+    return ""
 
 
 def _refuse_no_numbers(parts: dict[str, Any], name: str, path: str, line: int) -> None:
