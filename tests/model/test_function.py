@@ -11,6 +11,7 @@ from jax.scipy.sparse.linalg import cg
 import hxcli as hx
 from hxcli.errors import DeclarationError, OptionError
 from hxcli.model import fixed, intermediate, log_normal, normal, param, record, uniform
+from hxcli.model.evaluation import evaluate
 
 TIMES = jnp.linspace(0.0, 1.0, 4)
 
@@ -194,3 +195,12 @@ def test_the_module_is_the_decorator() -> None:
 
     assert hx.model is hxcli.model
     assert callable(hx.model)
+
+
+def test_a_given_value_may_be_an_array_while_tracing():
+    @jax.jit
+    def doubled(x):
+        return evaluate(lambda y: 2 * fixed("x", y), {}, x).returned
+
+    assert doubled(jnp.float32(1.5)) == 3
+    assert doubled(jnp.float32(1.5)).dtype == jnp.float32

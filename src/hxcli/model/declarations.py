@@ -192,7 +192,10 @@ def fixed(shape: Shape | str = (), default: Any = None, *, name: str = "", dtype
     site = caller()
     sizes, name = ((), shape) if isinstance(shape, str) else (_tuple(shape), name)
     if default is not None:
-        sizes, dtype = np.shape(default), np.result_type(default) if dtype is None else dtype
+        sizes = np.shape(default)
+        if dtype is None:
+            # An array's own, which numpy need not ask a traced one for.
+            dtype = default.dtype if hasattr(default, "dtype") else np.result_type(default)
     declared = Declaration(
         _checked(name, site), "fixed", sizes, _dtype(dtype), numbers={}, start=default, unit=unit, site=site
     )
