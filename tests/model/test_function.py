@@ -197,10 +197,8 @@ def test_the_module_is_the_decorator() -> None:
     assert callable(hx.model)
 
 
-def test_a_given_value_may_be_an_array_while_tracing():
-    @jax.jit
-    def doubled(x):
-        return evaluate(lambda y: 2 * fixed("x", y), {}, x).returned
-
-    assert doubled(jnp.float32(1.5)) == 3
-    assert doubled(jnp.float32(1.5)).dtype == jnp.float32
+@pytest.mark.parametrize("around", [jax.jit, lambda function: function])
+def test_a_given_value_may_be_an_array(around):
+    doubled = around(lambda x: evaluate(lambda y: 2 * fixed("x", y), {}, x).returned)(jnp.float32(1.5))
+    assert doubled == 3
+    assert doubled.dtype == jnp.float32
