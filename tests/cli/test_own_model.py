@@ -115,6 +115,30 @@ def test_fit_and_ancestral_take_a_file_and_its_columns_of_edges(hx, files):
     assert digest in json.dumps(json.loads((files / "own.json").read_text()))
 
 
+def test_supports_without_ends_and_rates_that_are_solved_for(hx, here):
+    """What is recorded is at the estimates; an interval has no end where the likelihood never falls."""
+    (here / "powers.py").write_text(
+        "from hxcli.model import Gaussian, log_normal, record\nRATES = ('sigma2',)\n"
+        "def model(edge):\n    power = log_normal('power', median=1, sd=1)\n"
+        "    rate = record('rate', log_normal('sigma2', median=0.05, sd=2))\n"
+        "    return Gaussian(variance=rate * edge.length**power)\n"
+    )
+    (here / "bounded.py").write_text((here / "powers.py").read_text().replace("sd=1)", "sd=1, low=1e-4, high=1e3)"))
+    data = Path(__file__).parents[2] / "data"
+    given = (str(data / "primates.nwk"), str(data / "primates.csv"), "--column", "ln_body_mass")
+    found = {}
+    for name in ("powers", "bounded"):
+        assert hx("fit", *given, "--model", f"{name}.py", "-o", name).code == 0
+        found[name] = {row["parameter"]: row for row in rows(here / f"{name}.params.csv")}
+    for parameter, row in found["powers"].items():
+        for end in ("lower", "upper"):
+            other = found["bounded"][parameter][end]
+            assert row[end] == other == "" or float(row[end]) == pytest.approx(float(other), rel=1e-3)
+    assert hx("ancestral", *given, "--model", "powers.py", "-o", "states").code == 0
+    rates = {row["rate"] for row in rows(here / "states.csv")}
+    assert [float(rate) for rate in rates] == pytest.approx([float(found["powers"]["sigma2"]["value"])])
+
+
 def test_check_looks_at_a_model(hx, files):
     done = hx("check", "tree.nwk", "traits.csv", "--model", "mine.py", "--edge-data", "edges.csv")
     assert done.code == 0

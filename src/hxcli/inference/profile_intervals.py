@@ -31,6 +31,8 @@ _POINTS = 16
 # Points at which the extreme of an interpolated figure is looked for.
 _FINE = 4001
 _MOST_ROUNDS = 4
+# How far a support without end is followed: a logarithm, before formulas cancel, and a multiple of a coordinate.
+_FARTHEST_LOG, _FARTHEST = 12.0, 1e9
 
 
 class Interval(NamedTuple):
@@ -161,10 +163,11 @@ class _Curve:
 
 
 def _along_one(likelihood: Searched, optimum: Optimum, quantities: list[Quantity], floor: float) -> dict[str, Interval]:
-    top, (low, high) = float(optimum.x[0]), likelihood.ends[0]
+    top = float(optimum.x[0])
     ends, reached = [], []
-    for end in (low, high):
-        found = _crossing(likelihood, top, float(end), floor)
+    for side, support in zip((-1, 1), likelihood.ends[0].tolist(), strict=True):
+        end = support if np.isfinite(support) else _beyond(likelihood, top, side, floor)
+        found = _crossing(likelihood, top, end, floor)
         ends.append(float(end) if found is None else found)
         reached.append(found is not None)
     straight = [each.unknown < 0 and not each.rate_power for each in quantities]
@@ -187,10 +190,14 @@ def _along_one(likelihood: Searched, optimum: Optimum, quantities: list[Quantity
             intervals[each.name] = Interval(*(both if each.weights[0] > 0 else both[::-1]))
             continue
         extremes = [_extreme_of(likelihood, each, side, pieces, floor) for side in (-1, 1)]
-        if each.weights.any():
-            # It moves with the coordinate, which the likelihood lets go on to the end of its support.
-            open_ends = [end for end, there in zip(ends, reached, strict=True) if not there]
-            extremes = [(np.nan if at in open_ends else value, at) for value, at in extremes]
+        # What moves with the coordinate has no end where the likelihood lets that go on to the end of its support; of
+        # a support without end, nothing has one there.
+        open_ends = [
+            end
+            for end, there, support in zip(ends, reached, likelihood.ends[0], strict=True)
+            if not there and (each.weights.any() or not np.isfinite(support))
+        ]
+        extremes = [(np.nan if at in open_ends else value, at) for value, at in extremes]
         intervals[each.name] = Interval(*(value for value, _ in extremes))
     return intervals
 
@@ -261,6 +268,15 @@ def _interpolated(
         through(figures.log_likelihood[rows]), logs[0], beta, covariance, logs[1], np.full(_FINE, figures.size[0])
     )
     return _Curve(likelihood, (top + fine**2 * (end - top))[:, None], curve, floor)
+
+
+def _beyond(likelihood: Searched, top: float, side: int, floor: float) -> float:
+    """A point of a support without end, past which the likelihood is not followed: below the floor if it ever is."""
+    is_log = likelihood.coordinates[0].log
+    step, farthest = (1.0, _FARTHEST_LOG) if is_log else (max(1.0, abs(top)) / 64, _FARTHEST * max(1.0, abs(top)))
+    while step < farthest and likelihood.at(np.array([[top + side * step]])).log_likelihood[0] >= floor:
+        step *= 2
+    return top + side * min(step, farthest)
 
 
 def _crossing(likelihood: Searched, top: float, end: float, floor: float) -> float | None:

@@ -127,7 +127,12 @@ class FittedModel(Akaike):
         if not self.bound.model.text:
             return {}
         likelihood, bound = self.likelihood, self.bound
-        values = {name: value[0] for name, value in likelihood.values_at(self.optimum.x).items()}
+        # A rate that is solved for is what the others are in units of.
+        rate = float(self.optimum.figures.rate[0]) if likelihood.profiled else 1.0
+        values = {
+            name: value[0] * (rate if name in bound.model.rates else 1)
+            for name, value in likelihood.values_at(self.optimum.x).items()
+        }
         place = 0
         beta = likelihood.unknowns_at(self.optimum.figures)
         for name, shape in bound.layout:
