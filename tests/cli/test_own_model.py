@@ -151,6 +151,20 @@ def test_check_looks_at_a_model(hx, files):
     assert "noise    variance 0.5 to 1.5 of what is observed of a tip" in done.err
 
 
+def test_a_fixed_number_is_given_to_a_posterior_too(hx, here):
+    text = (
+        "from hxcli.model import Gaussian, fixed, log_normal\nRATES = ('s',)\n"
+        "def model(edge):\n    return Gaussian(variance=log_normal('s', median=1, sd=1) * edge.length ** fixed('p', 1.0))\n"
+    )
+    (here / "fixed.py").write_text(text)
+    (here / "other.py").write_text(text.replace("1.0", "0.5"))
+    given = ("posterior", "tree.nwk", "traits.csv", "--column", "mass", "--no-noise")
+    assert hx(*given, "--model", "fixed.py", "-o", "usual").code == 0
+    assert hx(*given, "--model", "fixed.py", "--set", "p=0.5", "-o", "set").code == 0
+    assert hx(*given, "--model", "other.py", "-o", "written").code == 0
+    assert (here / "set.csv").read_text() == (here / "written.csv").read_text() != (here / "usual.csv").read_text()
+
+
 @pytest.mark.slow
 def test_a_copied_model_gives_the_posterior_of_the_built_in_one(hx, here):
     assert hx("models", "show", "ou").code == 0

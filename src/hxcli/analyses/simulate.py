@@ -91,7 +91,7 @@ def simulate(
             drawn, notes = draw_on_grid(painted.phylogeny, model, fields, known, number, seed)
         kept = painted.nodes if nodes else painted.nodes[phylogeny.tips]
         columns = [f"x{draw}" for draw in range(1, number + 1)]
-        return _findings(phylogeny, model, columns, drawn[kept], nodes, known, seed, notes)
+        return _findings(phylogeny, model, number, columns, drawn[kept], nodes, known, seed, notes)
     if returned.variance.ndim:
         if covariance is not None:
             raise OptionError(f"--covariance: model {name} has the covariance of its traits itself (leave it out)")
@@ -99,7 +99,7 @@ def simulate(
         bound = model.on(fields, traits=tuple(str(trait) for trait in range(1, size + 1)))
         values = draw_jointly(bound, known, number, seed)[painted.nodes if nodes else painted.nodes[phylogeny.tips]]
         columns = [f"trait{trait}_{draw}" for draw in range(1, number + 1) for trait in bound.traits]
-        return _findings(phylogeny, model, columns, values.reshape(len(values), -1), nodes, known, seed)
+        return _findings(phylogeny, model, number, columns, values.reshape(len(values), -1), nodes, known, seed)
     bound = model.on(fields)
     given = {**_of_fit(called, fitted, bound), **(held or {})}
     names: tuple[str, ...] = ("",)
@@ -113,7 +113,7 @@ def simulate(
     kept = painted.nodes if nodes else painted.nodes[phylogeny.tips]
     states_of = deviations[kept].reshape(len(kept), number, len(names)) @ mixing.T + mean[kept][:, None, None]
     columns = [f"{trait + '_' if trait else 'x'}{number}" for number in range(1, number + 1) for trait in names]
-    return _findings(phylogeny, model, columns, states_of.reshape(len(kept), -1), nodes, given, seed)
+    return _findings(phylogeny, model, number, columns, states_of.reshape(len(kept), -1), nodes, given, seed)
 
 
 def _returned(model: GaussianModel, fields: EdgeFields) -> Any:
@@ -128,6 +128,7 @@ def _returned(model: GaussianModel, fields: EdgeFields) -> Any:
 def _findings(
     phylogeny: Phylogeny,
     model: GaussianModel,
+    number: int,
     columns: list[str],
     values: Any,
     nodes: bool,
@@ -139,7 +140,7 @@ def _findings(
         phylogeny=phylogeny,
         traits=(),
         tips_used=(),
-        method=f"{len(columns)} simulated under {model.name}, seed {seed}",
+        method=f"{number} simulated under {model.name}, seed {seed}",
         tables={"simulation": {"names": columns, "values": values, "nodes": nodes}},
         header=(),
         rows=(),

@@ -18,6 +18,7 @@ from hxcli.errors import ModelError
 from hxcli.inference.grid_checks import checked_sde, refuse_bad_noise, refuse_unknown
 from hxcli.inference.grid_engine import GridEngine
 from hxcli.inference.grid_program import Given, Parts, Program, parts_at, pulled_back, root_state
+from hxcli.inference.searched import MovedCoordinates
 from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.bound_model import BoundModel
 from hxcli.phylogeny import FloatArray
@@ -53,7 +54,7 @@ class GridDensities(NamedTuple):
     walls: FloatArray
 
 
-class GridLikelihood:
+class GridLikelihood(MovedCoordinates):
     """The log likelihood of one trait under one diffusion, in the trait's own units.
 
     Attributes:
@@ -117,17 +118,6 @@ class GridLikelihood:
         self._span = self._range(observations.values[:, trait])
         self._placed = self._place()
         refuse_bad_noise(bound, self._placed, len(self._nodes))
-
-    @property
-    def start(self) -> FloatArray:
-        """(S,) usual values, as the search has them."""
-        return np.array([float(each.to_search(each.start)) for each in self.coordinates])
-
-    @property
-    def ends(self) -> FloatArray:
-        """(S, 2) ends of the supports, as the search has them."""
-        ends = [(float(each.to_search(each.low)), float(each.to_search(each.high))) for each in self.coordinates]
-        return np.array(ends).reshape(-1, 2)
 
     def value(self, x: FloatArray, cells: int | None = None) -> float:
         """The log likelihood at one point of the search, (S,).

@@ -24,6 +24,7 @@ from hxcli.inference.likelihood_programs import (
     slopes_at,
     states_at,
 )
+from hxcli.inference.searched import MovedCoordinates
 from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.bound_model import BoundModel, Coordinate
 from hxcli.models.gaussian_model import OFFSET, Edges
@@ -73,7 +74,7 @@ def framed(columns: Mapping[str, Any], phylogeny: Phylogeny) -> Framed:
     return Framed(tree, {**fields, **{name: columns[name] for name in OF_THE_TREE & columns.keys()}}, size)
 
 
-class TraitLikelihood:
+class TraitLikelihood(MovedCoordinates):
     """The log likelihood of one trait under one model.
 
     Attributes:
@@ -142,17 +143,6 @@ class TraitLikelihood:
         given = {OFFSET: 1.0, **self.held}
         self.given_beta = np.array([given.get(name, 0.0) for name in bound.unknowns])
         self.shape = Shape(restricted, self.profiled, self.free, self._is_drifting())
-
-    @property
-    def start(self) -> FloatArray:
-        """(S,) usual values, as the search has them."""
-        return np.array([float(each.to_search(each.start)) for each in self.coordinates])
-
-    @property
-    def ends(self) -> FloatArray:
-        """(S, 2) ends of the supports, as the search has them."""
-        ends = [(float(each.to_search(each.low)), float(each.to_search(each.high))) for each in self.coordinates]
-        return np.array(ends).reshape(-1, 2)
 
     def at(self, x: FloatArray) -> ColumnFigures:
         """The likelihood at K points of the search, (K, S)."""

@@ -28,6 +28,7 @@ from hxcli.inference.matrix_programs import (
     slopes_of_edges,
     states_of,
 )
+from hxcli.inference.searched import MovedCoordinates
 from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.bound_model import BoundModel
 from hxcli.models.gaussian_model import OFFSET
@@ -42,7 +43,7 @@ from hxcli.traits import Observations
 _WIDTHS, _WIDTHS_LARGE, _LARGE = (16,), (1, 16), 1 << 13
 
 
-class MatrixLikelihood:
+class MatrixLikelihood(MovedCoordinates):
     """The log likelihood of D traits together under one model.
 
     Attributes:
@@ -93,17 +94,6 @@ class MatrixLikelihood:
         root = np.array([held.get(name, 0.0) for name in roots] or [0.0] * traits)
         self._seen = self._placed(tau2, _mix(means, free, held), root)
         self._of_model = self._model_on(self._seen.tree.size)
-
-    @property
-    def start(self) -> FloatArray:
-        """(S,) usual values, as the search has them."""
-        return np.array([float(each.to_search(each.start)) for each in self.coordinates])
-
-    @property
-    def ends(self) -> FloatArray:
-        """(S, 2) ends of the supports, as the search has them."""
-        ends = [(float(each.to_search(each.low)), float(each.to_search(each.high))) for each in self.coordinates]
-        return np.array(ends).reshape(-1, 2)
 
     def at(self, x: FloatArray) -> ColumnFigures:
         """The likelihood at K points of the search, (K, S)."""

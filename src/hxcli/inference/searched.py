@@ -4,9 +4,32 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import numpy as np
+
 from hxcli.inference.likelihood_programs import ColumnFigures
 from hxcli.models.bound_model import Coordinate
 from hxcli.phylogeny import FloatArray
+
+
+class MovedCoordinates:
+    """Where the coordinates of a search begin and end.
+
+    Attributes:
+        coordinates: What the search moves, S of them.
+    """
+
+    coordinates: tuple[Coordinate, ...]
+
+    @property
+    def start(self) -> FloatArray:
+        """(S,) usual values, as the search has them."""
+        return np.array([float(each.to_search(each.start)) for each in self.coordinates])
+
+    @property
+    def ends(self) -> FloatArray:
+        """(S, 2) ends of the supports, as the search has them."""
+        ends = [(float(each.to_search(each.low)), float(each.to_search(each.high))) for each in self.coordinates]
+        return np.array(ends).reshape(-1, 2)
 
 
 class Searched(Protocol):

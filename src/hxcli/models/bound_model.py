@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 from collections.abc import Mapping
@@ -194,6 +195,11 @@ class BoundModel:
     def widen(self, name: str, high: float) -> None:
         """Moves the upper end of a coordinate's support, if the model has it."""
         self.coordinates = tuple(each._replace(high=high) if each.name == name else each for each in self.coordinates)
+
+    def give(self, name: str, value: float) -> None:
+        """Gives a fixed number another value than its declaration does."""
+        self.fixed[name] = value
+        self.declarations[name] = dataclasses.replace(self.declarations[name], start=value)
 
     def edges(self, x: FloatArray, columns: Mapping[str, Any]) -> Edges:
         """The edges at K points of the search.

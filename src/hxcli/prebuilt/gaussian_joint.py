@@ -15,7 +15,6 @@ Observations are C columns that are swept alike: the data, and what the traits' 
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import jax
@@ -25,7 +24,7 @@ import numpy as np
 from hxcli.engine.sweep import down, up
 from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree
-from hxcli.prebuilt.small_matrices import folded, inverted, product, transposed
+from hxcli.prebuilt.small_matrices import folded, inverted, product, transposed, unpacked
 
 EDGE = ("noise", "scale", "time")
 SEEN = ("informed", "known", "mean", "spread")
@@ -58,7 +57,7 @@ def messages(node: Any, children: Any, params: Any) -> dict[str, Any]:
         (traits,),
         (),
     )
-    informed, hard, hard_mean, weighted, precision, quadratic, count, log_det = _unpacked(
+    informed, hard, hard_mean, weighted, precision, quadratic, count, log_det = unpacked(
         children.map(_said).said.sum(0), shapes
     )
     known, mean, spread, weight, densities, log_dets = _meeting(
@@ -89,15 +88,6 @@ def _said(child: Any) -> dict[str, Any]:
     parts: list[Any] = [child.informed, hard, certain, weighted, child.scale**2 * child.weight]
     parts += [child.quadratic, child.count, child.log_det]
     return {"said": jnp.concatenate([jnp.ravel(part) for part in parts])}
-
-
-def _unpacked(vector: Any, shapes: Any) -> list[Any]:
-    parts, start = [], 0
-    for shape in shapes:
-        size = math.prod(shape)
-        parts.append(vector[start : start + size].reshape(shape))
-        start += size
-    return parts
 
 
 def _edge(node: Any, params: Any) -> tuple[Any, ...]:

@@ -17,7 +17,6 @@ adds to the means.
 
 from __future__ import annotations
 
-import math
 from typing import Any, NamedTuple
 
 import jax
@@ -28,6 +27,7 @@ from jax.scipy.linalg import solve_triangular
 
 from hxcli.engine.sweep import down, up
 from hxcli.engine.tree import Tree
+from hxcli.prebuilt.small_matrices import unpacked
 
 EDGE = ("shift", "transition", "variance")
 SUMS = ("count", "impossible", "log_det", "quadratic")
@@ -147,7 +147,7 @@ def messages(node: Any, children: Any, params: Any) -> dict[str, Any]:
     """
     traits, columns = node.shift.shape
     shapes = ((traits,), (traits, columns), (traits, columns), (traits, traits), (columns, columns), (traits,), (), ())
-    hard, hard_mean, weighted, information, quadratic, count, log_det, impossible = _unpacked(
+    hard, hard_mean, weighted, information, quadratic, count, log_det, impossible = unpacked(
         children.map(_said).said.sum(0), shapes
     )
     known, mean, precision = _meeting(hard, hard_mean, weighted, information)
@@ -245,15 +245,6 @@ def inverted_where_told(a: Any, mask: Any, least: Any) -> tuple[Any, Any]:
         return a, mask
     matrix, taken = lax.fori_loop(0, len(a), sweep, (a, jnp.zeros(mask.shape, bool)))
     return -_among(taken, taken, matrix), taken
-
-
-def _unpacked(vector: Any, shapes: Any) -> list[Any]:
-    parts, start = [], 0
-    for shape in shapes:
-        size = math.prod(shape)
-        parts.append(vector[start : start + size].reshape(shape))
-        start += size
-    return parts
 
 
 @down(reads=(*EDGE, "mean", "follows", "gain", "own"), reads_parent=STATE, writes=STATE)

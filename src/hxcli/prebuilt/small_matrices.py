@@ -6,7 +6,8 @@ like: then every step is arithmetic on long rows. `folded` lays whatever `jax.vm
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
@@ -89,3 +90,13 @@ def inverted(a: Any, mask: Any) -> tuple[Any, Any]:
     masked = jnp.where(mask[:, None] & mask[None], a, 0)
     swept, log_det = lax.fori_loop(0, a.shape[0], sweep, (masked, jnp.zeros(a.shape[2], a.dtype)))
     return -swept, log_det
+
+
+def unpacked(vector: Any, shapes: Iterable[tuple[int, ...]]) -> list[Any]:
+    """Arrays of these shapes, of one vector of all their numbers."""
+    parts, start = [], 0
+    for shape in shapes:
+        size = math.prod(shape)
+        parts.append(vector[start : start + size].reshape(shape))
+        start += size
+    return parts

@@ -81,6 +81,8 @@ class ModelQuestion:
         self.bound: BoundModel = model.on(fields)
         if options.lambda_max:
             self.bound.widen("lambda", largest_lambda(fields))
+        for fixed in options.held.keys() & self.bound.fixed.keys():
+            self.bound.give(fixed, options.held[fixed])
         self.asked_as = name
         self.means = tuple(each for each in self.bound.unknowns if each != OFFSET)
         if not self.means:
@@ -219,7 +221,7 @@ def model_questions(painted: Painted, units: Units, options: Options) -> list[Mo
     names = options.models or ("bm",)
     questions = [ModelQuestion(name, painted, units, options) for name in names]
     free = {name for each in questions for name in (*each.means, *(shape.name for shape in each.shapes))}
-    known = {each.name for question in questions for each in question.bound.coordinates}
+    known = {name for each in questions for name in (*(one.name for one in each.bound.coordinates), *each.bound.fixed)}
     settled_names(options, names, known, free)
     if len(questions) > 1 and len({each.flat_means for each in questions}) > 1:
         counts = ", ".join(f"{each.name} ({each.flat_means})" for each in questions)
