@@ -99,6 +99,14 @@ def _room_for_programs() -> Iterator[None]:
         jax.clear_caches()
 
 
+def reference_models(name: str) -> Path:
+    """The folder beside the checkout with a data set and independent values of models; a clone alone skips the test."""
+    place = SHARED / "reference-models" / name
+    if not place.is_dir():
+        pytest.skip(f"the known answers for {name} are not here (no {SHARED.name} folder beside the checkout)")
+    return place
+
+
 @pytest.fixture(scope="session")
 def reference() -> Callable[[str], Path]:
     """Name of a data set -> the folder with results of independent R tools for it.

@@ -24,7 +24,7 @@ from hxcli.phylogeny import Phylogeny
 from hxcli.run.inputs import InputOptions, read_inputs
 from hxcli.traits import Observations
 from tests.analyses.dense_models import Dense, dense, dense_regimes, solved
-from tests.conftest import SHARED
+from tests.conftest import SHARED, reference_models
 
 MODELS = SHARED / "reference-models"
 # A polytomy, an edge of 0, a node with one child, tips of different heights.
@@ -290,7 +290,7 @@ def test_an_average_is_that_of_its_models() -> None:
 
 
 def read(name: str, columns: tuple[str, ...]) -> tuple[Phylogeny, Observations]:
-    folder = MODELS / name
+    folder = reference_models(name)
     inputs = read_inputs(InputOptions(str(folder / "tree.nwk"), str(folder / "traits.csv"), columns=columns))
     return inputs.phylogenies[0], inputs.observations[0]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ from hxcli.phylogeny import Phylogeny
 from hxcli.run.inputs import InputOptions, read_inputs
 from hxcli.text_columns import Texts
 from hxcli.traits import Observations
-from tests.conftest import SHARED
+from tests.conftest import reference_models
 from tests.reference import shared_paths
 
 pytestmark = pytest.mark.usefixtures("programs")
@@ -286,9 +285,7 @@ def test_tips_at_no_distance_are_refused_but_under_white_noise() -> None:
 @pytest.mark.shared
 @pytest.mark.parametrize("model", ["bm", "lambda"])
 def test_published_values(model: str) -> None:
-    folder = Path(SHARED) / "reference-models" / "caper_test"
-    if not folder.is_dir():
-        pytest.skip(f"the known answers are not here (no {SHARED.name} folder beside the checkout)")
+    folder = reference_models("caper_test")
     inputs = read_inputs(InputOptions(str(folder / "tree.nwk"), str(folder / "traits.csv")))
     found = regress(inputs.phylogenies[0], inputs.observations[0], formula="V1 ~ V2", model=model)
     terms = found.tables["coefficients table"]

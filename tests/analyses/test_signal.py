@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from hxcli.prebuilt.merges import merges_of
 from hxcli.run.inputs import InputOptions, read_inputs
 from hxcli.text_columns import Texts
 from hxcli.traits import Observations
-from tests.conftest import SHARED
+from tests.conftest import reference_models
 from tests.reference import random_binary, shared_paths
 
 # A polytomy, a node with one child, a tip at distance 0 of its parent, an inner edge of length 0.
@@ -223,8 +222,8 @@ def test_what_has_no_signal_to_speak_of() -> None:
 
 @pytest.mark.shared
 @pytest.mark.parametrize("name", ["geospiza13", "caudata"])
-def test_published_values(name: str, models_folder: Callable[[str], Path]) -> None:
-    folder = models_folder(name)
+def test_published_values(name: str) -> None:
+    folder = reference_models(name)
     expected = {}
     for line in (folder / "values.tsv").read_text().splitlines()[1:]:
         quantity, value, _ = line.split("\t")
@@ -238,16 +237,3 @@ def test_published_values(name: str, models_folder: Callable[[str], Path]) -> No
     assert expected
     for (trait, column), value in expected.items():
         assert found[column][found["trait"].index(trait)] == pytest.approx(value, abs=2e-6), (trait, column)
-
-
-@pytest.fixture
-def models_folder() -> Callable[[str], Path]:
-    """Name of a data set -> its folder with known answers."""
-
-    def folder(name: str) -> Path:
-        place = SHARED / "reference-models" / name
-        if not place.is_dir():
-            pytest.skip(f"the known answers for {name} are not here (no {SHARED.name} folder beside the checkout)")
-        return place
-
-    return folder

@@ -20,11 +20,9 @@ from hxcli.inference.joint_problem import JointProblem
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.inputs import InputOptions, read_inputs
 from hxcli.traits import Observations
-from tests.conftest import SHARED
+from tests.conftest import reference_models
 from tests.dense_joint import Dense, dense
 from tests.reference import shared_paths
-
-MODELS = SHARED / "reference-models"
 
 
 @pytest.fixture(autouse=True)
@@ -34,7 +32,7 @@ def _precise() -> Any:
 
 
 def read(name: str, **options: Any) -> tuple[Phylogeny, Observations]:
-    folder = MODELS / name
+    folder = reference_models(name)
     inputs = read_inputs(InputOptions(str(folder / "tree.nwk"), str(folder / "traits.csv"), **options))
     return inputs.phylogenies[0], inputs.observations[0]
 

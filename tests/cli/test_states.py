@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Result
-from tests.conftest import SHARED
+from tests.conftest import reference_models
 
 Hx = Callable[..., Result]
 TIPS = "name,habitat,mass,p_air,p_sea,n\nA,sea,1,0,1,0\nB,sea|air,2,0.5,0.5,1\nC,air,3,1,0,1\nD,NA,5,,,\n"
@@ -142,7 +142,7 @@ def test_check_counts_states(hx: Hx) -> None:
 @pytest.mark.shared
 @pytest.mark.slow
 def test_albania_has_the_values_of_pastml(hx: Hx, here: Path) -> None:
-    folder = SHARED / "reference-models" / "albania"
+    folder = reference_models("albania")
     values = {}
     for row in csv.DictReader(io.StringIO((folder / "values.tsv").read_text()), delimiter="\t"):
         values[row["model"], row["root"], row["quantity"]] = float(row["value"]), float(row["tolerance"])

@@ -22,7 +22,7 @@ import hxcli as hx
 from hxcli.engine.topology import from_parents
 from hxcli.inference.side_by_side import side_by_side
 from hxcli.prebuilt.discrete.likelihood import StateTree, log_likelihood_slopes
-from tests.conftest import SHARED
+from tests.conftest import reference_models
 
 STARTS, GAIN = 20, 1e-6
 # What is said about few tips or rates at an end is not what is tested here.
@@ -139,7 +139,7 @@ def no_better(tree: Path, table: Path, column: str, model: str) -> None:
     [("discrete_small8", "habitat"), ("discrete_two45", "habitat"), ("sunfish", "feeding_mode")],
 )
 def test_no_start_finds_more_on_reference_data(name: str, column: str, model: str) -> None:
-    folder = SHARED / "reference-models" / name
+    folder = reference_models(name)
     no_better(folder / "tree.nwk", folder / "traits.csv", column, model)
 
 
@@ -159,7 +159,7 @@ def test_the_slopes_on_the_way_are_those_of_the_twin(tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("model", ["er", "sym", "ard", "f81", "ordered"])
 def test_no_start_finds_more_on_four_states(model: str) -> None:
-    folder = SHARED / "reference-models" / "discrete_four70"
+    folder = reference_models("discrete_four70")
     no_better(folder / "tree.nwk", folder / "traits.csv", "habitat", model)
 
 

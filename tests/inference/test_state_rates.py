@@ -18,7 +18,7 @@ from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import fit_rates
 from hxcli.models.rate_patterns import rate_pattern
 from hxcli.prebuilt.discrete.likelihood import marginals, state_tree
-from tests.conftest import SHARED
+from tests.conftest import reference_models
 
 # (A:3,(B:2,(C:1,D:1):1):1) with lo, lo, hi, hi.
 FOUR_TIPS = SimpleNamespace(
@@ -34,7 +34,7 @@ def four_tips() -> Any:
 
 
 def known_values() -> dict[tuple[str, str, str], tuple[float, float]]:
-    with open(SHARED / "reference-models" / "four_tips" / "values.tsv", encoding="utf-8") as file:
+    with open(reference_models("four_tips") / "values.tsv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     return {(r["model"], r["root"], r["quantity"]): (float(r["value"]), float(r["tolerance"])) for r in rows}
 
