@@ -180,7 +180,9 @@ def test_a_damaged_program_is_made_again(shelf):
     powers(VALUES, Choice(3))
     (name,) = shelf.held
     whole = shelf.held[name]
-    for damaged in (b"", whole[:-5], whole[: len(whole) // 2] + b"?" + whole[len(whole) // 2 + 1 :], b"nothing"):
+    middle = len(whole) // 2
+    changed = whole[:middle] + bytes([whole[middle] ^ 0xFF]) + whole[middle + 1 :]
+    for damaged in (b"", whole[:-5], changed, b"nothing"):
         shelf.held[name] = damaged
         found, count = anew(powers, VALUES, Choice(3))
         np.testing.assert_allclose(found.total, 36)
