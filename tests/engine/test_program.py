@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from typing import NamedTuple
 
 import jax
@@ -188,6 +190,14 @@ def test_a_damaged_program_is_made_again(shelf):
         np.testing.assert_allclose(found.total, 36)
         assert count > 0
         assert anew(powers, VALUES, Choice(3))[1] == 0
+
+
+@pytest.mark.slow
+def test_a_kept_program_that_calls_lapack_runs_in_a_process_that_has_lowered_none(tmp_path):
+    command = [sys.executable, "-m", "tests.engine.kept_program", str(tmp_path)]
+    runs = [subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("\n") for _ in range(2)]
+    assert runs[0][0] == "traced"
+    assert runs[1][0] == runs[0][-2] == "[[2.0, 0.0], [1.0, 2.0]]"
 
 
 def test_an_error_of_the_function_is_its_own(shelf):

@@ -38,6 +38,8 @@ _PACKAGES = (__name__.partition(".")[0], "jax", "builtins", "numpy", "collection
 _SPECIAL = ("jax_disable_jit", "jax_debug_nans", "jax_debug_infs", "jax_check_tracer_leaks", "jax_enable_checks")
 # Settings that hold within a context only.
 _OF_THE_RUN = ("jax_enable_x64", "jax_threefry_partitionable", "jax_default_prng_impl", "jax_numpy_dtype_promotion")
+# What the text of a program that calls LAPACK has.
+_LAPACK = "@lapack_"
 _OF_CACHES = ("jax_compilation_cache", "jax_persistent_cache", "jax_enable_compilation_cache")
 
 
@@ -166,13 +168,14 @@ class Program:
                 compiled, result = _loaded(data, len(leaves), place.device)
                 return (compiled, result), jax.block_until_ready(compiled(*leaves))
         with contextlib.suppress(Exception):
-            compiled, result = self._compiled(structure, fixed, leaves)
+            compiled, result, by_lapack = self._compiled(structure, fixed, leaves)
             with contextlib.suppress(Exception):
-                place.keeper.put(name, _stored(compiled, result))
+                place.keeper.put(name, _stored(compiled, result, by_lapack))
             return (compiled, result), None
         return None, None
 
-    def _compiled(self, structure: Any, fixed: Any, leaves: list[Any]) -> tuple[Any, Any]:
+    def _compiled(self, structure: Any, fixed: Any, leaves: list[Any]) -> tuple[Any, Any, bool]:
+        """The compiled program, the structure of its result, and whether it calls LAPACK."""
         results: list[Any] = []
 
         @functools.wraps(self._function)
@@ -188,7 +191,7 @@ class Program:
         del flat.__wrapped__
         lowered = jax.jit(flat).lower(*leaves)
         with _without_jax_cache():
-            return lowered.compile(), results[-1]
+            return lowered.compile(), results[-1], _LAPACK in lowered.as_text()
 
 
 def program(
@@ -297,13 +300,24 @@ def _sources() -> str | None:
     return digest.hexdigest()
 
 
-def _stored(compiled: Any, result: Any) -> bytes:
+@functools.cache
+def _find_lapack() -> None:
+    """Makes LAPACK's functions known to XLA, which JAX does no sooner than it lowers a program that calls one.
+
+    A program that calls them before that ends the process.
+    """
+    jax.jit(jax.lax.linalg.cholesky).lower(jax.ShapeDtypeStruct((1, 1), jnp.float32))
+
+
+def _stored(compiled: Any, result: Any, by_lapack: bool) -> bytes:
     data, _, _ = serialize_executable.serialize(compiled)
-    return zlib.compress(pickle.dumps((data, result)), 1)
+    return zlib.compress(pickle.dumps((data, result, by_lapack)), 1)
 
 
 def _loaded(stored: bytes, count: int, device: jax.Device) -> tuple[Any, Any]:
-    data, result = pickle.load(io.BytesIO(zlib.decompress(stored)))
+    data, result, by_lapack = pickle.load(io.BytesIO(zlib.decompress(stored)))
+    if by_lapack:
+        _find_lapack()
     taken = jax.tree.structure((tuple(range(count)), {}))
     given = jax.tree.structure([0] * result.num_leaves)
     compiled = serialize_executable.deserialize_and_load(data, taken, given, device.client, [device])
