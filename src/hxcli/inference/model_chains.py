@@ -13,22 +13,15 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from hxcli.engine.program import program
 from hxcli.engine.tree import Tree
 from hxcli.inference.likelihood_columns import TraitLikelihood
-from hxcli.inference.likelihood_programs import Shape, swept_columns
+from hxcli.inference.likelihood_programs import swept_columns
 from hxcli.inference.no_u_turn import diagnose, walk
 from hxcli.inference.nuts import TRANSITIONS, WARM_UP
 from hxcli.inference.priors import Prior
+from hxcli.inference.state_columns import StateColumns, state_columns
 from hxcli.models.gaussian_model import Edges
 from hxcli.phylogeny import FloatArray
-from hxcli.prebuilt.gls import sweep_down
-from hxcli.prebuilt.gls_solution import estimates
-from hxcli.prebuilt.parameter_columns import in_widths
-from hxcli.prebuilt.path_gains import gains
-
-# Columns of the sweeps that give the states.
-_WIDTHS = (64,)
 
 
 class Unknown(NamedTuple):
@@ -57,32 +50,6 @@ class Chains(NamedTuple):
     values: Mapping[str, FloatArray]
     divergences: int
     diagnostics: Mapping[str, Mapping[str, float]]
-
-
-class StateColumns(NamedTuple):
-    """All nodes given the observations, at K sets of parameters.
-
-    Attributes:
-        mean, variance: (N, K), the uncertainty of the unknowns of the mean included.
-        unknowns, covariance: (K, P) and (K, P, P) of those unknowns.
-        gain, own: (N, K) as `path_gains.gains` has them; no columns unless they are asked for, like all that follow.
-        alone: (N, K) variances given the unknowns.
-        rest: (N, K, P) how much the means move with them.
-        edge, scale: (N, K) variances that the edges add, and what they multiply a parent's state by.
-        shift: (N, K, P) what they add to the mean, for every unknown.
-    """
-
-    mean: FloatArray
-    variance: FloatArray
-    unknowns: FloatArray
-    covariance: FloatArray
-    gain: FloatArray
-    own: FloatArray
-    alone: FloatArray
-    rest: FloatArray
-    edge: FloatArray
-    scale: FloatArray
-    shift: FloatArray
 
 
 class ModelDensity:
@@ -142,23 +109,14 @@ class ModelDensity:
 
     def states(self, values: Mapping[str, FloatArray], *, joint: bool = False) -> StateColumns:
         """All nodes at K sets of the unknowns, (K,) each, given ones too; `joint` for what nodes owe to each other."""
-        tree, size = self._likelihood.tree, self._likelihood.bound.fields.phylogeny.topology.size
         names = [each.name for each in self.unknowns]
-        table = np.stack([values[name] for name in names], 1)
-        found = []
-        for (part,) in in_widths(tree.size, table, widths=_WIDTHS):
+
+        def edges_of(part: Any) -> tuple[Edges, Any]:
             numbers = {name: part[:, place] for place, name in enumerate(names)}
-            edges = self._edges(numbers, self._likelihood.bound.model.edges)
-            given = jnp.asarray(self._likelihood.given_beta)
-            columns = _states(tree, edges, numbers[self._tau2.name], given, self._means, self._likelihood.shape)
-            # What nobody asks for is not copied.
-            kept = [each if joint or place < 4 else each[:, :0] for place, each in enumerate(columns)]
-            found.append([np.asarray(each, float) for each in kept])
-        count = len(table)
-        joined = [np.concatenate(parts, axis) for parts, axis in zip(zip(*found, strict=True), _AXES, strict=True)]
-        of_nodes = [each[:size, :count] for each, axis in zip(joined, _AXES, strict=True) if axis == 1]
-        unknowns, covariance = (each[:count] for each, axis in zip(joined, _AXES, strict=True) if axis == 0)
-        return StateColumns(of_nodes[0], of_nodes[1], unknowns, covariance, *of_nodes[2:])
+            return self._edges(numbers, self._likelihood.bound.model.edges), numbers[self._tau2.name]
+
+        table = np.stack([values[name] for name in names], 1)
+        return state_columns(self._likelihood, table, edges_of, self._means, joint=joint)
 
     def _numbers(self, w: Any, xp: Any) -> tuple[dict[str, Any], Any]:
         """The unknowns at K places, (K, W), and the log density of their priors, (K,)."""
@@ -202,19 +160,3 @@ class ModelDensity:
             likelihood.tree, edges, numbers[self._tau2.name], given, likelihood.shape, jnp.asarray(self._means)
         )
         return -(solution.log_likelihood(restricted=True) + density)[0]
-
-
-# Of what `_states` gives the axis of the columns.
-_AXES = (1, 1, 0, 0, 1, 1, 1, 1, 1, 1, 1)
-
-
-@program(static_argnums=5)
-def _states(tree: Any, edges: Edges, tau2: Any, given_beta: Any, means: Any, shape: Shape) -> tuple[Any, ...]:
-    swept, solution, design, given = swept_columns(tree, edges, tau2, given_beta, shape, means)
-    state, alone = sweep_down(swept)
-    mean, variance = estimates(swept, solution, design, jnp.ones_like(solution.rss), (state, alone))
-    gain, own = gains(*(swept.tree[name] for name in ("known", "precision", "scale", "variance")))
-    rest = design - state[:, :, 1:]
-    shift = jnp.broadcast_to(edges.shift[:, :, np.flatnonzero(shape.free)], rest.shape)
-    linked = edges.variance, edges.scale, shift
-    return mean + given, variance, solution.beta, solution.covariance, gain, own, alone, rest, *linked

@@ -11,8 +11,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from hxcli.analyses.fit.fitted import file_of, with_all
-from hxcli.analyses.left_out_tips import FarEnds, LeftOut, ObservedTips, far_ends, in_places, predictions
-from hxcli.analyses.pairs import PairStates, joined
+from hxcli.analyses.posterior.column_products import left_out_of_columns, mixture_of_columns, pairs_of_columns
 from hxcli.analyses.posterior.joint_draws import trait_seed
 from hxcli.analyses.posterior.model_density import TAU2, density_of
 from hxcli.analyses.posterior.model_draws import draws_of
@@ -22,13 +21,10 @@ from hxcli.analyses.posterior.question import Options, ask
 from hxcli.analyses.posterior.solution import CHANGE, PROBABILITIES, RATE, STATE, Figures, Solved, WeighedModel
 from hxcli.analyses.posterior.states import nodes_and_root, sampling_record
 from hxcli.errors import Doubt
-from hxcli.inference.model_chains import Chains, ModelDensity, StateColumns
+from hxcli.inference.model_chains import Chains, ModelDensity
 from hxcli.inference.no_u_turn import unhealthy
-from hxcli.inference.normal_mixture import Components, Mixture
-from hxcli.node_pairs import NodePairs
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray
-from hxcli.prebuilt.path_gains import along_paths, paths_between
 from hxcli.prebuilt.units import Units
 from hxcli.traits import Observations
 
@@ -70,14 +66,15 @@ def sampled_under_model(
     most = max(16, min(_MOST_COMPONENTS, _MOST_NUMBERS // topology.size))
     values = _spaced(density, found, most)
     states = density.states(values, joint=options.pairs is not None or options.loo)
-    mixture = _equal(states.mean, states.variance)
+    count = states.mean.shape[1]
+    weights = np.full(count, 1 / count)
+    mixture = mixture_of_columns(states, weights)
     nodes, root = nodes_and_root(mixture, mixture, painted.nodes, level)
     figures, kinds = _figures(question, density, found, units)
-    count = states.mean.shape[1]
     for place, name in enumerate(question.means):
         if name != "root":
             variances = states.covariance[:, place, place]
-            figures[name] = mean_figures(states.unknowns[:, place], variances, np.full(count, 1 / count), level)
+            figures[name] = mean_figures(states.unknowns[:, place], variances, weights, level)
             kinds[name] = STATE if with_all(name) else CHANGE
     draws = None
     if options.draws:
@@ -98,8 +95,8 @@ def sampled_under_model(
         },
         _complaints(found),
         draws,
-        _left_out(painted, density, states, values) if options.loo else None,
-        None if options.pairs is None else _pairs(painted, states, options.pairs),
+        left_out_of_columns(painted, density.tree, states, weights) if options.loo else None,
+        None if options.pairs is None else (pairs_of_columns(painted, states, options.pairs), weights),
         models=[WeighedModel(question.name, 1.0, 1.0, float("nan"))],
         kinds=kinds,
         rate=question.rates[0],
@@ -150,45 +147,3 @@ def _figures(
         elif each.prior is not None or name == TAU2:
             figures[name] = told(values, found.diagnostics.get(name, {}))
     return figures, kinds
-
-
-def _equal(mean: FloatArray, variance: FloatArray) -> Mixture:
-    """(N, K) normals of equal weights."""
-    count = mean.shape[1]
-    zeros = np.zeros(count)
-    components = Components(np.arange(count), zeros + 1 / count, zeros, zeros, zeros + 1)
-    return Mixture(mean, np.zeros_like(mean), variance, components)
-
-
-def _left_out(
-    painted: Painted, density: ModelDensity, states: StateColumns, values: Mapping[str, FloatArray]
-) -> LeftOut:
-    """Every observed tip of the tree as it was by all others, at all draws."""
-    tips = ObservedTips.of(density.tree.data, painted.phylogeny.topology)
-    parents = tips.parents
-    edge, scale, shift = (each[tips.nodes] for each in (states.edge, states.scale, states.shift))
-    found = states.mean[parents], states.alone[parents], states.rest[parents]
-    ends = far_ends(scale, shift, states.unknowns, found, slice(None), states.covariance)
-    count = states.mean.shape[1]
-    told = predictions(tips, FarEnds(*ends, edge, values[TAU2]), np.full(count, 1 / count))
-    return LeftOut(in_places(tips.nodes, painted.nodes), tips.observed, told)
-
-
-def _pairs(painted: Painted, states: StateColumns, pairs: NodePairs) -> tuple[PairStates, FloatArray]:
-    """Pairs of nodes of the tree as it was, at all draws."""
-    first, second = painted.nodes[pairs.first], painted.nodes[pairs.second]
-    paths = paths_between(painted.phylogeny.topology, first, second)
-    rest = states.rest[first], states.rest[second]
-
-    def product(one: FloatArray, other: FloatArray) -> FloatArray:
-        return np.asarray(np.einsum("nkp,kpq,nkq->nk", one, states.covariance, other))
-
-    found = joined(
-        along_paths(paths, states.gain[paths.nodes], states.own[paths.nodes]),
-        states.alone[paths.meet],
-        (states.mean[first], states.mean[second]),
-        (states.variance[first], states.variance[second]),
-        (product(*rest), product(rest[0] - rest[1], rest[0] - rest[1])),
-    )
-    count = states.mean.shape[1]
-    return found, np.full(count, 1 / count)
