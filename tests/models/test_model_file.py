@@ -134,3 +134,25 @@ def test_noise_is_the_variance_of_what_is_observed_of_a_tip(tmp_path) -> None:
     assert likelihood.at(x[None]).log_likelihood[0] == pytest.approx(value, abs=1e-9)
     differences = [(dense(x + 1e-5 * step) - dense(x - 1e-5 * step)) / 2e-5 for step in np.eye(2)]
     np.testing.assert_allclose(gradient, differences, atol=1e-8)
+
+
+def test_an_offset_that_only_some_parameters_have_is_not_lost(tmp_path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "import jax.numpy as jnp\nfrom hxcli.model import Gaussian, param\n"
+        "def model(edge):\n    jump = param('jump', low=0, high=10)\n"
+        "    return Gaussian(shift=jnp.where(jump > 5, jump * edge.is_tip * edge.length, 0), variance=edge.length)\n"
+    )
+    topology = from_parents([0, 0, 0])
+    tree = edge_fields(Phylogeny(topology, np.array([0.0, 1.0, 2.0]), Texts(("", "a", "b")), Texts(("",) * 3)))
+    observed = Observations(np.array([1, 2]), np.array([[0.0], [1.0]]), np.zeros((2, 1)), ("x",))
+    placed = framed(tree.columns, tree.phylogeny)
+    likelihood = TraitLikelihood(named_model(str(path)).on(tree), placed, observed, 0, restricted=False)
+    # At the root's best state the squares are those of the difference of the tips, less that of their shifts: its
+    # variance is 1 + 2; the determinant is 1 * 2.
+    found = likelihood.at(np.array([[4.0], [6.0]])).log_likelihood
+    apart = [(1.0 - 0.0 - shift) ** 2 / 3 for shift in (0.0, 6.0)]
+    expected = [-(2 * np.log(2 * np.pi) + np.log(2.0) + each) / 2 for each in apart]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12)
+    # Each by itself: a column without an offset beside one that has it, and alone.
+    np.testing.assert_allclose([likelihood.at(np.array([[x]])).log_likelihood[0] for x in (4.0, 6.0)], found)

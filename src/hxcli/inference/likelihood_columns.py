@@ -148,7 +148,8 @@ class TraitLikelihood(MovedCoordinates):
         """The likelihood at K points of the search, (K, S)."""
         found = []
         for part in self.parts(np.atleast_2d(x)):
-            columns = columns_at(self.tree, self.edges_at(part), *self.noise(part), self.shape)
+            edges, (tau2, given), shape = self._needed(part)
+            columns = columns_at(self.tree, edges, tau2, given, shape)
             found.append(jax.tree.map(np.asarray, columns))
         whole = ColumnFigures(*(np.concatenate(parts)[: len(x)] for parts in zip(*found, strict=True)))
         finite = np.where(np.isfinite(whole.log_likelihood), whole.log_likelihood, -np.inf)
@@ -238,6 +239,17 @@ class TraitLikelihood(MovedCoordinates):
         return self.bound.model.edges(
             self.bound.layout, dict(self.on.columns), self._values(self._whole(np.asarray(x)))
         )
+
+    def _needed(self, part: Any) -> tuple[Edges, tuple[Any, Any], Shape]:
+        """Of one part the edges, the noise and the shape, without an offset that no edge has."""
+        edges, noise, shape = self.edges_at(part), self.noise(part), self.shape
+        if len(self.unknowns) == 1 or self.unknowns[-1:] != (OFFSET,):
+            return edges, noise, shape
+        shift, root_mean = np.asarray(edges.shift), np.asarray(edges.root_mean)
+        if shift[..., -1].any() or root_mean[..., -1].any():
+            return edges, noise, shape
+        edges = edges._replace(shift=shift[..., :-1], root_mean=root_mean[..., :-1])
+        return edges, (noise[0], noise[1][:-1]), shape._replace(free=shape.free[:-1])
 
     def _values(self, whole: FloatArray) -> dict[str, FloatArray]:
         found = self.bound.values(whole, self._every)
