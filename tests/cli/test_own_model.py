@@ -151,6 +151,48 @@ def test_check_looks_at_a_model(hx, files):
     assert "noise    variance 0.5 to 1.5 of what is observed of a tip" in done.err
 
 
+def test_a_negative_variance_is_impossible_and_a_search_turns_back(hx, here):
+    for name, support in (("plain", "start=0.0"), ("bounded", "low=0, start=1.0")):
+        declared = f"from hxcli.model import Gaussian, param\ndef model(edge):\n    s = param('s', {support})\n"
+        (here / f"{name}.py").write_text(declared + "    return Gaussian(variance=s * edge.length)\n")
+    given = ("tree.nwk", "traits.csv", "--column", "mass")
+    assert hx("fit", *given, "--model", "plain.py", "--model", "bounded.py", "-o", "both").code == 0
+    one, other = (
+        {row["parameter"]: row for row in rows(here / "both.params.csv") if row["model"] == name}
+        for name in ("plain", "bounded")
+    )
+    for parameter, end in (("s", "value"), ("s", "lower"), ("s", "upper"), ("root", "value")):
+        assert float(one[parameter][end]) == pytest.approx(float(other[parameter][end]), rel=1e-6)
+    done = hx("check", *given, "--model", "plain.py", "--json", "told.json")
+    assert (done.code, done.err) == (0, "")
+    told = json.loads((here / "told.json").read_text())
+    assert any("impossible: " in line and "variance that is negative" in line for line in told["model"])
+    assert "note     a variance is 0 or more: give its parameter low=0, or write it as log_normal" in told["model"]
+    assert any(line.startswith("gradient agrees") for line in told["model"])
+
+
+def test_what_a_refused_model_is_checked_on_is_not_ready(hx, here):
+    (here / "negative.py").write_text(
+        "from hxcli.model import Gaussian\ndef model(edge):\n    return Gaussian(variance=-edge.length)\n"
+    )
+    given = ("check", "tree.nwk", "traits.csv", "--column", "mass", "--model", "negative.py")
+    done = hx(*given)
+    assert done.code == 2
+    assert "ready" not in done.err
+    assert done.err.splitlines()[-1].startswith(
+        "hx: negative.py: line 3: 6 of 6 edges have a variance that is negative"
+    )
+    assert hx(*given, "--json", "told.json").code == 2
+    told = json.loads((here / "told.json").read_text())
+    assert told["ready"] is False
+    assert "variance that is negative" in told["obstacle"]
+    (here / "plain.py").write_text(
+        "from hxcli.model import Gaussian\ndef model(edge):\n    return Gaussian(variance=edge.length)\n"
+    )
+    done = hx(*given[:-1], "plain.py", "-q")
+    assert (done.code, done.out, done.err) == (0, "", "")
+
+
 def test_a_fixed_number_is_given_to_a_posterior_too(hx, here):
     text = (
         "from hxcli.model import Gaussian, fixed, log_normal\nRATES = ('s',)\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -12,6 +12,7 @@ from hxcli.cli.command import command
 from hxcli.cli.options import EDGE_DATA_HELP, OptionalTraitsArgument, ReadingChoices, TalkChoices, TreeArgument
 from hxcli.cli.sample_options import SampleFileChoices
 from hxcli.cli.state_options import StateReadingChoices
+from hxcli.errors import HxError
 
 if TYPE_CHECKING:
     from hxcli.run.checking_samples import SampleCheckup
@@ -46,7 +47,12 @@ class CheckRequest:
         Raises:
             HxError: What stands in the way of an analysis; it is in the report too.
         """
-        found = self.look()
+        found, model = self.look(), []
+        if self.model is not None and found.obstacle is None:
+            try:
+                model = self.look_at_model(self.model)
+            except HxError as refusal:
+                found = replace(found, obstacle=refusal)
         if self.json is not None:
             from hxcli.formats.atomic_write import write_whole
             from hxcli.formats.json_record import write_record
@@ -55,13 +61,12 @@ class CheckRequest:
             trees = (self.inputs.tree,) if self.sample is None else self.sample.files
             files = tuple(file for file in (*trees, self.inputs.traits) if file)
             choose_products("check", files, named={"record": self.json})
-            write_whole(self.json, lambda stream: write_record(stream, found.as_json()))
+            told = found.as_json() | ({"model": model} if model else {})
+            write_whole(self.json, lambda stream: write_record(stream, told))
         elif not self.quiet:
-            print(found, file=sys.stderr)
+            print("\n".join([str(found), *model]), file=sys.stderr)
         if found.obstacle is not None:
             raise found.obstacle
-        if self.model is not None:
-            print("\n".join(self.look_at_model(self.model)), file=sys.stderr)
 
     def look_at_model(self, name: str) -> list[str]:
         """What the model is on these files, a line each."""

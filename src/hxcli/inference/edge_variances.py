@@ -26,7 +26,7 @@ def refuse_negative_variances(likelihood: TraitLikelihood, x: FloatArray) -> Any
         raise InputError(
             f"{len(bad)} of {len(variance) - 1} edges have a variance that is negative or no number: "
             f"{variance[bad[0]]:.6g} on an edge of length {length:.6g}",
-            "a variance is 0 or more",
+            "a variance is 0 or more: give its parameter low=0, or write it as log_normal",
             file=model.source,
             line=line_of_return(model.edge),
         )

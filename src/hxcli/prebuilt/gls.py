@@ -57,7 +57,8 @@ class Swept(NamedTuple):
         misfit: (K,) weighted squares of the response's replicates around their tip's mean.
         fixed: (K,) whether an observation without any error is at a root without any variance: then the response's mean
             at the root equals the observed value, and that contrast is neither in `count` nor in `log_det`.
-        possible: (K,) false where a variance underflowed to 0 between a node that is known exactly and its parent.
+        possible: (K,) false where a variance is negative, or underflowed to 0 between a node that is known exactly and
+            its parent.
     """
 
     tree: Tree
@@ -159,6 +160,7 @@ def sweep_up(
     wide = jnp.where(known, 0, jnp.log1p(precision * variance))
     wide = jnp.where(spread, jnp.log(jnp.where(spread, variance, 1)), wide)
     lost = known & (variance == 0) & (linked if positive is None else linked & positive[:, None])
+    lost |= variance < 0
     return Swept(
         tree,
         edge_weight(tree["known"], precision, variance),

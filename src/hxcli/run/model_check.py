@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -63,9 +63,10 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
         placed = framed(fields.columns, phylogeny)
         placed = placed._replace(columns={**fields.columns, **placed.columns})
         likelihood = TraitLikelihood(bound, placed, observations, 0, restricted=False)
-        edges = refuse_negative_variances(likelihood, likelihood.start)
-        variance = edges.variance[:, 0]
-        lines.append(f"edges    variance {variance[1:].min():.6g} to {variance[1:].max():.6g}, none negative")
+        edges = likelihood.edges(likelihood.start)
+        variance = edges.variance[1:, 0]
+        bad = int((~(variance >= 0)).sum())
+        lines.append(f"edges    variance {variance.min():.6g} to {variance.max():.6g}, {bad or 'none'} negative")
         if edges.noise is not None:
             noise = edges.noise[observations.nodes[~np.isnan(observations.values[:, 0])], 0]
             if not (noise >= 0).all():
@@ -77,7 +78,12 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
                 )
             lines.append(f"noise    variance {noise.min():.6g} to {noise.max():.6g} of what is observed of a tip")
     steps = (_GRID_STEP, _GRID_AGREES) if is_grid else (_STEP, _AGREES)
-    return [*lines, *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, bound.name, *steps)]
+
+    def look(x: FloatArray) -> None:
+        if not is_grid:
+            refuse_negative_variances(likelihood, x)
+
+    return [*lines, *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, bound.name, *steps, look)]
 
 
 def joint_lines(phylogeny: Phylogeny, observations: Observations, name: str, edge_data: Any) -> list[str]:
@@ -152,14 +158,26 @@ def _draws(
     name: str,
     step: float = _STEP,
     agrees: float = _AGREES,
+    look: Callable[[FloatArray], Any] = lambda x: None,
 ) -> list[str]:
-    """The density at some draws of the prior, and whether its gradient is that of its differences."""
+    """The density at some draws of the prior, and whether its gradient is that of its differences.
+
+    Raises:
+        InputError: `look`, which raises where variances are negative, does so at every draw.
+        ModelError: The density is no number, or has another gradient.
+    """
     random, lines = np.random.default_rng(0), []
-    worst = 0.0
+    worst, refused = 0.0, []
     for draw in range(_DRAWS):
         x = np.clip(start + 0.5 * random.standard_normal(len(start)), *ends.T)
         value, gradient = value_and_gradient(x)
         if not np.isfinite(value) or value <= -1e299:
+            try:
+                look(x)
+            except InputError as refusal:
+                refused.append(refusal)
+                lines.append(f"draw     {draw + 1}: impossible: {refusal.found}")
+                continue
             raise ModelError(f"model {name}: its density is no number at draw {draw + 1}")
         lines.append(f"draw     {draw + 1}: log likelihood {value:.6g}")
         for number in range(len(x)):
@@ -173,6 +191,9 @@ def _draws(
             f"model {name}: its gradient is not that of its density (they differ by {worst:.2g}): is a step or a "
             "rounding in it?"
         )
+    if len(refused) == _DRAWS:
+        raise refused[-1]
+    lines += [f"note     {refused[-1].advice}"] if refused else []
     # Below that, rounding decides.
     return [*lines, f"gradient agrees with differences to {10 ** np.ceil(np.log10(max(worst, 1e-8))):.0e}"]
 

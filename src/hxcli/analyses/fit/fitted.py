@@ -209,6 +209,7 @@ class Fitter:
         log_likelihood = optimum.log_likelihood - densities * float(np.log(units.scale[0]))
         sound = math.isfinite(log_likelihood)
         if bound.model.text and n and not sound and log_likelihood != math.inf:
+            refuse_negative_variances(likelihood, np.asarray(optimum.x))
             raise ModelError(
                 f"trait {name!r}, model {bound.model.name}: its density is no number at any parameters that were tried "
                 f"(hx check --model {bound.model.source} looks at its variances)"
