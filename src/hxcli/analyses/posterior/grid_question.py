@@ -9,13 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from hxcli.analyses.posterior.coordinate_priors import coordinate_prior
 from hxcli.analyses.posterior.question import Options
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.grid_density import GridDensity
 from hxcli.inference.grid_likelihood import CELLS, GridLikelihood
-from hxcli.inference.parameter_priors import DeclaredPrior, FlatPrior, ParameterPrior, PositivePrior
-from hxcli.inference.priors import Prior, default_prior, parse_normal, parse_prior
-from hxcli.model import Declaration, Gaussian, log_normal
+from hxcli.inference.parameter_priors import ParameterPrior, PositivePrior
+from hxcli.inference.priors import Prior, default_prior, parse_prior
+from hxcli.model import Gaussian, log_normal
 from hxcli.models.bound_model import BoundModel, Coordinate
 from hxcli.models.edge_fields import EdgeFields, trait_fields
 from hxcli.models.gaussian_model import GaussianModel
@@ -24,8 +25,6 @@ from hxcli.traits import Observations
 TAU2 = "tau2"
 # Of the values' variance, what the observation variance is a priori around: that of the other posteriors.
 _NOISE = 10.0
-# So many standard deviations off, an end of a prior cuts off less than a millionth.
-_FAR = 4.9
 
 
 class GridQuestion:
@@ -116,21 +115,8 @@ class GridQuestion:
     def _prior(self, coordinate: Coordinate, given: Mapping[str, str], spread: float) -> ParameterPrior:
         if coordinate.name == TAU2 and self._noise is not None:
             return PositivePrior(self._noise)
-        if (text := given.get(coordinate.name)) is not None:
-            return _written_prior(coordinate, text)
-        declared = _entry(self.bound.declarations[coordinate.parameter], coordinate.entry)
-        low, high = coordinate.low, coordinate.high
-        finite = math.isfinite(low), math.isfinite(high)
-        if declared.family:
-            return DeclaredPrior(declared, declared.prior + _ends_that_matter(declared))
-        if all(finite):
-            return DeclaredPrior(declared, f"uniform({low:.6g},{high:.6g})")
-        if any(finite):
-            raise declared.site.error(
-                f"the parameter {declared.name!r} has no prior and one end only, which no posterior has an integral of",
-                f"write log_normal, uniform or normal, or give --prior '{coordinate.name}=PRIOR'",
-            )
-        return FlatPrior(coordinate.start, max(spread, abs(coordinate.start)))
+        declared = self.bound.declarations[coordinate.parameter]
+        return coordinate_prior(coordinate, declared, given.get(coordinate.name), spread)
 
 
 def _noise_prior(model: GaussianModel, fields: EdgeFields, options: Options, variance: float) -> Prior | None:
@@ -170,59 +156,3 @@ def _asked_root(model: GaussianModel, options: Options) -> Any:
     mean = options.root_mean if options.root_state is None else options.root_state
     variance = options.root_variance if options.root_state is None else 0.0
     return lambda: Gaussian(mean=mean, variance=variance)
-
-
-def _entry(declared: Declaration, entry: int) -> Declaration:
-    """One number of a parameter as a parameter of its own."""
-
-    def scalar(value: Any) -> Any:
-        return None if value is None else float(np.broadcast_to(value, declared.shape).reshape(-1)[entry])
-
-    numbers = {name: scalar(value) for name, value in (declared.numbers or {}).items()}
-    low, high = (scalar(end) for end in (declared.low, declared.high))
-    return dataclasses.replace(declared, shape=(), numbers=numbers, low=low, high=high, start=scalar(declared.start))
-
-
-def _written_prior(coordinate: Coordinate, text: str) -> ParameterPrior:
-    """A prior that a user gives in place of the model's.
-
-    Raises:
-        OptionError: One that the parameter's support does not allow.
-    """
-    name, low, high = coordinate.name, coordinate.low, coordinate.high
-    if text.strip().startswith("normal"):
-        mean, sd = parse_normal(text)
-        below, above = (end if math.isfinite(end) else None for end in (low, high))
-        numbers = {"mean": mean, "sd": sd}
-        declared = Declaration(name, "param", (), float, "normal", numbers, below, above)
-        return DeclaredPrior(declared, f"normal({mean:.15g},{sd:.15g}){_ends_in_words(low, high)}")
-    if low < 0:
-        raise OptionError(f"--prior {name}: its values may be negative (write normal(MEAN,SD))")
-    prior = parse_prior(text)
-    if prior.bounded and not (low <= prior.numbers[0] and prior.numbers[1] <= high):
-        raise OptionError(f"--prior {name}={text}: outside its support, {low:.6g} to {high:.6g}")
-    return PositivePrior(prior)
-
-
-def _ends_that_matter(declared: Declaration) -> str:
-    """The ends of a prior in words, where they cut off any of it."""
-    if declared.family == "uniform":
-        return ""
-    centre, sd = declared.numbers["median" if declared.family == "log_normal" else "mean"], declared.numbers["sd"]
-    ends = []
-    for end in declared.support:
-        if declared.family == "log_normal":
-            away = abs(math.log(end / centre)) / sd if 0 < end < math.inf else math.inf
-        else:
-            away = abs(end - centre) / sd
-        ends.append(end if away < _FAR else math.copysign(math.inf, end - centre))
-    return _ends_in_words(*ends)
-
-
-def _ends_in_words(low: float, high: float) -> str:
-    """` from 1 to 2`, ` from 1 on`, ` up to 2`, or nothing."""
-    if math.isfinite(low) and math.isfinite(high):
-        return f" from {low:.6g} to {high:.6g}"
-    if math.isfinite(low):
-        return f" from {low:.6g} on"
-    return f" up to {high:.6g}" if math.isfinite(high) else ""
