@@ -14,7 +14,7 @@ several, the extreme is found by sequential least squares (Kraft 1988) with exac
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.polynomial import Chebyshev
 
 from hxcli.inference.likelihood_programs import ColumnFigures
 from hxcli.inference.maximum_likelihood import Optimum
-from hxcli.inference.profile_paths import crossing
+from hxcli.inference.profile_paths import crossing, never_falls
 from hxcli.inference.searched import Searched
 from hxcli.phylogeny import FloatArray
 
@@ -114,16 +114,21 @@ def profile_intervals(
     def followed(place: int, end: float) -> float:
         return crossing(likelihood, optimum, place, end, drop)
 
+    flat = cache(partial(never_falls, likelihood, optimum))
+
     def end_of(quantity: Quantity, side: int) -> float:
-        found = _among_several(likelihood, optimum, quantity, side, floor)
         along = np.flatnonzero(quantity.weights)
-        if not np.isnan(found) or len(along) != 1 or quantity.unknown >= 0 or quantity.rate_power:
+        alone = len(along) == 1 and quantity.unknown < 0 and not quantity.rate_power
+        place, up = (int(along[0]), bool(quantity.weights[along[0]] * side > 0)) if alone else (0, False)
+        end = float(likelihood.ends[place, int(up)])
+        if alone and end == -np.inf and likelihood.coordinates[place].log and flat(place):
+            return np.nan
+        found = _among_several(likelihood, optimum, quantity, side, floor)
+        if not (alone and np.isnan(found)):
             return found
         # The search did not get there, which does not say that there is nothing.
-        place, up = int(along[0]), bool(quantity.weights[along[0]] * side > 0)
-        end = float(likelihood.ends[place, int(up)])
         x = optimum.x.copy()
-        x[place] = followed(place, end) if np.isfinite(likelihood.ends[place]).all() and end != x[place] else np.nan
+        x[place] = followed(place, end) if end != x[place] else np.nan
         return quantity.value(x, optimum.figures)
 
     return {each.name: Interval(end_of(each, -1), end_of(each, 1)) for each in quantities}

@@ -14,6 +14,12 @@ _DEEP, _LEAST, _MOST = 6.0, 0.1, 0.6
 _FIRST, _GROWS, _SHRINKS, _STEPS = 1 / 64, 1.7, 0.4, 64
 # The longest step, likewise; and how close, as a share of the support, the place of an end is found.
 _LONGEST, _CLOSE = 1 / 32, 1e-9
+# What stands for the width of a support without end: of a logarithm; of others in standard deviations, all else fixed.
+_LOGARITHMS, _DEVIATIONS = 24.0, 2000.0
+# Step for their second derivatives, as a share of the value or of 1.
+_STEP = 1e-5
+# How far below the maximum a logarithm is looked at, and how little the profile has fallen there where it never will.
+_BELOW, _FLAT = 12.0, 0.01
 
 
 def followed(likelihood: Searched, optimum: Optimum, place: int) -> tuple[FloatArray, FloatArray]:
@@ -24,7 +30,7 @@ def followed(likelihood: Searched, optimum: Optimum, place: int) -> tuple[FloatA
     Args:
         likelihood: Of one trait, or of traits together, under one model, two coordinates or more.
         optimum: Its maximum.
-        place: Number of the coordinate, whose support has two ends.
+        place: Number of the coordinate.
     """
     top = float(optimum.x[place])
     sides = [_side(likelihood, optimum, place, float(end), _DEEP) for end in likelihood.ends[place] if end != top]
@@ -50,17 +56,40 @@ def crossing(likelihood: Searched, optimum: Optimum, place: int, end: float, dro
         height, held["point"] = _highest(likelihood, moved, place)
         return height - optimum.log_likelihood + drop
 
-    width = float(np.ptp(likelihood.ends[place]))
+    width = _width(likelihood, optimum, place)
     return float(brentq(above, near[place], path[-1][0][place], xtol=_CLOSE * width))
+
+
+def never_falls(likelihood: Searched, optimum: Optimum, place: int) -> bool:
+    """Whether the profile of a positive number is flat towards 0: much closer to it rounding would decide."""
+    x = optimum.x.copy()
+    x[place] -= _BELOW
+    return bool(_highest(likelihood, x, place)[0] > optimum.log_likelihood - _FLAT)
+
+
+def _width(likelihood: Searched, optimum: Optimum, place: int) -> float:
+    """The width of a coordinate's support, or what stands for it where that has no end."""
+    width = float(np.ptp(likelihood.ends[place]))
+    if np.isfinite(width):
+        return width
+    if likelihood.coordinates[place].log:
+        return _LOGARITHMS
+    step = np.zeros_like(optimum.x)
+    step[place] = _STEP * max(1.0, abs(optimum.x[place]))
+    slopes = [
+        likelihood.value_and_gradient(np.clip(optimum.x + side * step, *likelihood.ends.T))[1] for side in (-1, 1)
+    ]
+    curvature = (slopes[0] - slopes[1])[place] / (2 * step[place])
+    return float(_DEVIATIONS / np.sqrt(curvature)) if curvature > 0 else max(1.0, abs(float(optimum.x[place])))
 
 
 def _side(
     likelihood: Searched, optimum: Optimum, place: int, end: float, deep: float
 ) -> list[tuple[FloatArray, float]]:
     """Points of the profile and its fall there, from the maximum towards one end of the coordinate's support."""
-    low, high = likelihood.ends[place]
+    width = _width(likelihood, optimum, place)
     # A step never becomes so small that the curve, and the time that it takes, go on without end.
-    step, least = (high - low) * _FIRST, (high - low) * _FIRST / 256
+    step, least = width * _FIRST, width * _FIRST / 256
     before, at, fall = optimum.x, optimum.x.copy(), 0.0
     found: list[tuple[FloatArray, float]] = []
     while len(found) < _STEPS and fall > -deep and at[place] != end:
@@ -84,7 +113,7 @@ def _side(
             break
         before, at, fall = at, moved, height - optimum.log_likelihood
         found.append((at, fall))
-        step = min(step * (_GROWS if lost < _LEAST else 1.0), (high - low) * _LONGEST)
+        step = min(step * (_GROWS if lost < _LEAST else 1.0), width * _LONGEST)
     return found
 
 

@@ -1,0 +1,105 @@
+"""Profile intervals of parameters whose supports have no end, beside profiles of the dense likelihood."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from scipy.special import chdtri
+from scipy.stats import multivariate_normal
+
+from hxcli.analyses.fit.fitted import quantities_of
+from hxcli.inference.likelihood_columns import TraitLikelihood, framed
+from hxcli.inference.maximum_likelihood import maximise
+from hxcli.inference.profile_intervals import profile_intervals
+from hxcli.models import named_model
+from hxcli.models.edge_fields import edge_fields
+from hxcli.run.inputs import InputOptions, read_inputs
+
+DATA = Path(__file__).parents[2] / "data"
+
+# A rate that grows, an error beside it, and a root whose state is searched for.
+MODEL = """
+import jax.numpy as jnp
+from hxcli.model import Gaussian, log_normal, normal
+
+def model(edge):
+    growth = normal("growth", mean=0.01, sd=0.1)
+    grown = (jnp.exp(growth * edge.end) - jnp.exp(growth * edge.start)) / growth
+    return Gaussian(variance=log_normal("rate", median=0.05, sd=2) * grown)
+
+def noise(tip):
+    return log_normal("error", median=0.1, sd=1)
+
+def root():
+    return Gaussian(mean=normal("state", mean=7, sd=5), variance=0)
+"""
+LOGS = ("rate", "error")
+
+
+@pytest.mark.slow
+def test_ends_of_supports_without_ends_are_followed_to(tmp_path: Path) -> None:
+    (tmp_path / "grows.py").write_text(MODEL)
+    inputs = read_inputs(
+        InputOptions(str(DATA / "primates.nwk"), str(DATA / "primates.csv"), columns=("ln_body_mass",))
+    )
+    phylogeny, observations = inputs.phylogenies[0], inputs.observations[0]
+    fields = edge_fields(phylogeny)
+    bound = named_model(str(tmp_path / "grows.py")).on(fields)
+    likelihood = TraitLikelihood(bound, framed(fields.columns, phylogeny), observations, 0, restricted=False)
+    optimum = maximise(likelihood)
+    names = [each.name for each in likelihood.coordinates]
+    found = profile_intervals(likelihood, optimum, quantities_of(likelihood), 0.95)
+
+    there = ~np.isnan(observations.values[:, 0])
+    tips, y = observations.nodes[there], observations.values[there, 0]
+    depth = phylogeny.root_distances
+    shared = np.array([[depth[ancestor(phylogeny, one, other)] for other in tips] for one in tips])
+
+    def dense(x: np.ndarray) -> float:
+        at = {name: np.exp(value) if name in LOGS else value for name, value in zip(names, x, strict=True)}
+        grown = np.expm1(at["growth"] * shared) / at["growth"]
+        covariance = at["rate"] * grown + at["error"] * np.eye(len(tips))
+        return float(multivariate_normal(np.full(len(tips), at["state"]), covariance).logpdf(y))
+
+    top = dense(optimum.x)
+    assert top == pytest.approx(optimum.log_likelihood, abs=1e-9)
+    for place, name in enumerate(names):
+        others = np.delete(np.arange(len(names)), place)
+        for end in found[name]:
+            if np.isnan(end):
+                # The likelihood without any error is high enough.
+                assert name == "error"
+                continue
+            fixed = np.log(end) if name in LOGS else end
+
+            def depth_at(
+                rest: np.ndarray, place: int = place, fixed: float = fixed, others: np.ndarray = others
+            ) -> float:
+                x = np.empty(len(names))
+                x[place], x[others] = fixed, rest
+                return -dense(x)
+
+            best = minimize(
+                depth_at,
+                optimum.x[others],
+                method="Nelder-Mead",
+                options={"xatol": 1e-7, "fatol": 1e-9, "maxiter": 4000},
+            )
+            assert top + best.fun == pytest.approx(chdtri(1, 0.05) / 2, abs=1e-3), name
+    assert not np.isnan([found[name] for name in ("growth", "rate", "state")]).any()
+    assert np.isnan(found["error"].lower)
+    assert 0.1 < found["error"].upper < 1
+
+
+def ancestor(phylogeny: object, one: int, other: int) -> int:
+    """The last node that two have in common."""
+    parents = phylogeny.topology.parents  # type: ignore[attr-defined]
+    path = [int(one)]
+    while path[-1] != 0:
+        path.append(int(parents[path[-1]]))
+    while other not in path:
+        other = int(parents[other])
+    return int(other)
