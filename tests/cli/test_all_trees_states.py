@@ -73,6 +73,33 @@ def test_probabilities_are_means_over_the_trees_that_have_the_clade(hx, here: Pa
         }
 
 
+EQUAL = """
+import jax.numpy as jnp
+from hxcli.model import Rates, log_normal
+
+def model(edge):
+    q = log_normal("q", median=0.5, sd=2)
+    return Rates(q * (jnp.ones((2, 2)) - 2 * jnp.eye(2)){by_edge})
+"""
+
+
+@pytest.mark.parametrize("by_edge", ["", " * (edge.end > -1)"])
+def test_a_file_of_equal_rates_gives_what_er_gives_on_every_tree(hx, here: Path, sample: str, by_edge: str) -> None:
+    (here / "own.py").write_text(EQUAL.format(by_edge=by_edge))
+    asked = (*ASKED[:2], "--column", "habitat", "--all-trees")
+    for model, name in (("own.py", "own"), ("er", "er")):
+        assert hx("ancestral", *asked, "--model", model, "-o", name).code == 0
+    for product in ("csv", "trees.csv"):
+        own, er = (_rows(here / f"{name}.{product}") for name in ("own", "er"))
+        if product == "trees.csv":
+            # Where rates run to infinity, each is at its own end.
+            own, er = ([row for row in rows if row["parameter"] == "log_likelihood"] for rows in (own, er))
+        assert len(own) == len(er) >= TREES
+        for mine, built_in in zip(own, er, strict=True):
+            for name in ("probability", "se_between") if product == "csv" else ("value",):
+                assert float(mine[name]) == pytest.approx(float(built_in[name]), rel=1e-5, abs=1e-6), (mine, built_in)
+
+
 @pytest.mark.parametrize("command", [("ancestral",), ("fit", "--model", "bm", "--model", "er", "--no-intervals")])
 def test_parts_give_the_bytes_of_one_run(hx, here: Path, sample: str, command: tuple[str, ...]) -> None:
     hx(command[0], *ASKED, *command[1:], "-o", "all")

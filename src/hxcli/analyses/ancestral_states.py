@@ -13,14 +13,15 @@ from numpy.typing import NDArray
 from hxcli.close_names import counted, listed
 from hxcli.edge_data import EdgeTable, edge_columns
 from hxcli.errors import Doubt, ModelError, Note, OptionError
-from hxcli.inference.state_objective import RateModel, RootKind, RootPrior
+from hxcli.inference.state_objective import RootKind, RootPrior
 from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import RateFit, fit_rates
 from hxcli.models import is_model_file
 from hxcli.models.edge_fields import edge_fields
-from hxcli.models.file_rates import FileRates
+from hxcli.models.file_rates import FileRates, StateModel
 from hxcli.models.model_file import load_model_file
 from hxcli.models.rate_patterns import is_state_model, pattern_of_table, rate_pattern
+from hxcli.models.searched_rates import SearchedRates
 from hxcli.painting import unpainted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.discrete.likelihood import joint_states, marginals, state_tree
@@ -66,7 +67,7 @@ class StateOptions:
     sets: bool = False
 
 
-def pattern_for(options: StateOptions, states: tuple[str, ...], phylogeny: Phylogeny) -> RateModel:
+def pattern_for(options: StateOptions, states: tuple[str, ...], phylogeny: Phylogeny) -> StateModel:
     """The model that the options ask for.
 
     Raises:
@@ -90,7 +91,7 @@ def pattern_for(options: StateOptions, states: tuple[str, ...], phylogeny: Phylo
     return pattern_of_table(options.model, states, table).hidden(options.hidden)
 
 
-def root_prior(options: StateOptions, pattern: RateModel, states: tuple[str, ...]) -> RootPrior:
+def root_prior(options: StateOptions, pattern: StateModel, states: tuple[str, ...]) -> RootPrior:
     """The prior of the root over the model's states, hidden classes equally likely.
 
     Raises:
@@ -261,14 +262,14 @@ def states_of_trait(
         sets=best_sets(probabilities) if options.sets else None,
         facts={
             "certificate": certificate(fit),
-            **({"file": pattern.file} if isinstance(pattern, FileRates) else {}),
+            **({"file": pattern.about_file} if isinstance(pattern, FileRates) else {}),
             "tips_by_state": dict(zip(seen.states, map(int, seen.counts), strict=True)),
         },
         flags=flags,
     )
 
 
-def observed_shares(probabilities: FloatArray, pattern: RateModel, states: int) -> FloatArray:
+def observed_shares(probabilities: FloatArray, pattern: StateModel, states: int) -> FloatArray:
     """(N, S) the sums over hidden classes."""
     if len(pattern.states) == states:
         return probabilities
@@ -290,7 +291,7 @@ def rate_rows(fit: RateFit, intervals: FloatArray) -> tuple[tuple[str, float, fl
     return tuple(rows)
 
 
-def state_flags(seen: SeenStates, pattern: RateModel, unknown: int) -> tuple[str, ...]:
+def state_flags(seen: SeenStates, pattern: StateModel, unknown: int) -> tuple[str, ...]:
     """What the data are too few for, of so many unknown rates."""
     flags = []
     if unknown > seen.tips_used / 10:
@@ -309,7 +310,7 @@ def warnings(seen: SeenStates, fit: RateFit, flags: Sequence[str], *, compared: 
         end: [label for label, place in fit.pattern.transitions if fit.at_end(place) == end]
         for end in ("at_lower_bound", "at_upper_bound")
     }
-    own = isinstance(fit.pattern, FileRates)
+    own = isinstance(fit.pattern, SearchedRates)
     lowest = "the lower end" if own else "0, the lower end"
     rising = "run to infinity: the tips look as if their states were drawn anew on every edge"
     if own:
@@ -339,7 +340,7 @@ def certificate(fit: RateFit) -> dict[str, Any]:
         "eigenvalues": [float(value) for value in fit.eigenvalues],
         "starts": fit.starts,
         "starts_that_agree": fit.agree,
-        **({} if isinstance(fit.pattern, FileRates) else {"support": [fit.low, fit.high]}),
+        **({} if isinstance(fit.pattern, SearchedRates) else {"support": [fit.low, fit.high]}),
     }
 
 

@@ -8,8 +8,8 @@ from typing import Any, Literal
 import numpy as np
 
 from hxcli.engine.topology import BoolArray
-from hxcli.models.file_rates import FileRates
 from hxcli.models.rate_patterns import RatePattern
+from hxcli.models.searched_rates import SearchedRates
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.discrete.likelihood import StateTree, log_likelihood_slopes
 from hxcli.prebuilt.discrete.transitions import stationary
@@ -19,7 +19,7 @@ _IMPOSSIBLE = 1e300
 
 RootKind = Literal["flat", "stationary", "fitzjohn", "given"]
 # A model of S states with P rates, or with P other parameters, which a search moves as if they were rates.
-RateModel = RatePattern | FileRates
+RateModel = RatePattern | SearchedRates
 
 
 @dataclass(frozen=True, eq=False)

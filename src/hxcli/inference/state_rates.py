@@ -16,7 +16,9 @@ import numpy as np
 from hxcli.errors import ModelError
 from hxcli.inference.side_by_side import Evaluate, side_by_side
 from hxcli.inference.state_objective import Objective, RateModel, RootPrior
+from hxcli.models.file_rates import FileRates, StateModel
 from hxcli.models.rate_patterns import RatePattern
+from hxcli.models.searched_rates import SearchedRates
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.discrete.likelihood import StateTree
 from hxcli.prebuilt.discrete.thinning import thinned
@@ -96,7 +98,7 @@ class RateFit:
 
 def fit_rates(
     tree: StateTree,
-    pattern: RateModel,
+    pattern: StateModel,
     root: RootPrior,
     held: Mapping[str, float] | None = None,
     start: FloatArray | None = None,
@@ -108,16 +110,24 @@ def fit_rates(
         pattern: The model, P rates.
         root: Prior of the root.
         held: Label of a transition -> its rate, which is not estimated, nor is any that is equal to it.
-        start: (P,) rates near which the best ones are known to be; None to look everywhere.
+        start: (P,) rates (or a file's own parameters) near which the best ones are known to be; None to look
+            everywhere.
 
     Raises:
         ModelError: What was seen is impossible.
         OptionError: `held` names no transition.
     """
     ends = _ends(tree)
-    if not isinstance(pattern, RatePattern):
-        pattern = pattern.between(*ends)
-    objective = Objective(tree, pattern, root, pattern.held(held or {}))
+    if isinstance(pattern, FileRates):
+        searched = SearchedRates(pattern, *ends, held or {})
+        objective = Objective(tree, searched, root, searched.held)
+        return _fitted(objective, ends, None if start is None else searched.placed(start))
+    return _fitted(Objective(tree, pattern, root, pattern.held(held or {})), ends, start)
+
+
+def _fitted(objective: Objective, ends: tuple[float, float], start: FloatArray | None) -> RateFit:
+    """The best rates, near `start` if it is there, (P,)."""
+    tree, pattern, root = objective.tree, objective.pattern, objective.root
     free = objective.free
     if not len(free):
         height = float(objective.heights(np.zeros((1, 0)))[0])

@@ -2,38 +2,32 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping
-from copy import copy
-from functools import cached_property
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from numpy.typing import NDArray
 
+from hxcli.engine.schedule import size_class
 from hxcli.errors import InputError, OptionError
-from hxcli.model import Edge, evaluate, over_edges
 from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.bound_model import Coordinate
 from hxcli.models.edge_fields import EdgeFields
 from hxcli.models.gaussian_model import GaussianModel, line_of_return
+from hxcli.models.rate_patterns import RatePattern
+from hxcli.models.rate_programs import MovedRates, OfTree, rates_at, slopes_at, traced_rates
 from hxcli.phylogeny import FloatArray
 
 # Rows of rates that sum to less, as a share of their largest, sum to 0.
 _NOTHING = 1e-9
 # How far from the start, on the scale of the search, it is looked at again.
 _MOVED = 0.3
-# How far from the start a parameter without an end is searched: logarithms, or multiples of the start.
-_REACH = 25.0
+# Few different numbers of sets of parameters, because each compiles a program of its own; numbers in one result.
+_WIDTHS, _MOST_NUMBERS = (1, 8, 16, 64, 512), 2**22
 
 
 class FileRates:
-    """A model of S states, on one tree.
-
-    A search moves its parameters as it moves rates: as logarithms between two numbers, to which the supports, or what
-    is far from where the search begins, are mapped.
+    """A model of S states, on one tree of N nodes.
 
     Attributes:
         model: The file's.
@@ -43,8 +37,6 @@ class FileRates:
         declarations: The parameters by name.
         by_edge: Whether the rates differ from edge to edge.
     """
-
-    cells: NDArray[np.intp] = np.zeros((0, 0), np.intp)
 
     def __init__(
         self,
@@ -68,9 +60,9 @@ class FileRates:
                 to 0, a rate below 0.
         """
         bound = model.on(fields, start, of_states=True)
-        self.model, self.states, self._fields = model, states, fields
+        self.model, self.states = model, states
         self.observed = np.arange(len(states))
-        self._searched = len(bound.coordinates)
+        self._searched, self._size = len(bound.coordinates), fields.phylogeny.topology.size
         fixed = [
             Coordinate(name, name, 0, -np.inf, np.inf, False, float(held.get(name, value)))
             for name, value in bound.fixed.items()
@@ -78,9 +70,17 @@ class FileRates:
         ]
         self.coordinates = (*bound.coordinates, *fixed)
         self.declarations = bound.declarations
-        self._logs, self._exact = (-1.0, 1.0), dict[int, float]()
-        self.by_edge = False
+        self._moved = MovedRates(model, tuple((each.parameter, each.entry) for each in self.coordinates))
+        values = {
+            name: np.array(np.broadcast_to(0.0 if one.start is None else one.start, one.shape), float)
+            for name, one in self.declarations.items()
+        }
+        every = self._of_tree = OfTree(_rows(fields.columns, slice(None), size_class(self._size)), values)
+        self.by_edge = True
         self.by_edge = self._looked_at(bound.returned.Q.shape)
+        if not self.by_edge:
+            # One edge stands for all.
+            self._of_tree = every._replace(columns=_rows(fields.columns, slice(-1, None), 1))
 
     @property
     def name(self) -> str:
@@ -103,28 +103,17 @@ class FileRates:
         return tuple(each.name for each in self.coordinates)
 
     @property
-    def file(self) -> dict[str, str]:
-        """The file, for the run record."""
+    def about_file(self) -> dict[str, str]:
+        """For the run record."""
         return {"path": self.model.source, "sha256": self.model.sha256, "text": self.model.text}
 
-    def between(self, low: float, high: float) -> FileRates:
-        """The same with parameters that a search moves between two numbers, as if they were rates."""
-        found = copy(self)
-        found._logs, found._exact = (math.log(low), math.log(high)), {}
-        return found
-
-    @property
-    def usual(self) -> FloatArray:
-        """(P,) what a search has where it begins."""
-        return np.exp([self._placed(each, each.start) for each in self.coordinates])
-
     def held(self, given: Mapping[str, float]) -> FloatArray:
-        """(P,) what a search has of parameters that are given; nan for free ones.
+        """(P,) parameters that are given, or that the file declares fixed; nan for free ones.
 
         Raises:
             OptionError: A parameter that the file does not declare, or outside its support.
         """
-        self._exact = {i: each.start for i, each in enumerate(self.coordinates) if i >= self._searched}
+        found = np.array([np.nan if i < self._searched else each.start for i, each in enumerate(self.coordinates)])
         places = dict(self.transitions)
         for name, value in given.items():
             if name not in places:
@@ -134,70 +123,48 @@ class FileRates:
             each = self.coordinates[places[name]]
             if not each.low <= value <= each.high:
                 raise OptionError(f"--set {name}={value:g}: outside its support, {each.low:.6g} to {each.high:.6g}")
-            self._exact[places[name]] = value
-        return np.array([1.0 if place in self._exact else np.nan for place in range(self.count)])
-
-    def reported(self, place: int, rate: float) -> float:
-        """A parameter's own value, from what a search has."""
-        if place in self._exact:
-            return self._exact[place] if np.isfinite(rate) else rate
-        return float(self._natural(np.full((1, self.count), rate))[0][0, place])
+            found[places[name]] = value
+        return found
 
     def rates(self, values: FloatArray) -> FloatArray:
-        """(K, S, S) rate matrices where a search has `values`, (K, P), or (K, N, S, S) if by edge."""
-        found = self._compiled[0](_filled(self._natural(values)[0]))
-        return np.array(found, float)[: len(values)]
+        """(K, S, S) rate matrices with the parameters `values`, (K, P), or (K, N, S, S) if by edge."""
+        size = len(self.states)
+        found = np.empty((len(values), self._size if self.by_edge else 1, size, size))
+        for places, filled in self._some(values):
+            of_all = np.asarray(rates_at(self._moved, filled, self._of_tree), float)
+            found[places] = of_all[: len(places), : found.shape[1]]
+        return found if self.by_edge else found[:, 0]
 
     def slopes(self, by_rates: FloatArray, values: FloatArray) -> FloatArray:
-        """(K, P) derivatives by what a search has from those by every cell, of the rates' shape."""
-        natural, slopes = self._natural(values)
-        found = self._compiled[1](_filled(natural), _filled(by_rates))
-        return np.asarray(found, float)[: len(values)] * slopes
+        """(K, P) derivatives by the parameters from those by every cell, of the rates' shape."""
+        found = np.empty(values.shape)
+        by_cells = by_rates if self.by_edge else by_rates[:, None]
+        for places, filled in self._some(values):
+            room = np.zeros((len(filled), self._rows, *by_cells.shape[2:]))
+            room[: len(places), : by_cells.shape[1]] = by_cells[places]
+            found[places] = np.asarray(slopes_at(self._moved, filled, room, self._of_tree), float)[: len(places)]
+        return found
 
-    def _natural(self, values: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """(K, P) the parameters' own values, and their derivatives by what a search has."""
-        found, slopes = np.empty(values.shape), np.zeros(values.shape)
-        for place, each in enumerate(self.coordinates):
-            if place in self._exact:
-                found[:, place] = self._exact[place]
-                continue
-            low, high = _search_ends(each)
-            wide = (high - low) / (self._logs[1] - self._logs[0])
-            moved = low + (np.log(values[:, place]) - self._logs[0]) * wide
-            found[:, place] = each.from_search(np.clip(moved, low, high))
-            slopes[:, place] = wide * (found[:, place] if each.log else 1.0) / values[:, place]
-        return found, slopes
+    def traced(self, values: Any) -> Any:
+        """(S, S), or (M, S, S) if by edge, the rates with the parameters `values`, (P,), while tracing.
 
-    def _placed(self, each: Coordinate, value: float) -> float:
-        """The logarithm of what a search has of a parameter at a value."""
-        low, high = _search_ends(each)
-        share = (float(each.to_search(value)) - low) / (high - low) if high > low else 0.0
-        return self._logs[0] + share * (self._logs[1] - self._logs[0])
+        Of the M edges, all after the first N are like the last of them.
+        """
+        found = traced_rates(self._moved, values, self._of_tree)
+        return found if self.by_edge else found[0]
 
-    @cached_property
-    def _compiled(self) -> tuple[Any, Any]:
-        def columns(values: Any) -> Any:
-            return jax.vmap(self._matrix)(values)
+    @property
+    def _rows(self) -> int:
+        return size_class(self._size) if self.by_edge else 1
 
-        def slopes(values: Any, by_rates: Any) -> Any:
-            return jax.vjp(columns, values)[1](by_rates)[0]
-
-        return jax.jit(columns), jax.jit(slopes)
-
-    def _matrix(self, values: Any) -> Any:
-        """(S, S) or (N, S, S) rates at (P,) values, while tracing."""
-        given: dict[str, Any] = {
-            name: jnp.broadcast_to(jnp.asarray(0.0 if one.start is None else one.start, float), one.shape)
-            for name, one in self.declarations.items()
-        }
-        for place, each in enumerate(self.coordinates):
-            whole = given[each.parameter]
-            given[each.parameter] = whole.reshape(-1).at[each.entry].set(values[place]).reshape(whole.shape)
-        columns = self._fields.columns
-        if self.by_edge:
-            return over_edges(self.model.edge, given, columns).returned.Q.astype(float)
-        edge = {name: value if name in OF_THE_TREE else jnp.asarray(value)[-1] for name, value in columns.items()}
-        return jnp.asarray(evaluate(self.model.edge, given, Edge(edge)).returned.Q, float)
+    def _some(self, values: FloatArray) -> Iterator[tuple[NDArray[np.intp], FloatArray]]:
+        """Places of some sets of parameters at a time, and these with copies of the last one behind them."""
+        room = _MOST_NUMBERS // (self._rows * len(self.states) ** 2)
+        most = max(width for width in _WIDTHS if width <= max(room, 1))
+        for start in range(0, len(values), most):
+            places = np.arange(len(values))[start : start + most]
+            width = next(width for width in _WIDTHS if width >= len(places))
+            yield places, np.pad(values[places], [(0, width - len(places)), (0, 0)], "edge")
 
     def _looked_at(self, shape: tuple[int, ...]) -> bool:
         """Whether rates differ between edges; refuses what are no rates."""
@@ -207,7 +174,6 @@ class FileRates:
                 f"Q is {' by '.join(map(str, shape))}, and the trait has {size} states: {', '.join(self.states[:8])}",
                 "--states A,B,... names all of them, in the order of rows and columns",
             )
-        self.by_edge = True
         start = np.array([each.start for each in self.coordinates])
         moved = np.array(
             [
@@ -217,8 +183,7 @@ class FileRates:
                 for i, each in enumerate(self.coordinates)
             ]
         )
-        both = np.asarray(jax.jit(jax.vmap(self._matrix))(np.stack([start, moved])), float)[:, 1:]
-        self.by_edge = False
+        both = self.rates(np.stack([start, moved]))[:, 1:]
         values = both[0]
         if not np.isfinite(values).all():
             raise self._error("Q has cells that are no numbers where the search begins", "a rate is 0 or more")
@@ -243,15 +208,19 @@ class FileRates:
         return InputError(found, advice, file=self.model.source, line=line_of_return(self.model.edge))
 
 
-def _search_ends(each: Coordinate) -> tuple[float, float]:
-    """Between what a search moves: the ends of the support, far from the start where there is none."""
-    start = float(each.to_search(each.start))
-    reach = _REACH * (1.0 if each.log else max(1.0, abs(start)))
-    low, high = float(each.to_search(each.low)), float(each.to_search(each.high))
-    return low if np.isfinite(low) else start - reach, high if np.isfinite(high) else start + reach
+# A model of S states, with P rates or with P parameters of its own.
+StateModel = RatePattern | FileRates
 
 
-def _filled(columns: FloatArray) -> FloatArray:
-    """(K', ...) with the last column repeated, so that few sizes are compiled."""
-    room = (1 if len(columns) == 1 else -(-len(columns) // 8) * 8) - len(columns)
-    return np.pad(columns, [(0, room)] + [(0, 0)] * (columns.ndim - 1), "edge")
+def _rows(columns: Mapping[str, Any], which: slice, size: int) -> dict[str, Any]:
+    """The chosen rows of the fields of edges, with copies of the last one behind them; what is of the tree as it is.
+
+    Not zeros, of which a user's function might have no number.
+    """
+    found = {}
+    for name, value in columns.items():
+        if name not in OF_THE_TREE:
+            rows = np.asarray(value)[which]
+            value = np.pad(rows, [(0, size - len(rows))] + [(0, 0)] * (rows.ndim - 1), "edge")
+        found[name] = value
+    return found

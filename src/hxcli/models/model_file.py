@@ -34,6 +34,11 @@ _SAYINGS: dict[type[Exception], str] = {
 }
 
 
+# Of the last files whose text says all, so that trees one after the other share their programs; how many.
+_LOADED: dict[str, GaussianModel] = {}
+_MOST_LOADED = 64
+
+
 def load_model_file(name: str) -> GaussianModel:
     """The model in a file.
 
@@ -47,6 +52,9 @@ def load_model_file(name: str) -> GaussianModel:
     assert found is not None
     path, wanted = found["file"], found["name"] or "model"
     text, digest = _read(path)
+    known = _LOADED.get(name)
+    if known is not None and known.text == text:
+        return known
     try:
         tree = ast.parse(text, path)
     except SyntaxError as error:
@@ -63,7 +71,7 @@ def load_model_file(name: str) -> GaussianModel:
     root = _function(module, functions, "root", path, "", (0, 1), (Gaussian,)) if "root" in functions else None
     noise = _function(module, functions, "noise", path, "tip", (1,), (), "variance") if "noise" in functions else None
     doc = ast.get_docstring(tree) or ""
-    return GaussianModel(
+    loaded = GaussianModel(
         name=found["name"] or Path(path).stem,
         edge=model,
         root=root,
@@ -76,6 +84,11 @@ def load_model_file(name: str) -> GaussianModel:
         sha256=digest,
         stands_alone=stands_alone(tree),
     )
+    if loaded.stands_alone:
+        _LOADED[name] = loaded
+        if len(_LOADED) > _MOST_LOADED:
+            del _LOADED[next(iter(_LOADED))]
+    return loaded
 
 
 def _names(module: types.ModuleType, what: str, path: str) -> tuple[str, ...]:

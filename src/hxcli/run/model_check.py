@@ -111,6 +111,7 @@ def state_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
     from hxcli.analyses.ancestral_states import StateOptions, pattern_for
     from hxcli.inference.state_objective import Objective, RootPrior
     from hxcli.models.file_rates import FileRates
+    from hxcli.models.searched_rates import SearchedRates
     from hxcli.prebuilt.discrete.likelihood import state_tree
     from hxcli.prebuilt.tip_states import seen_states
 
@@ -122,20 +123,20 @@ def state_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
     seen = seen_states(phylogeny, observations.nodes, observations.states[0])
     pattern = pattern_for(StateOptions(model=name, edge_data=edge_data), seen.states, phylogeny)
     assert isinstance(pattern, FileRates)
-    pattern = pattern.between(1e-9, 1e9)
     lines = [f"model    {pattern.name}: returns Rates, so the {_ENGINES['Rates']}", *_parameters(pattern.declarations)]
     lines.append(
         f"rates    of the states {', '.join(seen.states)}, "
         + ("one matrix an edge" if pattern.by_edge else "the same on every edge")
     )
     tree = state_tree(phylogeny, seen.likelihoods)
-    objective = Objective(tree, pattern, RootPrior("flat"), pattern.held({}))
+    searched = SearchedRates(pattern, 1e-9, 1e9, {})
+    objective = Objective(tree, searched, RootPrior("flat"), searched.held)
 
     def value_and_gradient(x: FloatArray) -> tuple[float, FloatArray]:
         heights, slopes = objective(x[None])
         return -float(heights[0]), -slopes[0]
 
-    start = np.log(pattern.usual)[objective.free]
+    start = np.log(searched.usual)[objective.free]
     ends = np.repeat(np.log([[1e-9, 1e9]]), len(start), 0)
     return [*lines, *_draws(value_and_gradient, start, ends, pattern.name)]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,11 +25,12 @@ from hxcli.analyses.fit.comparison import Comparison
 from hxcli.errors import Note, OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.akaike import aic, aicc
-from hxcli.inference.state_objective import RateModel, RootPrior
+from hxcli.inference.state_objective import RootPrior
 from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import RateFit, fit_rates
-from hxcli.models.file_rates import FileRates
+from hxcli.models.file_rates import StateModel
 from hxcli.models.rate_patterns import RatePattern
+from hxcli.models.searched_rates import SearchedRates
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.discrete.likelihood import StateTree, marginals, state_tree
 from hxcli.prebuilt.tip_states import SeenStates, seen_states
@@ -139,11 +140,10 @@ def _fits(
 ) -> list[FittedRates]:
     if len(set(models)) < len(models):
         raise OptionError("--model: a model is given twice (give it once)")
-    patterns: dict[str, RateModel] = {}
+    patterns: dict[str, StateModel] = {}
     for name in models or USUAL:
         pattern = pattern_for(replace(options, model=name, table=tables.get(name)), seen.states, phylogeny)
-        same = next((other for other, known in patterns.items() if np.array_equal(known.cells, pattern.cells)), None)
-        if models or (same is None and _is_usual(name, pattern, seen)):
+        if models or _is_another(pattern, patterns.values(), seen):
             patterns[name] = pattern
     _refuse_unknown(list(patterns.values()), options.held)
     fitted = []
@@ -159,14 +159,14 @@ def _fits(
     return fitted
 
 
-def _held_by(pattern: RateModel, held: Mapping[str, float]) -> Mapping[str, float]:
+def _held_by(pattern: StateModel, held: Mapping[str, float]) -> Mapping[str, float]:
     """The given rates that one of several models has; all rates of transitions, of a built-in one."""
     if isinstance(pattern, RatePattern):
         return {label: value for label, value in held.items() if label.startswith("q(")}
     return {name: value for name, value in held.items() if name in pattern.labels}
 
 
-def _refuse_unknown(patterns: Sequence[RateModel], held: Mapping[str, float]) -> None:
+def _refuse_unknown(patterns: Sequence[StateModel], held: Mapping[str, float]) -> None:
     """Raises for a given rate that none of several models has."""
     known = {name for pattern in patterns for name, _ in pattern.transitions}
     for name in held:
@@ -174,8 +174,12 @@ def _refuse_unknown(patterns: Sequence[RateModel], held: Mapping[str, float]) ->
             patterns[0].held({name: held[name]})
 
 
-def _is_usual(name: str, pattern: RateModel, seen: SeenStates) -> bool:
-    if name == "ordered":
+def _is_another(pattern: StateModel, others: Iterable[StateModel], seen: SeenStates) -> bool:
+    """Whether a built-in model is one that these states are usually compared by, and no other under another name."""
+    tables = [other.cells for other in others if isinstance(other, RatePattern)]
+    if not isinstance(pattern, RatePattern) or any(np.array_equal(table, pattern.cells) for table in tables):
+        return False
+    if pattern.name == "ordered":
         return all(_is_number(state) for state in seen.states)
     return pattern.count <= max(_MOST_RATES, seen.tips_used // 10)
 
@@ -286,7 +290,7 @@ def _about(each: FittedRates, delta: float, weight: float) -> dict[str, Any]:
         "flags": list(each.flags),
         "certificate": certificate(each.fit),
         "root_prior": each.fit.root.kind,
-        **({"file": each.fit.pattern.file} if isinstance(each.fit.pattern, FileRates) else {}),
+        **({"file": each.fit.pattern.file.about_file} if isinstance(each.fit.pattern, SearchedRates) else {}),
         "parameters": {
             label: {"value": value, "lower": lower, "upper": upper, "how": how}
             for label, value, lower, upper, how in each.rows

@@ -19,7 +19,6 @@ from hxcli.analyses.tree_samples.figures import BatchFigures, Row, SampledStates
 from hxcli.analyses.tree_samples.observed_names import observations_on
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.state_rates import FLAGS
-from hxcli.models import is_model_file
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.tip_states import seen_states
 from hxcli.traits import Observations
@@ -73,8 +72,6 @@ class StatesOneByOne:
         rows: list[Row] = []
         for seen, column in zip(self._all, on_summary.states, strict=True):
             own = replace(options, states=seen.states)
-            if is_model_file(own.model):
-                raise OptionError("--all-trees: a file's own Rates are fitted on one tree (leave --all-trees out)")
             pattern = pattern_for(own, seen.states, summary)
             root_prior(own, pattern, seen.states)
             here = seen_states(summary, on_summary.nodes, column, seen.states)

@@ -7,21 +7,26 @@ Math. 111:119).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
+from numpy.typing import NDArray
 
 from hxcli.engine.program import program
 from hxcli.engine.tree import Tree
 from hxcli.phylogeny import FloatArray
-from hxcli.prebuilt.discrete.sweeps import best_partials, best_states, partials, posteriors
+from hxcli.prebuilt.discrete.sweeps import best_partials, best_states, drawn_states, partials, picked, posteriors
 from hxcli.prebuilt.discrete.transitions import Matrices, doubling_tables
 
 # Largest mean number of changes on what the halvings leave of an edge, terms of its series, and halvings at most.
 _REST, _TERMS, _HALVINGS = 1 / 16, 10, 48
+# Few different widths, because each compiles a program of its own: more columns at a time take no less for each, nor do
+# more than one with derivatives. Numbers in the matrices of the widest.
+_WIDTHS, _MOST_NUMBERS = (1, 8), 2**23
 _EDGE = "transition"
 
 
@@ -110,8 +115,16 @@ class TracedSlopes:
         """
         tree, prior = self._tree, None if root is None else root[None]
         matrices, back = jax.vjp(lambda q: power_products(q, tree["length"], self._unit, self._digits), rates)
-        value, by_matrices, by_root = _values_and_slopes(_ready(tree, matrices), prior, self._few)
-        return value[0], back(by_matrices)[0], by_root[0]
+        value, by_matrices, by_root = _values_and_slopes(_ready(tree, matrices[:, None]), prior, self._few)
+        return value[0], back(by_matrices[:, 0])[0], by_root[0]
+
+
+def values_of_edges(tree: Tree, rates: FloatArray, root: FloatArray | None, few: bool) -> FloatArray:
+    """(K,) log likelihoods; arguments as for `slopes_of_edges`."""
+    found = np.empty(len(rates))
+    for columns, framed, prior in _chunks(tree, rates, root):
+        found[columns] = np.asarray(_values(tree, framed, prior, few))[: len(columns)]
+    return found
 
 
 def slopes_of_edges(tree: Tree, rates: FloatArray, root: FloatArray | None, few: bool) -> tuple[Any, Any, Any]:
@@ -119,24 +132,61 @@ def slopes_of_edges(tree: Tree, rates: FloatArray, root: FloatArray | None, few:
 
     Args:
         tree: Framed, with `length` and `seen`.
-        rates: (K, N, S, S).
+        rates: (K, N, S, S), finite.
         root: (K, S) prior of the root; None for one in proportion to the root's own likelihood.
         few: Whether no node has more than `FEW_CHILDREN` children.
     """
-    found = []
-    for number, column in enumerate(rates):
-        prior = None if root is None else jnp.asarray(root[number])[None]
-        value, by_rates, by_root = _slopes(tree, _framed(column, tree), prior, few)
-        found.append((np.asarray(value)[0], np.asarray(by_rates)[: rates.shape[1]], np.asarray(by_root)[0]))
-    values, by_cells, by_roots = zip(*found, strict=True)
-    return np.array(values), np.stack(by_cells), np.stack(by_roots)
+    found = np.empty(len(rates)), np.empty(rates.shape), np.empty((len(rates), rates.shape[-1]))
+    for columns, framed, prior in _chunks(tree, rates, root, (1,)):
+        value, by_rates, by_root = (np.asarray(each) for each in _slopes(tree, framed, prior, few))
+        for whole, part in zip(found, (value, by_rates[:, : rates.shape[1]], by_root), strict=True):
+            whole[columns] = part[: len(columns)]
+    return found
 
 
 def marginals_of_edges(tree: Tree, rates: FloatArray, root: FloatArray | None, few: bool) -> tuple[Any, Any, Any]:
-    """Log likelihood (), probabilities (N, S) and the root's prior (S,), for rates (N, S, S) and a prior (S,)."""
-    prior = None if root is None else jnp.asarray(root)[None]
-    value, probabilities, used = (np.asarray(each) for each in _marginals(tree, _framed(rates, tree), prior, few))
-    return value[0], probabilities[: len(rates), 0], used[0]
+    """(K,) log likelihoods, probabilities (K, N, S) and the root's prior (K, S); arguments as for `slopes_of_edges`."""
+    found = np.empty(len(rates)), np.empty(rates.shape[:-1]), np.empty((len(rates), rates.shape[-1]))
+    for columns, framed, prior in _chunks(tree, rates, root):
+        value, probabilities, used = (np.asarray(each) for each in _marginals(tree, framed, prior, few))
+        for whole, part in zip(found, (value, probabilities[: rates.shape[1]].swapaxes(0, 1), used), strict=True):
+            whole[columns] = part[: len(columns)]
+    return found
+
+
+def draws_of_edges(
+    tree: Tree, rates: FloatArray, root: FloatArray | None, chances: FloatArray, few: bool
+) -> NDArray[np.int16]:
+    """(K, N) states of all nodes drawn jointly given all tips, one draw for every set of rates.
+
+    Args:
+        tree, rates, root, few: As for `slopes_of_edges`.
+        chances: (K, N) numbers between 0 and 1 that pick the states.
+    """
+    found = np.empty(chances.shape, np.int16)
+    for columns, framed, prior in _chunks(tree, rates, root):
+        room = np.zeros((tree.size, len(framed)))
+        room[: chances.shape[1], : len(columns)] = chances[columns].T
+        drawn = np.asarray(_drawn(tree, framed, prior, jnp.asarray(room), few))
+        found[columns] = drawn[: chances.shape[1], : len(columns)].T
+    return found
+
+
+def _chunks(
+    tree: Tree, rates: FloatArray, root: FloatArray | None, widths: tuple[int, ...] = _WIDTHS
+) -> Iterator[tuple[NDArray[np.intp], Any, Any]]:
+    """Places of columns that are swept together, their rates (K, M, S, S) on a frame, and priors of the root (K, S).
+
+    Columns are filled up to few different widths, with copies of the last one.
+    """
+    room = _MOST_NUMBERS // (tree.size * rates.shape[-1] ** 2)
+    most = max(width for width in widths if width <= max(room, 1))
+    for start in range(0, len(rates), most):
+        columns = np.arange(len(rates))[start : start + most]
+        width = next(width for width in widths if width >= len(columns))
+        some = np.pad(columns, (0, width - len(columns)), "edge")
+        framed = np.pad(rates[some], [(0, 0), (0, tree.size - rates.shape[1]), (0, 0), (0, 0)], "edge")
+        yield columns, jnp.asarray(framed), None if root is None else jnp.asarray(root[some])
 
 
 def best_of_edges(tree: Tree, rates: FloatArray, root: FloatArray, few: bool) -> tuple[Any, Any]:
@@ -156,10 +206,16 @@ def _framed(rates: FloatArray, tree: Tree) -> Any:
     return jnp.asarray(np.pad(rates, [(0, tree.size - len(rates)), (0, 0), (0, 0)], "edge"))
 
 
+def _column_matrices(tree: Tree, rates: Any) -> Any:
+    """(M, K, S, S) the transition matrices of K columns, from (K, M, S, S); differentiable by the rates."""
+    flat = edge_matrices(rates.reshape(-1, *rates.shape[2:]), jnp.tile(tree["length"], len(rates)))
+    return flat.reshape(rates.shape).swapaxes(0, 1)
+
+
 def _ready(tree: Tree, matrices: Any) -> Tree:
-    """The tree with one column of messages to be filled, and its transition matrices (N, S, S)."""
-    seen = tree["seen"][:, None]
-    fields = {_EDGE: matrices[:, None], "partial": seen, "log_scale": jnp.zeros(seen.shape[:2], seen.dtype)}
+    """The tree with K columns of messages to be filled, and its transition matrices (M, K, S, S)."""
+    seen = jnp.broadcast_to(tree["seen"][:, None], matrices.shape[:3])
+    fields = {_EDGE: matrices, "partial": seen, "log_scale": jnp.zeros(seen.shape[:2], seen.dtype)}
     return Tree.from_data(tree.topology, fields)
 
 
@@ -177,7 +233,7 @@ def _down(swept: Tree, seed: Any) -> Tree:
 
 
 def _values_and_slopes(ready: Tree, root: Any, few: bool) -> tuple[Any, Any, Any]:
-    """(1,) log likelihoods, their derivatives by every cell of the transition matrices (N, S, S) and by the prior."""
+    """(K,) log likelihoods, their derivatives by every cell of the matrices (M, K, S, S) and by the prior (K, S)."""
     swept = partials(_EDGE, few)(ready, params=Matrices())
     value, prior = _at_root(swept, root)
     message = swept["partial"][0]
@@ -186,19 +242,25 @@ def _values_and_slopes(ready: Tree, root: Any, few: bool) -> tuple[Any, Any, Any
     seed = given if root is not None else 2 * given - message / message.sum(-1, keepdims=True)
     above = _down(swept, seed)["above"]
     by_root = jnp.zeros_like(message) if root is None else message / (prior * message).sum(-1, keepdims=True)
-    return value, above[:, 0, :, None] * swept["partial"][:, 0, None, :], by_root
+    return value, above[..., :, None] * swept["partial"][..., None, :], by_root
+
+
+@program(static_argnames="few")
+def _values(tree: Tree, rates: Any, root: Any, few: bool) -> Any:
+    swept = partials(_EDGE, few)(_ready(tree, _column_matrices(tree, rates)), params=Matrices())
+    return _at_root(swept, root)[0]
 
 
 @program(static_argnames="few")
 def _slopes(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
-    matrices, back = jax.vjp(lambda rates: edge_matrices(rates, tree["length"]), rates)
+    matrices, back = jax.vjp(lambda rates: _column_matrices(tree, rates), rates)
     value, by_matrices, by_root = _values_and_slopes(_ready(tree, matrices), root, few)
     return value, back(by_matrices)[0], by_root
 
 
 @program(static_argnames="few")
 def _marginals(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, Any]:
-    swept = partials(_EDGE, few)(_ready(tree, edge_matrices(rates, tree["length"])), params=Matrices())
+    swept = partials(_EDGE, few)(_ready(tree, _column_matrices(tree, rates)), params=Matrices())
     value, prior = _at_root(swept, root)
     given = prior * swept["partial"][0]
     probabilities = _down(swept, given / given.sum(-1, keepdims=True))["posterior"]
@@ -206,8 +268,17 @@ def _marginals(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any, 
 
 
 @program(static_argnames="few")
+def _drawn(tree: Tree, rates: Any, root: Any, chances: Any, few: bool) -> Any:
+    swept = partials(_EDGE, few)(_ready(tree, _column_matrices(tree, rates)), params=Matrices())
+    _, prior = _at_root(swept, root)
+    first = picked(prior * swept["partial"][0], chances[0], jnp).astype(jnp.int32)
+    seeded = swept.update(state=jnp.zeros(chances.shape, jnp.int32), chance=chances).at[0].set(state=first)
+    return drawn_states(_EDGE)(seeded, params=Matrices())["state"]
+
+
+@program(static_argnames="few")
 def _best(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any]:
-    swept = best_partials(_EDGE, few)(_ready(tree, edge_matrices(rates, tree["length"])), params=Matrices())
+    swept = best_partials(_EDGE, few)(_ready(tree, edge_matrices(rates, tree["length"])[:, None]), params=Matrices())
     weights = root * swept["partial"][0]
     best = jnp.argmax(weights, -1).astype(jnp.int32)
     states = jnp.zeros(swept["partial"].shape[:2], jnp.int32)
@@ -217,5 +288,5 @@ def _best(tree: Tree, rates: Any, root: Any, few: bool) -> tuple[Any, Any]:
 
 @program(static_argnames="few")
 def _messages(tree: Tree, rates: Any, few: bool) -> tuple[Any, Any]:
-    swept = partials(_EDGE, few)(_ready(tree, edge_matrices(rates, tree["length"])), params=Matrices())
+    swept = partials(_EDGE, few)(_ready(tree, edge_matrices(rates, tree["length"])[:, None]), params=Matrices())
     return swept["partial"], swept[_EDGE][:, 0]

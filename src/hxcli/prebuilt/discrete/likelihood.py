@@ -22,6 +22,7 @@ from hxcli.prebuilt.discrete.edge_likelihood import (
     marginals_of_edges,
     messages_of_edges,
     slopes_of_edges,
+    values_of_edges,
 )
 from hxcli.prebuilt.discrete.level_doubling import DoubledEdges
 from hxcli.prebuilt.discrete.level_spectral import SpectralEdges, bases_of
@@ -152,9 +153,11 @@ def log_likelihoods(tree: StateTree, rates: FloatArray, root: FloatArray | None)
 
     Args:
         tree: N nodes, S states.
-        rates: (K, S, S) rate matrices.
+        rates: (K, S, S) rate matrices; or (K, N, S, S), a finite one of every edge.
         root: (K, S) prior of the root; None for one in proportion to the root's own likelihood (FitzJohn et al. 2009).
     """
+    if rates.ndim == 4:
+        return values_of_edges(tree.tree, rates, root, tree.few)
     values = np.full(len(rates), np.nan)
     for columns, edges in level_columns(tree, rates):
         up = sweep_up(tree.levels, tree.seen_across, edges, len(columns))
@@ -166,10 +169,7 @@ def log_likelihoods(tree: StateTree, rates: FloatArray, root: FloatArray | None)
 
 
 def log_likelihood_slopes(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> Slopes:
-    """Log likelihoods and gradients, in a time that grows with N only; arguments as for `log_likelihoods`.
-
-    The rates may also be (K, N, S, S), a matrix of every edge.
-    """
+    """Log likelihoods and gradients, in a time that grows with N only; arguments as for `log_likelihoods`."""
     if rates.ndim == 4:
         return Slopes(*slopes_of_edges(tree.tree, rates, root, tree.few))
     found = Slopes(*(np.full(shape, np.nan) for shape in (len(rates), rates.shape, rates.shape[:2])))
@@ -237,7 +237,9 @@ def marginals(tree: StateTree, rates: FloatArray, root: FloatArray | None) -> Fo
         root: (S,) prior of the root; None as for `log_likelihoods`.
     """
     if rates.ndim == 3:
-        return Found(*marginals_of_edges(tree.tree, rates, root, tree.few))
+        prior = None if root is None else root[None]
+        found = marginals_of_edges(tree.tree, rates[None], prior, tree.few)
+        return Found(float(found[0][0]), found[1][0], found[2][0])
     for _, edges in level_columns(tree, rates[None]):
         up = sweep_up(tree.levels, tree.seen_across, edges, 1)
         message = up.partial[..., 0]

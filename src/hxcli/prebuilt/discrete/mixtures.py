@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from hxcli.engine.program import program
 from hxcli.engine.tree import Tree
 from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.discrete.edge_likelihood import draws_of_edges, marginals_of_edges
 from hxcli.prebuilt.discrete.level_sweeps import draw_down, sweep_down, sweep_up
 from hxcli.prebuilt.discrete.likelihood import (
     StateTree,
@@ -29,11 +30,15 @@ def average_marginals(tree: StateTree, rates: FloatArray, root: FloatArray | Non
 
     Args:
         tree: N nodes, S states.
-        rates: (K, S, S).
+        rates: (K, S, S), or (K, N, S, S), a finite one of every edge.
         root: (K, S) prior of the root; None as for `log_likelihoods`.
         weights: (W, K), rows with the sum 1.
     """
     total = np.zeros((len(weights), tree.size, tree.states))
+    if rates.ndim == 4:
+        _, of_columns, _ = marginals_of_edges(tree.tree, rates, root, tree.few)
+        total += np.einsum("wk,kns->wns", weights, of_columns)
+        return total / total.sum(-1, keepdims=True)
     for columns, edges in level_columns(tree, rates):
         up = sweep_up(tree.levels, tree.seen_across, edges, len(columns))
         given = _given_root(up.partial[..., 0], None if root is None else root[columns])
@@ -52,10 +57,12 @@ def draw_nodes(tree: StateTree, rates: FloatArray, root: FloatArray | None, chan
 
     Args:
         tree: N nodes, S states.
-        rates: (K, S, S).
+        rates: (K, S, S), or (K, N, S, S), a finite one of every edge.
         root: (K, S) prior of the root; None as for `log_likelihoods`.
         chances: (K, N) numbers between 0 and 1 that pick the states.
     """
+    if rates.ndim == 4:
+        return draws_of_edges(tree.tree, rates, root, chances, tree.few)
     states = np.empty((len(rates), tree.size), np.int16)
     for columns, edges in level_columns(tree, rates):
         up = sweep_up(tree.levels, tree.seen_across, edges, len(columns))
