@@ -15,8 +15,10 @@ from hxcli.analyses.model_states import model_states
 from hxcli.analyses.together.ancestral import ancestral_together
 from hxcli.analyses.together.under_file import ancestral_under_file, joint_model
 from hxcli.errors import ModelError
+from hxcli.inference.matrix_levels import HostSweeps
 from hxcli.inference.matrix_likelihood import MatrixLikelihood
-from hxcli.inference.matrix_programs import _edges, _figures
+from hxcli.inference.matrix_programs import CompiledSweeps, _edges, _figures
+from hxcli.models.joint_edges import JointEdges
 from hxcli.phylogeny import Phylogeny
 from hxcli.run.inputs import InputOptions, read_inputs
 from hxcli.traits import Observations
@@ -155,6 +157,109 @@ def test_likelihood_and_states_are_those_of_dense_algebra(tmp_path: Path, text: 
         np.testing.assert_allclose(slope, (above - below) / 2e-5, rtol=1e-5, atol=1e-6)
 
 
+def random_edges(likelihood: MatrixLikelihood, seed: int) -> JointEdges:
+    """Edges of which inner ones may have no variance, or one of rank 1; nothing happens on those of length 0."""
+    phylogeny, random = likelihood.bound.fields.phylogeny, np.random.default_rng(seed)
+    size, traits, unknowns = phylogeny.topology.size, len(likelihood.bound.traits), likelihood.placed.laid.mix.shape[0]
+    roots, roots_of_noise = random.normal(size=(2, size, traits, traits))
+    inner = np.bincount(phylogeny.topology.parents, minlength=size) > 0
+    # Where a state is known exactly a variance has to allow it.
+    inner[phylogeny.topology.parents[phylogeny.lengths == 0]] = False
+    roots[inner & (random.random(size) < 0.3)] = 0
+    roots[inner & (random.random(size) < 0.5), :, 1] = 0
+    variance, noise = (each @ np.swapaxes(each, 1, 2) for each in (roots, roots_of_noise))
+    transition = np.eye(traits) + random.normal(size=(size, traits, traits)) / 3
+    shift = random.normal(size=(size, traits, unknowns))
+    still = phylogeny.lengths == 0
+    transition[still], shift[still], variance[still] = np.eye(traits), 0, 0
+    has_root, has_noise = likelihood.bound.model.root is not None, likelihood.bound.model.noise is not None
+    root = random.normal(size=(traits, unknowns + 3)) * has_root
+    root_variance = root[:, unknowns:] @ root[:, unknowns:].T
+    return JointEdges(
+        transition, variance, shift, root[:, :unknowns], root_variance, 1e-3 * noise if has_noise else None
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "held", "tau2"),
+    [
+        (CHASE + ROOT, {}, 0.0),
+        (CHASE + ROOT + NOISE, {}, 0.1),
+        (CHASE, {"theta(2)": -1.0}, 0.0),
+        (CHASE, {"theta(1)": 4.0, "root(u)": 3.0, "root(v)": 2.0}, 0.0),
+    ],
+    ids=["root", "noise", "free root", "given root"],
+)
+def test_sweeps_on_the_host_are_dense_algebra(tmp_path: Path, text: str, held: Any, tau2: float) -> None:
+    likelihood = placed(tmp_path, text, held, tau2=tau2)
+    bound, seen = likelihood.bound, likelihood.observations
+    sweeps = HostSweeps(likelihood.placed)
+    means = [name for name in bound.unknowns if not name.startswith("root(")]
+    unknowns = np.array([1.0 if name == means[-1] else held.get(name, np.nan) for name in means])
+    edges, other = random_edges(likelihood, 1), random_edges(likelihood, 2)
+    with_root = edges._replace(root_mean=edges.root_mean.copy())
+    if "root(u)" in held:
+        with_root.root_mean[:, -1] += [held["root(u)"], held["root(v)"]]
+    truth = dense_linear(
+        bound.fields.phylogeny.topology.parents,
+        with_root,
+        seen.nodes,
+        seen.values,
+        np.sqrt(seen.standard_errors**2 + tau2),
+        free_root=likelihood.unknowns[:1] == ("root(u)",),
+        unknowns=unknowns,
+        noise=edges.noise,
+    )
+    both = JointEdges(*(None if a is None else np.stack([a, b]) for a, b in zip(edges, other, strict=True)))
+    np.testing.assert_allclose(sweeps.figures(both).log_likelihood[0], truth.likelihood, rtol=1e-9)
+    found, variances = (each[likelihood._nodes] for each in sweeps.states(both))
+    found, errors = likelihood.units.states(found, np.sqrt(variances))
+    np.testing.assert_allclose(found.ravel(), truth.means, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(errors.ravel() ** 2, truth.variances, rtol=1e-9, atol=1e-9)
+    # All slopes, along what changes whatever may change; a variance stays one.
+    tangent = JointEdges(
+        *(
+            None if b is None else b * (np.any(a != 0, (-1, -2), keepdims=True))
+            for a, b in zip(edges, other, strict=True)
+        )
+    )
+    still = (bound.fields.phylogeny.lengths == 0)[:, None, None]
+    tangent = tangent._replace(transition=np.where(still, 0, tangent.transition))
+    along = JointEdges(*(None if part is None else np.stack([part, 2 * part]) for part in tangent))
+    figures, slopes = sweeps.figures_and_slopes(edges, along)
+    moved = [
+        sweeps.figures(
+            JointEdges(*(None if a is None else (a + step * b)[None] for a, b in zip(edges, tangent, strict=True)))
+        )
+        for step in (-1e-6, 1e-6)
+    ]
+    for name in ("log_likelihood", "beta", "covariance"):
+        by_difference = (getattr(moved[1], name)[0] - getattr(moved[0], name)[0]) / 2e-6
+        scale = np.abs(by_difference).max(initial=1.0)
+        np.testing.assert_allclose(getattr(slopes, name)[0] / scale, by_difference / scale, atol=1e-6)
+        np.testing.assert_allclose(getattr(slopes, name)[1], 2 * getattr(slopes, name)[0], rtol=1e-12)
+        np.testing.assert_allclose(
+            getattr(figures, name), getattr(sweeps.figures(both), name)[0], rtol=1e-9, atol=1e-12
+        )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [(CHASE + ROOT, {}), (CHASE + ROOT + NOISE, {}), (CHASE, {"theta(2)": -1.0})],
+    ids=["root", "noise", "free root"],
+)
+def test_compiled_sweeps_and_those_on_the_host_say_the_same(tmp_path: Path, text: str, held: Any) -> None:
+    likelihood = placed(tmp_path, text, held)
+    x = likelihood.start + 0.3 * np.random.default_rng(1).standard_normal(len(likelihood.start))
+    found = []
+    for sweeps in (HostSweeps, CompiledSweeps):
+        likelihood.sweeps = sweeps(likelihood.placed)
+        found.append((*likelihood.figures_and_slopes(x), likelihood.at(x), likelihood.states(x)))
+    for host, compiled in zip(*(jax.tree.leaves(each) for each in found), strict=True):
+        np.testing.assert_allclose(host, compiled, rtol=1e-9, atol=1e-11)
+
+
 @pytest.mark.slow
 def test_brownian_motion_in_a_file_is_the_built_in_one(tmp_path: Path) -> None:
     phylogeny, seen = read(tmp_path)
@@ -208,10 +313,11 @@ def test_one_trait_in_matrices_is_the_engine_of_one_trait(tmp_path: Path) -> Non
 @pytest.mark.slow
 def test_a_likelihood_goes_through_the_transformations(tmp_path: Path) -> None:
     likelihood = placed(tmp_path, CHASE + ROOT, {})
+    seen = CompiledSweeps(likelihood.placed).seen
     x = jnp.asarray(likelihood.start)
 
     def value(x: Any) -> Any:
-        return _figures(False, _edges(likelihood._moved, x, likelihood._of_model), likelihood._seen).log_likelihood
+        return _figures(False, _edges(likelihood._moved, x, likelihood._of_model), seen).log_likelihood
 
     exact, gradient = likelihood.value_and_gradient(np.asarray(x))
     along = jnp.arange(1.0, len(x) + 1)

@@ -15,6 +15,7 @@ import numpy as np
 from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree
 from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.device_placement import on_cpu
 from hxcli.prebuilt.grid import log_at_root, swept_down, swept_up
 from hxcli.prebuilt.grid_generator import Generator
 from hxcli.prebuilt.grid_levels import Found, Slopes, swept
@@ -76,8 +77,7 @@ class GridEngine:
 
     @property
     def _on_host(self) -> bool:
-        device: Any = jax.config.values["jax_default_device"] or jax.local_devices()[0]
-        return getattr(device, "platform", device) == "cpu" and self._topology.depth <= _MOST_LEVELS
+        return on_cpu() and self._topology.depth <= _MOST_LEVELS
 
     def _compiled(
         self,

@@ -12,21 +12,21 @@ from typing import Any
 
 import numpy as np
 
-from hxcli.engine.tree import Tree
+from hxcli.engine.schedule import size_class
 from hxcli.errors import OptionError
 from hxcli.inference.joint_problem import refuse_single_precision, with_observations
 from hxcli.inference.likelihood_programs import ColumnFigures
+from hxcli.inference.matrix_levels import HostSweeps
 from hxcli.inference.matrix_programs import (
+    CompiledSweeps,
     JointFigures,
+    Laid,
     MovedModel,
     OfModel,
-    SeenTree,
+    Placed,
     edges_at,
-    figures_of,
     recorded_at,
-    slopes_of,
     slopes_of_edges,
-    states_of,
 )
 from hxcli.inference.searched import MovedCoordinates
 from hxcli.model.edges import OF_THE_TREE
@@ -34,6 +34,8 @@ from hxcli.models.bound_model import BoundModel
 from hxcli.models.gaussian_model import OFFSET
 from hxcli.models.joint_edges import JointEdges
 from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.device_placement import on_cpu
+from hxcli.prebuilt.discrete.level_sweeps import MOST_LEVELS
 from hxcli.prebuilt.parameter_columns import in_widths
 from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_bad_variance, refuse_contradictions, tip_likelihoods
 from hxcli.prebuilt.units import units_of
@@ -54,6 +56,8 @@ class MatrixLikelihood(MovedCoordinates):
         unknowns: Names of the F unknowns of the mean that are solved for.
         observations, tau2: As given.
         units: Of the computation.
+        placed: The tree with its observations.
+        sweeps: What sweeps it: the host, level by level, or compiled programs for trees of very many levels.
     """
 
     profiled = False
@@ -87,19 +91,21 @@ class MatrixLikelihood(MovedCoordinates):
         free_root = bool(roots) and not given_roots
         layout = tuple((name, shape) for name, shape in bound.layout if name != "root" or not roots)
         moved = tuple((each.parameter, each.entry, each.log) for each in self.coordinates)
-        self._moved, self._free_root = MovedModel(model, layout, moved, traits), free_root
+        self._moved = MovedModel(model, layout, moved, traits)
         means = [name for name in bound.unknowns if name not in roots]
         free = [name for name in means if name not in held and name != OFFSET]
         self.unknowns = (*(roots if free_root else ()), *free)
         root = np.array([held.get(name, 0.0) for name in roots] or [0.0] * traits)
-        self._seen = self._placed(tau2, _mix(means, free, held), root)
-        self._of_model = self._model_on(self._seen.tree.size)
+        self.placed = self._placed(tau2, _mix(means, free, held), root, free_root)
+        on_host = on_cpu() and self.placed.topology.depth <= MOST_LEVELS
+        self.sweeps: HostSweeps | CompiledSweeps = HostSweeps(self.placed) if on_host else CompiledSweeps(self.placed)
+        self._size = size_class(self.placed.topology.size)
+        self._of_model = self._model_on(self._size)
 
     def at(self, x: FloatArray) -> ColumnFigures:
         """The likelihood at K points of the search, (K, S)."""
-        parts = []
-        for (part,) in self._parts(np.atleast_2d(x)):
-            parts.append(figures_of(self._free_root, edges_at(self._moved, part, self._of_model), self._seen))
+        x = np.atleast_2d(x)
+        parts = [self.sweeps.figures(edges_at(self._moved, part, self._of_model)) for (part,) in self._parts(x)]
         whole = (np.concatenate([np.asarray(each, float) for each in zipped]) for zipped in zip(*parts, strict=True))
         return _columns(JointFigures(*(each[: len(x)] for each in whole)))
 
@@ -111,18 +117,18 @@ class MatrixLikelihood(MovedCoordinates):
     def figures_and_slopes(self, x: FloatArray) -> tuple[ColumnFigures, ColumnFigures]:
         """One column at a point of the search, (S,), and the exact derivatives, each with a last axis S."""
         edges, tangents = slopes_of_edges(self._moved, np.asarray(x, float), self._of_model)
-        found, slopes = slopes_of(self._free_root, edges, tangents, self._seen)
+        found, slopes = self.sweeps.figures_and_slopes(edges, tangents)
         of_slopes = JointFigures(*(np.moveaxis(np.asarray(part, float), 0, -1)[None] for part in slopes))
         return _columns(JointFigures(*(np.asarray(part, float)[None] for part in found))), _columns(of_slopes)
 
     def figures(self, x: FloatArray) -> JointFigures:
         """All figures at one point of the search, (S,)."""
-        found = figures_of(self._free_root, self._edges(x), self._seen)
+        found = self.sweeps.figures(self._edges(x))
         return JointFigures(*(np.asarray(part)[0] for part in found))
 
     def states(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Means and standard deviations of all nodes given all observations, (N, D) both, in the traits' own units."""
-        found = states_of(self._free_root, self._edges(x), self._seen)
+        found = self.sweeps.states(self._edges(x))
         means, variances = (np.asarray(each, float)[self._nodes] for each in found)
         return self.units.states(means, np.sqrt(np.maximum(variances, 0)))
 
@@ -139,8 +145,8 @@ class MatrixLikelihood(MovedCoordinates):
 
     def _parts(self, x: FloatArray) -> list[Any]:
         """(K, S) points of the search in parts of the width of a program, the last filled up with copies."""
-        widths = _WIDTHS if self._seen.tree.size <= _LARGE else _WIDTHS_LARGE
-        return in_widths(self._seen.tree.size, x, widths=widths)
+        widths = _WIDTHS if self._size <= _LARGE else _WIDTHS_LARGE
+        return in_widths(self._size, x, widths=widths)
 
     def parameters(self, x: FloatArray) -> dict[str, float]:
         """The parameters that are moved, by reported name."""
@@ -148,13 +154,13 @@ class MatrixLikelihood(MovedCoordinates):
 
     def recorded(self, x: FloatArray) -> dict[str, FloatArray]:
         """What the user's functions record of every edge, (N,) each, at one point of the search."""
-        size, roots = self.bound.fields.phylogeny.topology.size, len(self.bound.traits) * self._free_root
-        unknowns = self._seen.mix @ np.concatenate([np.ones(1), self.figures(x).beta[roots:]])
+        size, roots = self.bound.fields.phylogeny.topology.size, len(self.bound.traits) * self.placed.free_root
+        unknowns = self.placed.laid.mix @ np.concatenate([np.ones(1), self.figures(x).beta[roots:]])
         found = recorded_at(self._moved, np.asarray(x, float), unknowns, self._of_model)
         arrays = {name: np.asarray(value, float) for name, value in found.items()}
         return {name: value[:size] for name, value in arrays.items() if value.ndim == 1}
 
-    def _placed(self, tau2: float, mix: FloatArray, root: FloatArray) -> SeenTree:
+    def _placed(self, tau2: float, mix: FloatArray, root: FloatArray, free_root: bool) -> Placed:
         phylogeny, traits, seen = self.bound.fields.phylogeny, len(self.bound.traits), self.observations
         self.units = units_of(phylogeny, seen)
         self.units.refuse_extreme()
@@ -178,18 +184,16 @@ class MatrixLikelihood(MovedCoordinates):
             "precision": said["precision"][:, :, None] * np.eye(traits),
             "quadratic": quadratic,
         }
-        tree = Tree.on_frame(topology, tips, columns=traits * max(traits, columns))
-        room, is_edge = (0, tree.size - topology.size), ~is_noise & (np.arange(topology.size) > 0)
-        return SeenTree(
-            np.pad(edge, room),
-            np.pad(is_edge, room),
-            np.pad(is_noise, room),
+        laid = Laid(
+            edge,
+            ~is_noise & (np.arange(topology.size) > 0),
+            is_noise,
             mix,
             root,
             self.units.location,
             self.units.scale,
-            tree,
         )
+        return Placed(topology, tips, laid, free_root)
 
     def _model_on(self, size: int) -> OfModel:
         """What the model's edges are made of, on a frame of that size."""

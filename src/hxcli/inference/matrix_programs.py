@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from hxcli.engine.program import program
+from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree
 from hxcli.model import over_edges
 from hxcli.models.gaussian_model import GaussianModel, Layout, unraveled
 from hxcli.models.joint_edges import JointEdges, joint_edges
+from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.gaussian_matrices import Root, at_root, smoothed, swept_up
 
 
@@ -62,8 +66,8 @@ class OfModel(NamedTuple):
     values: Any
 
 
-class SeenTree(NamedTuple):
-    """A framed tree of M nodes with its observations, and how a model's edges are laid on it.
+class Laid(NamedTuple):
+    """How a model's edges are laid on a tree of M nodes.
 
     Attributes:
         edge: (M,) which of the model's edges a node's edge is.
@@ -71,7 +75,6 @@ class SeenTree(NamedTuple):
         mix: (P, C) what of the model's unknowns of the mean is in which column; the first has those that are given.
         root: (D,) the root's state where that is given.
         location, scale: (D,) of the units.
-        tree: With what was observed.
     """
 
     edge: Any
@@ -81,6 +84,29 @@ class SeenTree(NamedTuple):
     root: Any
     location: Any
     scale: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A tree with its observations, on which a model's edges are to be laid.
+
+    Attributes:
+        topology: M nodes; an observation with an error of the model's own is one of them.
+        tips: What is known of the tips, M rows each, by the names of `gaussian_matrices`.
+        laid: How the edges are laid.
+        free_root: Whether the root's state is solved for.
+    """
+
+    topology: Topology
+    tips: Mapping[str, FloatArray]
+    laid: Laid
+    free_root: bool
+
+
+class SeenTree(NamedTuple):
+    """A framed tree of M nodes with its observations, and how a model's edges are laid on it."""
+
+    laid: Laid
     tree: Tree
 
 
@@ -127,34 +153,35 @@ def recorded_at(moved: MovedModel, x: Any, unknowns: Any, of_model: OfModel) -> 
 
 def _swept(free_root: bool, edges: JointEdges, seen: SeenTree) -> tuple[Tree, Root]:
     """The tree swept up with a model's edges, in units of computation, and its root."""
-    scale, identity = seen.scale, jnp.eye(len(seen.scale))[None]
+    laid = seen.laid
+    scale, identity = laid.scale, jnp.eye(len(laid.scale))[None]
     product = scale[None] * scale[:, None]
-    transition = edges.transition[seen.edge] * (scale[None] / scale[:, None])[None]
-    variance = edges.variance[seen.edge] / product[None]
-    shift = (edges.shift[seen.edge] @ seen.mix) / scale[None, :, None]
+    transition = edges.transition[laid.edge] * (scale[None] / scale[:, None])[None]
+    variance = edges.variance[laid.edge] / product[None]
+    shift = (edges.shift[laid.edge] @ laid.mix) / scale[None, :, None]
     # What a location that is not 0 adds; nothing where the state stays as it is.
-    shift = shift.at[:, :, 0].add((transition - identity) @ (seen.location / scale))
-    is_edge, is_noise = seen.is_edge[:, None, None], seen.is_noise[:, None, None]
+    shift = shift.at[:, :, 0].add((transition - identity) @ (laid.location / scale))
+    is_edge, is_noise = laid.is_edge[:, None, None], laid.is_noise[:, None, None]
     transition = jnp.where(is_edge, transition, identity).at[0].set(0)
     shift, variance = jnp.where(is_edge, shift, 0), jnp.where(is_edge, variance, 0)
     if edges.noise is not None:
-        variance = jnp.where(is_noise, edges.noise[seen.edge] / product[None], variance)
+        variance = jnp.where(is_noise, edges.noise[laid.edge] / product[None], variance)
     if not free_root:
-        mean = (edges.root_mean @ seen.mix) / scale[:, None]
-        mean = mean.at[:, 0].add((seen.root - seen.location) / scale)
+        mean = (edges.root_mean @ laid.mix) / scale[:, None]
+        mean = mean.at[:, 0].add((laid.root - laid.location) / scale)
         shift, variance = shift.at[0].set(mean), variance.at[0].set(edges.root_variance / product)
     swept = swept_up(seen.tree.update(shift=shift, transition=transition, variance=variance))
     return swept, at_root(swept, free_root)
 
 
 def _figures(free_root: bool, edges: JointEdges, seen: SeenTree) -> JointFigures:
-    root, size = _swept(free_root, edges, seen)[1], seen.scale
+    root, size = _swept(free_root, edges, seen)[1], seen.laid.scale
     value = root.log_likelihood - root.count @ jnp.log(size)
     beta, covariance, identified = root.best[1:], root.covariance, root.identified
     if free_root:
         moves = root.state[:, 1:] @ covariance
         own = root.spread + moves @ root.state[:, 1:].T
-        beta = jnp.concatenate([root.state @ root.best * size + seen.location, beta])
+        beta = jnp.concatenate([root.state @ root.best * size + seen.laid.location, beta])
         rows, columns = size[:, None], size[None]
         covariance = jnp.block([[own * rows * columns, moves * rows], [moves.T * columns, covariance]])
         identified = jnp.concatenate([root.root_identified, identified])
@@ -184,3 +211,31 @@ def states_of(free_root: bool, edges: JointEdges, seen: SeenTree) -> tuple[Any, 
     """Means and variances of all nodes, (M, D) both, with the first of the edges at K points."""
     means, covariances = smoothed(*_swept(free_root, jax.tree.map(lambda part: part[0], edges), seen))
     return means, jnp.diagonal(covariances, axis1=1, axis2=2)
+
+
+class CompiledSweeps:
+    """Sweeps of one tree by programs, one for all models: what `matrix_levels.HostSweeps` does on the host.
+
+    Attributes:
+        seen: The tree on the device.
+    """
+
+    def __init__(self, placed: Placed) -> None:
+        laid, size = placed.laid, placed.topology.size
+        traits, columns = len(laid.scale), laid.mix.shape[1]
+        tree = Tree.on_frame(placed.topology, placed.tips, columns=traits * max(traits, columns))
+        room = (0, tree.size - size)
+        wide = {name: np.pad(getattr(laid, name), room) for name in ("edge", "is_edge", "is_noise")}
+        self._free_root, self.seen = placed.free_root, SeenTree(laid._replace(**wide), tree)
+
+    def figures(self, edges: JointEdges) -> JointFigures:
+        """The figures of edges at K points, each with a first axis K."""
+        return figures_of(self._free_root, edges, self.seen)
+
+    def figures_and_slopes(self, edges: JointEdges, tangents: JointEdges) -> tuple[JointFigures, JointFigures]:
+        """The figures of edges at one point, and their derivatives along S tangents, each with a first axis S."""
+        return slopes_of(self._free_root, edges, tangents, self.seen)
+
+    def states(self, edges: JointEdges) -> tuple[Any, Any]:
+        """Means and variances of all nodes, (M, D) both or more, with the first of the edges at K points."""
+        return states_of(self._free_root, edges, self.seen)

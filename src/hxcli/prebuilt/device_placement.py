@@ -32,6 +32,12 @@ def spread_over(devices: Sequence[jax.Device]) -> Iterator[None]:
         _DEVICES.reset(token)
 
 
+def on_cpu() -> bool:
+    """Whether JAX's default device is a processor, beside which numpy works in the same memory."""
+    device: Any = jax.config.values["jax_default_device"] or jax.local_devices()[0]
+    return bool(getattr(device, "platform", device) == "cpu")
+
+
 def placed(tree: Tree) -> Tree:
     """A framed tree with its (N, D) fields spread and all else on every device."""
     if not _DEVICES.get():

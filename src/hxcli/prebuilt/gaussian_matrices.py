@@ -36,13 +36,13 @@ MESSAGE = ("known", "mean", "precision", *SUMS, *OVER)
 STATE = ("state", "state_spread")
 
 # A pivot is that of nothing but rounding where it is so small a share of its diagonal element, or so small.
-_ROUNDING, _NOTHING = 1e-13, 1e-140
+ROUNDING, NOTHING = 1e-13, 1e-140
 # A pivot that is as far below 0, as a share, is none of a covariance.
-_BELOW = 1e-9
+BELOW = 1e-9
 # How little of an unknown's information may be its own, not shared with the root's state and the unknowns before it.
-_OWN_SHARE = 1e-11
+OWN_SHARE = 1e-11
 # Exact observations of one state that differ by more contradict each other.
-_SAME = 1e-9
+SAME = 1e-9
 
 
 class Root(NamedTuple):
@@ -109,7 +109,7 @@ def _over_edge(known: Any, precision: Any, variance: Any) -> tuple[Any, ...]:
         certain + apart.T @ weight @ apart,
         jnp.log(pivots).sum() + 2 * jnp.log(jnp.diagonal(inner)).sum(),
         firm.astype(variance.dtype),
-        (firm & (pivots <= _ROUNDING * diagonal)).sum().astype(variance.dtype),
+        (firm & (pivots <= ROUNDING * diagonal)).sum().astype(variance.dtype),
     )
 
 
@@ -120,9 +120,9 @@ def semidefinite_root(a: Any, mask: Any) -> Any:
     def step(k: Any, state: tuple[Any, Any]) -> tuple[Any, Any]:
         matrix, root = state
         column, pivot = matrix[:, k], matrix[k, k]
-        there = ~(pivot <= _ROUNDING * scale[k])
+        there = ~(pivot <= ROUNDING * scale[k])
         column = jnp.where(there & (number >= k), column / jnp.sqrt(jnp.where(there, pivot, 1)), 0)
-        column = jnp.where(pivot < -_BELOW * scale[k], jnp.nan, column)
+        column = jnp.where(pivot < -BELOW * scale[k], jnp.nan, column)
         return matrix - column[:, None] * column[None], root.at[:, k].set(column)
 
     masked = _among(mask, mask, a)
@@ -207,14 +207,14 @@ def _meeting(hard: Any, hard_mean: Any, weighted: Any, information: Any) -> tupl
 
 def _least(precision: Any) -> Any:
     """(D,) the pivots below which a precision says nothing."""
-    return jnp.maximum(_ROUNDING * jnp.abs(jnp.diagonal(precision)), _NOTHING)
+    return jnp.maximum(ROUNDING * jnp.abs(jnp.diagonal(precision)), NOTHING)
 
 
 def _misfit(child: Any, parent: Any) -> dict[str, Any]:
     # Around the mean just found, not as a difference of sums of squares, which would cancel.
     away = child.mean - child.shift - child.transition @ parent
     apart = jnp.where(_hard(child)[:, None], jnp.abs(child.mean - parent), 0)
-    return {"squares": away.T @ child.weight @ away, "clash": (apart > _SAME).sum().astype(away.dtype)}
+    return {"squares": away.T @ child.weight @ away, "clash": (apart > SAME).sum().astype(away.dtype)}
 
 
 def inverted_where_told(a: Any, mask: Any, least: Any) -> tuple[Any, Any]:
@@ -295,7 +295,7 @@ def at_root(swept: Tree, free: bool) -> Root:
     own, side = squares[1:, 1:], squares[1:, 0]
     # Of the unknowns by themselves, were the root's state given.
     alone = jnp.diagonal(squares + mean.T @ precision @ mean)[1:]
-    covariance, taken = inverted_where_told(own, jnp.ones(len(own), bool), _OWN_SHARE * alone)
+    covariance, taken = inverted_where_told(own, jnp.ones(len(own), bool), OWN_SHARE * alone)
     unknowns = -covariance @ side
     unknowns = unknowns - covariance @ (side + own @ unknowns)
     best = jnp.concatenate([jnp.ones(1), unknowns])

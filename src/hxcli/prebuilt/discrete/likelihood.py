@@ -17,6 +17,7 @@ from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree
 from hxcli.engine.views import View
 from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.prebuilt.device_placement import on_cpu
 from hxcli.prebuilt.discrete.edge_likelihood import (
     best_of_edges,
     marginals_of_edges,
@@ -99,8 +100,7 @@ class StateTree:
     @cached_property
     def by_levels(self) -> bool:
         """Whether sweeps go level by level on the host."""
-        device = getattr(jax.config, "jax_default_device", None) or jax.local_devices()[0]
-        return getattr(device, "platform", device) == "cpu" and self.topology.depth <= MOST_LEVELS
+        return on_cpu() and self.topology.depth <= MOST_LEVELS
 
     @cached_property
     def levels(self) -> tuple[Level, ...]:
