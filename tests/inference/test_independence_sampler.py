@@ -10,7 +10,7 @@ import pytest
 from scipy.special import logsumexp
 from scipy.stats import multivariate_normal
 
-from hxcli.inference.fitted_mixture import Mixture, efficiency, fitted_mixture
+from hxcli.inference.fitted_mixture import Mixture, beginning, efficiency, fitted_mixture
 from hxcli.inference.independence_sampler import Independent, sample_independently
 from hxcli.inference.no_u_turn import diagnose, unhealthy
 
@@ -31,8 +31,8 @@ def sampled(seed: int = 0) -> Independent:
     random = np.random.default_rng(seed)
     # From one of the hills alone.
     start = np.array([CENTRES[1]])
-    mixture, expected = fitted_mixture(hills, start, COVARIANCES[1], (np.zeros(3), np.full(3, 5.0)), random)
-    return sample_independently(hills, mixture, expected, 4, 1000, random)
+    fit = fitted_mixture(hills, beginning(start, COVARIANCES[1], (np.zeros(3), np.full(3, 5.0))), random)
+    return sample_independently(hills, fit, 4, 1000, random)
 
 
 def test_draws_have_the_moments_and_the_integral_of_the_density() -> None:
@@ -60,8 +60,9 @@ def test_the_same_seed_gives_the_same_draws() -> None:
 
 
 def test_proposals_that_hardly_fit_show_in_the_diagnostics() -> None:
-    far = Mixture(np.ones(1), np.array([[9.0, 9.0, 9.0]]), np.eye(3)[None])
-    found = sample_independently(hills, far, 0.5, 4, 1000, np.random.default_rng(0))
+    centre = np.full(3, 9.0)
+    far = beginning(centre[None], np.eye(3), (centre, np.ones(3)))._replace(efficiency=0.5)
+    found = sample_independently(hills, far, 4, 1000, np.random.default_rng(0))
     assert found.efficiency < 0.01
     assert unhealthy(0, {"it": diagnose(found.places[..., 0])})
 

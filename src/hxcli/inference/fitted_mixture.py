@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -16,17 +17,48 @@ LogDensity = Callable[[FloatArray], FloatArray]
 _FREEDOM = 5.0
 # Share of the widest component, which stays as it is.
 _WIDEST = 0.1
-# Draws of a round, and rounds at most; the efficiency at which there are no more.
-_DRAWS, _ROUNDS, _ENOUGH = 1500, 14, 0.5
+# The efficiency at which there are no more rounds.
+_ENOUGH = 0.5
 # Places to which components are fitted, how often in a round, and components at most.
 _PLACES, _STEPS, _MOST = 3000, 5, 20
 # Components that a round begins where draws are too rare, and draws around such a place that give its shape.
 _NEW, _NEAR = 2, 100
-# Draws whose weights are cut back to the least of them.
-_HEAVIEST = 20
+# Of the draws of a round, the share whose weights are cut back to the least of them.
+_HEAVIEST = 1 / 75
+# Places whose density is computed at a time: of many components that takes much room.
+_BLOCK = 4096
 # Share of a component, of the usual number of places, below which it is given up; draws that its shape takes from all
 # together; its least variance.
 _LEAST, _SHARED, _FLOOR = 1e-3, 3, 1e-6
+
+
+class Budget(NamedTuple):
+    """How often a density may be computed, which takes microseconds of one and milliseconds of another.
+
+    Attributes:
+        draws: Of a round of the fit.
+        rounds: At most.
+        wanted: Accepted proposals for a draw of the sampler.
+        fewest, most: Proposals for one at least and at most.
+        more: How many times more draws and components there are where that did not do.
+        effort: How many times more components than usual there may be.
+    """
+
+    draws: int = 1500
+    rounds: int = 14
+    wanted: float = 1.5
+    fewest: int = 2
+    most: int = 16
+    more: int = 4
+    effort: int = 1
+
+    def times(self, effort: int) -> Budget:
+        """The same with so many times more draws, proposals and components."""
+        return self._replace(draws=effort * self.draws, most=effort * self.most, effort=effort * self.effort)
+
+
+# Of a density that takes microseconds.
+USUAL = Budget()
 
 
 class Mixture(NamedTuple):
@@ -67,8 +99,63 @@ class Mixture(NamedTuple):
 
     def log_density(self, w: FloatArray) -> FloatArray:
         """(K,) at places (K, F)."""
-        found: FloatArray = logsumexp(self.log_parts(self.distances(w)), axis=0)
-        return found
+        parts = (self.log_parts(self.distances(w[first : first + _BLOCK])) for first in range(0, len(w), _BLOCK))
+        return np.concatenate([np.zeros(0), *(logsumexp(each, axis=0) for each in parts)])
+
+
+class Fit(NamedTuple):
+    """A mixture, and the weighted draws that it is fitted to.
+
+    Attributes:
+        widest: The component that covers all of the density; it is never moved.
+        own: The others, sum of shares 1.
+        efficiency: What all together have, as far as the draws so far tell.
+        rounds: Numbers of draws so far, and the mixtures that they come from.
+        places: (K, F) all these draws.
+        heights: (K,) logarithms of the density there.
+        below: (K,) logarithms of the sum of the densities of all rounds, each times its number of draws.
+    """
+
+    widest: Mixture
+    own: Mixture
+    efficiency: float
+    rounds: tuple[tuple[int, Mixture], ...]
+    places: FloatArray
+    heights: FloatArray
+    below: FloatArray
+
+    @property
+    def mixture(self) -> Mixture:
+        """All components, the widest first."""
+        shares = np.concatenate([[_WIDEST], (1 - _WIDEST) * self.own.shares])
+        return Mixture(shares, *(np.concatenate(pair) for pair in zip(self.widest[1:], self.own[1:], strict=True)))
+
+    def told(self, drawn: FloatArray, heights: FloatArray) -> Fit:
+        """The same with more draws (K, F) from its mixture, and logarithms of the density there (K,).
+
+        Few draws miss the places that weigh most: earlier ones may have found them.
+        """
+        places, heights = np.concatenate([self.places, drawn]), np.concatenate([self.heights, heights])
+        own = self.mixture.log_density(places)
+        earlier = [math.log(count) + each.log_density(drawn) for count, each in self.rounds]
+        before = np.concatenate([self.below, logsumexp(earlier, axis=0) if earlier else np.full(len(drawn), -np.inf)])
+        below = np.logaddexp(before, math.log(len(drawn)) + own)
+        # The mean weight, and the mean squared weight, of the mixture as it is now.
+        mean, square = logsumexp(heights - below), logsumexp(2 * heights - own - below)
+        rounds = (*self.rounds, (len(drawn), self.mixture))
+        return Fit(self.widest, self.own, math.exp(2 * mean - square), rounds, places, heights, below)
+
+    def moved(self, random: np.random.Generator, budget: Budget = USUAL) -> Fit:
+        """The same with components moved to the draws so far, and new ones."""
+        log_weights = self.heights - self.below
+        # The few heaviest draws say where there are too few; alone they say nothing of the shape.
+        count, _ = self.rounds[-1]
+        cut = np.minimum(log_weights, np.sort(log_weights)[-max(1, round(_HEAVIEST * count))])
+        weights = np.exp(cut - cut.max())
+        weights /= weights.sum()
+        own = _with_new(self.own, self.places, log_weights, weights, budget.effort)
+        chosen = random.choice(len(self.places), budget.effort * _PLACES, p=weights)
+        return self._replace(own=_moved(own, self.places[chosen]))
 
 
 def efficiency(log_weights: FloatArray) -> float:
@@ -77,15 +164,22 @@ def efficiency(log_weights: FloatArray) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum() / len(weights))
 
 
-def fitted_mixture(
-    density: LogDensity,
-    centres: FloatArray,
-    scale: FloatArray,
-    wide: tuple[FloatArray, FloatArray],
-    random: np.random.Generator,
-    effort: int = 1,
-) -> tuple[Mixture, float]:
-    """Fits a mixture round by round, and tells the efficiency of its last round.
+def beginning(centres: FloatArray, scale: FloatArray, wide: tuple[FloatArray, FloatArray]) -> Fit:
+    """A mixture that is not fitted yet.
+
+    Args:
+        centres: (M, F) where components begin.
+        scale: (F, F) their matrix of scale.
+        wide: Centre and scales, (F,) each, of the widest component.
+    """
+    widest = Mixture(np.ones(1), wide[0][None], np.diag(wide[1])[None])
+    count, size = centres.shape
+    own = Mixture(np.full(count, 1 / count), centres, np.repeat(np.linalg.cholesky(scale)[None], count, 0))
+    return Fit(widest, own, 0.0, (), np.zeros((0, size)), np.zeros(0), np.zeros(0))
+
+
+def fitted_mixture(density: LogDensity, begin: Fit, random: np.random.Generator, budget: Budget = USUAL) -> Fit:
+    """Goes on with a fit, round by round, until it is efficient or the rounds are over.
 
     All draws so far are weighted by the mixture of the rounds that they come from (Cornuet et al. 2012, Scand. J. Stat.
     39:798). Components are moved to them by the EM steps of Cappé et al. (2008, Stat. Comput. 18:447), and new ones
@@ -93,43 +187,18 @@ def fitted_mixture(
 
     Args:
         density: To be fitted.
-        centres: (M, F) where components begin.
-        scale: (F, F) their matrix of scale.
-        wide: Centre and scales, (F,) each, of a component that covers all of the density; it is never moved.
+        begin: `beginning`, or what an earlier call gave.
         random: Random numbers.
-        effort: How many times more draws and components than usual.
+        budget: Draws of a round, and how many rounds more.
     """
-    widest = Mixture(np.ones(1), wide[0][None], np.diag(wide[1])[None])
-    own = Mixture(
-        np.full(len(centres), 1 / len(centres)), centres, np.repeat(np.linalg.cholesky(scale)[None], len(centres), 0)
-    )
-    rounds: list[Mixture] = []
-    places, heights, below = np.zeros((0, centres.shape[1])), np.zeros(0), np.zeros(0)
-    while True:
-        mixture = _joined(widest, own)
-        drawn = mixture.draw(random, effort * _DRAWS)
-        found = density(drawn)
-        reached = efficiency(found - mixture.log_density(drawn))
-        if reached >= _ENOUGH or len(rounds) == _ROUNDS - 1:
-            return mixture, reached
-        rounds.append(mixture)
-        # Logarithms of the sums of the densities of all rounds.
-        of_drawn = logsumexp([each.log_density(drawn) for each in rounds], axis=0)
-        below = np.concatenate([np.logaddexp(below, mixture.log_density(places)) if len(places) else below, of_drawn])
-        places, heights = np.concatenate([places, drawn]), np.concatenate([heights, found])
-        log_weights = heights - below
-        # The few heaviest draws say where there are too few; alone they say nothing of the shape.
-        cut = np.minimum(log_weights, np.sort(log_weights)[-effort * _HEAVIEST])
-        weights = np.exp(cut - cut.max())
-        weights /= weights.sum()
-        own = _with_new(own, places, log_weights, weights, effort)
-        chosen = random.choice(len(places), effort * _PLACES, p=weights)
-        own = _moved(own, places[chosen])
-
-
-def _joined(widest: Mixture, own: Mixture) -> Mixture:
-    shares = np.concatenate([[_WIDEST], (1 - _WIDEST) * own.shares])
-    return Mixture(shares, *(np.concatenate(pair) for pair in zip(widest[1:], own[1:], strict=True)))
+    fit = begin
+    for left in range(budget.rounds, 0, -1):
+        drawn = fit.mixture.draw(random, budget.draws)
+        fit = fit.told(drawn, density(drawn))
+        if fit.efficiency >= _ENOUGH or left == 1:
+            break
+        fit = fit.moved(random, budget)
+    return fit
 
 
 def _with_new(own: Mixture, places: FloatArray, log_weights: FloatArray, weights: FloatArray, effort: int) -> Mixture:

@@ -12,11 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from hxcli.inference.fitted_mixture import LogDensity, Mixture, efficiency
+from hxcli.inference.fitted_mixture import USUAL, Budget, Fit, LogDensity, efficiency
 from hxcli.phylogeny import FloatArray
-
-# Accepted proposals that are wanted for a draw; proposals for one at least and at most.
-_WANTED, _FEWEST, _MOST = 1.5, 2, 16
 
 
 class Independent(NamedTuple):
@@ -24,6 +21,8 @@ class Independent(NamedTuple):
 
     Attributes:
         places: (C, S, F) draws of C chains.
+        proposed: (K, F) all proposals.
+        heights: (K,) logarithms of the density there.
         proposals: Number of proposals for a draw.
         efficiency: Effective number of proposals as a share of their number.
         log_evidence: Logarithm of the integral of the density.
@@ -31,6 +30,8 @@ class Independent(NamedTuple):
     """
 
     places: FloatArray
+    proposed: FloatArray
+    heights: FloatArray
     proposals: int
     efficiency: float
     log_evidence: float
@@ -39,26 +40,26 @@ class Independent(NamedTuple):
 
 def sample_independently(
     density: LogDensity,
-    mixture: Mixture,
-    expected: float,
+    fit: Fit,
     chains: int,
     samples: int,
     random: np.random.Generator,
-    effort: int = 1,
+    budget: Budget = USUAL,
 ) -> Independent:
     """Runs the sampler.
 
     Args:
         density: To be sampled.
-        mixture: Of the proposals.
-        expected: The efficiency that they are expected to have.
+        fit: Of the proposals, with the efficiency that they are expected to have.
         chains, samples: Number of chains, and of draws of each.
         random: Random numbers.
-        effort: How many times more proposals for a draw there may be than usual.
+        budget: Proposals for a draw.
     """
-    each = int(np.clip(math.ceil(_WANTED / expected), _FEWEST, effort * _MOST))
+    mixture = fit.mixture
+    each = int(np.clip(math.ceil(budget.wanted / fit.efficiency), budget.fewest, budget.most))
     drawn = mixture.draw(random, chains * samples * each)
-    log_weights = density(drawn) - mixture.log_density(drawn)
+    heights = density(drawn)
+    log_weights = heights - mixture.log_density(drawn)
     chances = np.log(random.random((chains, samples * each)))
     chosen = np.stack([_walked(*of_chain) for of_chain in zip(log_weights.reshape(chains, -1), chances, strict=True)])[
         :, each - 1 :: each
@@ -67,7 +68,8 @@ def sample_independently(
     top = float(log_weights.max())
     weights = np.exp(log_weights - top)
     error = weights.std() / weights.mean() / math.sqrt(len(weights))
-    return Independent(places, each, efficiency(log_weights), top + math.log(weights.mean()), float(error))
+    log_evidence = top + math.log(weights.mean())
+    return Independent(places, drawn, heights, each, efficiency(log_weights), log_evidence, float(error))
 
 
 def _walked(log_weights: FloatArray, chances: FloatArray) -> list[int]:

@@ -105,11 +105,13 @@ def diagnose(draws: FloatArray) -> dict[str, float]:
     split = np.concatenate([draws[:, :half], draws[:, -half:]])
     folded = abs(draws - np.median(draws))
     tails = [(split <= np.quantile(draws, p)).astype(float) for p in (0.05, 0.95)]
-    return {
-        "rhat": float(max(split_gelman_rubin(_normal_scores(draws)), split_gelman_rubin(_normal_scores(folded)))),
-        "ess_bulk": float(effective_sample_size(_normal_scores(split))),
-        "ess_tail": float(min(effective_sample_size(tail) for tail in tails)),
-    }
+    # Of chains that hardly move there may be no tail, and no number of it: nan.
+    with np.errstate(invalid="ignore"):
+        return {
+            "rhat": float(max(split_gelman_rubin(_normal_scores(draws)), split_gelman_rubin(_normal_scores(folded)))),
+            "ess_bulk": float(effective_sample_size(_normal_scores(split))),
+            "ess_tail": float(min(effective_sample_size(tail) for tail in tails)),
+        }
 
 
 def _normal_scores(draws: FloatArray) -> FloatArray:

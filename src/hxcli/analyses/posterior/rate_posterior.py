@@ -122,12 +122,14 @@ def sampled_rates(question: RateQuestion, wanted: RateOptions, level: float, see
     """
     # Here, because nothing else needs NumPyro's company.
     from hxcli.inference.no_u_turn import unhealthy
-    from hxcli.inference.state_chains import sample_rates
+    from hxcli.inference.parameter_chains import sample_parameters
+    from hxcli.inference.state_chains import SampledRates
 
-    density = question.density
-    found = sample_rates(density, wanted.chains, wanted.samples, seed, question.exchangeable, wanted.method)
-    values = found.values.reshape(-1, len(density.held))
-    components = found.spaced(_MOST_COMPONENTS)
+    density, rates = question.density, SampledRates(question.density, question.exchangeable)
+    asked = "--model with several unknown rates"
+    found = sample_parameters(rates, wanted.chains, wanted.samples, seed, asked, wanted.method)
+    values = rates.values(found.places.reshape(-1, len(density.free)))
+    components = rates.values(found.spaced(_MOST_COMPONENTS))
     count = len(components)
     # All, and those of every chain, between which they may differ by chance only.
     weights = np.zeros((1 + wanted.chains, count))
@@ -148,7 +150,7 @@ def sampled_rates(question: RateQuestion, wanted: RateOptions, level: float, see
         ends[place] = np.quantile(own, [(1 - level) / 2, (1 + level) / 2])
     wrong = unhealthy(found.divergences, found.diagnostics)
     advice = "give more --samples, a model of fewer rates, narrower --prior, or hold rates with --set"
-    draws = _draws(question, found.spaced(wanted.draws), seed) if wanted.draws else None
+    draws = _draws(question, rates.values(found.spaced(wanted.draws)), seed) if wanted.draws else None
     details = {
         **found.details,
         "chains": wanted.chains,
