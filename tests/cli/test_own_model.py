@@ -171,6 +171,65 @@ def test_a_negative_variance_is_impossible_and_a_search_turns_back(hx, here):
     assert any(line.startswith("gradient agrees") for line in told["model"])
 
 
+def test_models_of_one_name_are_refused_and_names_of_built_in_ones_mean_nothing(hx, here):
+    plain = "from hxcli.model import Gaussian, log_normal\ndef model(edge):\n    return Gaussian(variance=log_normal('s') * edge.length)\n"
+    for name in ("bm", "acdc", "oum"):
+        (here / f"{name}.py").write_text(plain)
+    given = ("fit", "tree.nwk", "traits.csv", "--column", "mass")
+    done = hx(*given, "--model", "bm.py", "--model", "bm", "-o", "run")
+    assert done.code == 2
+    assert "--model bm.py and --model bm are both called bm in tables" in done.err
+    assert hx(*given, "--model", "bm.py", "--model", "./bm.py", "-o", "run").code == 2
+    # Not the model without regimes that is refused, nor the one that equals ou, nor the one to compare with.
+    done = hx(*given, "--model", "acdc.py", "--model", "oum.py", "-o", "run")
+    assert done.code == 0, done.err
+    assert len({row["log_likelihood"] for row in rows(here / "run.fits.csv")}) == 1
+    done = hx(*given, "--model", "bm.py", "--bootstrap", "20", "--seed", "1", "-o", "null")
+    assert done.code == 0, done.err
+    assert rows(here / "null.bootstrap.csv")[0]["quantity"] == "likelihood_ratio"
+
+
+def test_means_of_every_column_of_edges_are_solved_for(hx, here):
+    text = (
+        "import jax.numpy as jnp\nfrom hxcli.model import Gaussian, log_normal, normal\nMEANS = ('theta',)\n"
+        "def model(edge):\n    theta = normal('theta', mean=0, sd=10, shape=(2,))\n    kept = jnp.exp(-0.5 * edge.length)\n"
+        "    return Gaussian(kept, theta[edge.wet] * (1 - kept), log_normal('s') * (1 - kept**2))\n"
+    )
+    (here / "wet.py").write_text(text)
+    (here / "searched.py").write_text(text.replace("MEANS = ('theta',)\n", ""))
+    (here / "edges.csv").write_text("node,wet\n,0\nA,1\nB,1\n")
+    given = ("tree.nwk", "traits.csv", "--column", "mass", "--edge-data", "edges.csv")
+    done = hx("fit", *given, "--model", "wet.py", "--model", "searched.py", "-o", "both")
+    assert done.code == 0, done.err
+    one, other = rows(here / "both.fits.csv")
+    assert float(one["log_likelihood"]) == pytest.approx(float(other["log_likelihood"]), abs=1e-6)
+    assert one["k"] == other["k"] == "4"
+    said = "intervals of nodes take the estimate of 'theta' for the true one: with MEANS = ('theta',) in the file they do not"
+    for name in ("wet", "searched"):
+        done = hx("ancestral", *given, "--model", f"{name}.py", "-o", name)
+        assert done.code == 0, done.err
+        assert (said in done.err) == (name == "searched")
+    wide, narrow = (float(rows(here / f"{name}.csv")[0]["se"]) for name in ("wet", "searched"))
+    assert wide > 1.1 * narrow
+
+
+def test_a_branch_with_another_slope_is_found(hx, here):
+    text = (
+        "import jax.numpy as jnp\nfrom hxcli.model import Gaussian, log_normal, param\n"
+        "def model(edge):\n    a = param('a', low=-2, high=2)\n    grown = GROWN\n"
+        "    return Gaussian(variance=log_normal('s') * grown)\n"
+    )
+    (here / "root.py").write_text(text.replace("GROWN", "edge.length * jnp.exp(jnp.sqrt(a**2))"))
+    (here / "branch.py").write_text(
+        text.replace("GROWN", "jnp.where(a == 0, edge.length, jnp.expm1(a * edge.length) / jnp.where(a == 0, 1, a))")
+    )
+    given = ("check", "tree.nwk", "traits.csv", "--column", "mass", "--model")
+    for name, said in (("root", "is no number at its usual values"), ("branch", "is not that of its density")):
+        done = hx(*given, f"{name}.py")
+        assert done.code == 2
+        assert f"model {name}: its gradient {said}" in done.err
+
+
 def test_what_a_refused_model_is_checked_on_is_not_ready(hx, here):
     (here / "negative.py").write_text(
         "from hxcli.model import Gaussian\ndef model(edge):\n    return Gaussian(variance=-edge.length)\n"

@@ -18,9 +18,12 @@ from hxcli.analyses.fit.grid_fit import GridFittedModel
 from hxcli.analyses.fit.options import FitOptions
 from hxcli.analyses.left_out_table import LeftOutRows
 from hxcli.analyses.pairs import PairFigures, PairStates, pair_figures, pair_table
+from hxcli.close_names import listed
 from hxcli.errors import Doubt, Note, OptionError
 from hxcli.inference.normal_mixture import Components, Mixture, node_figures
+from hxcli.model import Gaussian
 from hxcli.models import GRID_MODELS
+from hxcli.models.claims import unnamed_means
 from hxcli.node_pairs import NodePairs, PairTable
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -110,6 +113,7 @@ def model_states(
             *height_notes(phylogeny),
             *_estimator_notes(fitted, chosen),
             *_flag_notes(fitted),
+            *_notes_of_means(fitted),
             *on_the_side.warnings,
         ),
         rates_from_data=False,
@@ -223,6 +227,19 @@ def _flag_notes(fitted: Sequence[FittedModel]) -> tuple[str, ...]:
         for flag in each.flags
         if flag != "many_parameters"
     )
+
+
+def _notes_of_means(fitted: Sequence[FittedModel]) -> tuple[str, ...]:
+    """What the intervals of nodes under a user's model leave out."""
+    bound = fitted[0].bound
+    if not (bound.model.text and isinstance(bound.returned, Gaussian)):
+        return ()
+    names = unnamed_means(bound.model, bound.declarations, bound.fields.columns)
+    if not names:
+        return ()
+    named = tuple(dict.fromkeys([*bound.model.means, *names]))
+    said = f"model {bound.name}: intervals of nodes take the estimate of {listed(names)} for the true one"
+    return (Note(f"{said}: with MEANS = {named} in the file they do not"),)
 
 
 def _equal_notes(fitted: Iterable[Sequence[FittedModel]]) -> tuple[str, ...]:

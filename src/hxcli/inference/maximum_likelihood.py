@@ -29,8 +29,8 @@ _REACH = 10.0
 AGREE = 1e-6
 # A coordinate as close to an end of its support, as a share of it, is at that end.
 _AT_END = 1e-9
-# Largest gradient at an optimum, in log units per standard error.
-_FLAT = 1e-3
+# Largest gradient at an optimum, in log units per standard error; how far it may be from the mean of those beside it.
+_FLAT, _BENT = 1e-3, 0.02
 # Of Newton's method: steps, halvings of one, its longest, and what stands for a smaller curvature.
 _MOST_STEPS, _MOST_HALVINGS, _LONGEST_STEP, _LEAST_CURVATURE = 40, 30, 2.0, 1e-6
 # Steps of the differences that give second derivatives, of the width of the support.
@@ -46,8 +46,8 @@ class Certificate(NamedTuple):
         starts: How many searches were begun.
         agreeing: How many of them ended within `AGREE` of the optimum.
         at_lower, at_upper: Names of the coordinates at an end of their support.
-        converged: Whether the gradient vanishes, the curvature is that of a maximum, the best is finite, and the
-            likelihood is not the same all over the support.
+        converged: Whether the gradient vanishes there and is no other right beside it, the curvature is that of a
+            maximum, the best is finite, and the likelihood is not the same all over the support.
     """
 
     gradient: FloatArray
@@ -198,21 +198,42 @@ def _among_several(likelihood: Searched) -> Optimum:
         ended = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=ends, options=options)
         # Its line search gives up on ridges, along which Newton's method goes on.
         found.append(_polished(likelihood, ended.x))
-    heights = likelihood.at(np.stack([x for x, _, _ in found])).log_likelihood
+    heights = likelihood.at(np.stack([each.x for each in found])).log_likelihood
     best = int(np.argmax(heights))
     agreeing = int((heights > heights[best] - AGREE).sum())
-    return _certified(likelihood, *found[best], len(found), agreeing)
+    x, gradient, hessian, beside = found[best]
+    optimum = _certified(likelihood, x, gradient, hessian, len(found), agreeing)
+    bent = abs(beside - gradient) * np.minimum(_scale(hessian), 1e3)
+    if (bent > _BENT).any():
+        # As where a branch that is taken at this very place only has another slope.
+        return optimum._replace(certificate=optimum.certificate._replace(converged=False))
+    return optimum
 
 
-def _polished(likelihood: Searched, x: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Newton steps from exact gradients and their differences: the place, the gradient and the Hessian there.
+class _Polished(NamedTuple):
+    """The end of a search.
+
+    Attributes:
+        x: (S,) the place.
+        gradient, hessian: There.
+        beside: (S,) mean of the slopes a step to either side along every coordinate.
+    """
+
+    x: FloatArray
+    gradient: FloatArray
+    hessian: FloatArray
+    beside: FloatArray
+
+
+def _polished(likelihood: Searched, x: FloatArray) -> _Polished:
+    """Newton steps from exact gradients and their differences.
 
     Upwards in every direction, whatever the sign of the curvature, and halved until the likelihood rises (Nocedal and
     Wright 2006, Numerical Optimization, section 3.4).
     """
     ends = likelihood.ends
     value, gradient = likelihood.value_and_gradient(x)
-    hessian = _hessian(likelihood, x)
+    hessian, beside = _hessian(likelihood, x)
     for _ in range(_MOST_STEPS):
         free = ~_at_ends(x, ends, gradient)
         if not free.any() or not np.isfinite(hessian).all():
@@ -232,16 +253,19 @@ def _polished(likelihood: Searched, x: FloatArray) -> tuple[FloatArray, FloatArr
             break
         small = abs(moved - x).max() < 1e-10
         x, (value, gradient) = moved, found
-        hessian = _hessian(likelihood, x)
+        hessian, beside = _hessian(likelihood, x)
         if small:
             break
-    return x, gradient, hessian
+    return _Polished(x, gradient, hessian, beside)
 
 
-def _hessian(likelihood: Searched, x: FloatArray) -> FloatArray:
-    """(S, S) from differences of exact gradients, inwards at the ends of the supports."""
+def _hessian(likelihood: Searched, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """(S, S) from differences of exact gradients, inwards at the ends of the supports; and `_Polished.beside`.
+
+    That is nan for a coordinate so close to an end that its sides are not equally far.
+    """
     ends, count = likelihood.ends, len(x)
-    rows = np.empty((count, count))
+    rows, beside = np.empty((count, count)), np.full(count, np.nan)
     for number in range(count):
         step = _STEP * min(1.0, ends[number, 1] - ends[number, 0])
         sides = [np.clip(x[number] + side * step, *ends[number]) for side in (-1, 1)]
@@ -251,7 +275,14 @@ def _hessian(likelihood: Searched, x: FloatArray) -> FloatArray:
             at[number] = side
             gradients.append(likelihood.value_and_gradient(at)[1])
         rows[number] = (gradients[1] - gradients[0]) / (sides[1] - sides[0])
-    return (rows + rows.T) / 2
+        if sides == [x[number] - step, x[number] + step]:
+            beside[number] = (gradients[0] + gradients[1])[number] / 2
+    return (rows + rows.T) / 2, beside
+
+
+def _scale(hessian: FloatArray) -> FloatArray:
+    """(S,) on which a gradient is large or small: standard errors, all else fixed."""
+    return np.asarray(1 / np.sqrt(np.maximum(-np.diag(hessian), 1e-8)))
 
 
 def _at_ends(x: FloatArray, ends: FloatArray, gradient: FloatArray) -> BoolArray:
@@ -286,8 +317,7 @@ def _certified(
     inner = hessian[np.ix_(free, free)]
     sound = bool(np.isfinite(inner).all())
     eigenvalues = np.asarray(np.linalg.eigvalsh(inner) if sound else np.full(int(free.sum()), np.nan), float)
-    # A standard error is the scale on which a gradient is large or small.
-    scale = 1 / np.sqrt(np.maximum(-np.diag(hessian), 1e-8))
+    scale = _scale(hessian)
     flat = bool((abs(gradient[free]) * np.minimum(scale[free], 1e3) < _FLAT).all())
     inwards = bool((gradient[lower & ~free] <= _FLAT).all() and (gradient[upper & ~free] >= -_FLAT).all())
     finite = bool(np.isfinite(figures.log_likelihood[0]))

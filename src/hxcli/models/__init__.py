@@ -9,6 +9,8 @@ add a model, write a file beside these and give it a line in `MODELS`.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from hxcli.close_names import NameIndex
@@ -48,6 +50,29 @@ GRID_MODELS = {
 def is_model_file(name: str) -> bool:
     """Whether a model's name is that of a file: `FILE.py` or `FILE.py:NAME`."""
     return MODEL_FILE.fullmatch(name) is not None
+
+
+def refuse_one_name_twice(asked: Sequence[str]) -> None:
+    """Raises where two models would have one name in tables.
+
+    Args:
+        asked: Names of models, as `named_model` takes them.
+
+    Raises:
+        OptionError: Says which.
+    """
+    names: dict[str, str] = {}
+    for each in asked:
+        found = MODEL_FILE.fullmatch(each)
+        called = (found["name"] or PurePath(found["file"]).stem) if found else each
+        other = names.setdefault(called, each)
+        if asked.count(each) > 1:
+            raise OptionError(f"--model {each} is given twice (give it once)")
+        if other != each:
+            raise OptionError(
+                f"--model {other} and --model {each} are both called {called} in tables (rename a file, or its "
+                "function and ask for FILE.py:NAME)"
+            )
 
 
 def named_model(name: str, root: str | None = None) -> GaussianModel:

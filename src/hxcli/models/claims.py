@@ -1,4 +1,7 @@
-"""Whether a user's file is right about `RATES` and `MEANS`: a search that believed a wrong one would be wrong too."""
+"""Whether a user's file is right about `RATES` and `MEANS`, and what else it could have named there.
+
+A search that believed a wrong one would be wrong too.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import numpy as np
 
 from hxcli.engine.program import program
 from hxcli.errors import InputError
-from hxcli.model import Declaration, Edge, evaluate, over_edges
+from hxcli.model import Declaration, Edge, abstract_edge, discover, evaluate, over_edges
 from hxcli.model.edges import OF_THE_TREE
 
 if TYPE_CHECKING:
@@ -57,11 +60,7 @@ def refuse_false_claims(
     ones = {name: np.ones(declarations[name].shape) for name in rates}
     sets = [{**usual, **ones}, {**usual, **{name: 2.0 * one for name, one in ones.items()}}]
     sets += [{**usual, **ones, **{name: by * each for name, each in moved.items()}} for by in (1.0, 2.0)]
-    stacked = {name: np.stack([each[name] for each in sets]) for name in usual}
-    nodes = len(np.asarray(columns["length"]))
-    looked = np.linspace(1, nodes - 1, _EDGES).astype(int)
-    fields = {name: each if name in OF_THE_TREE else np.asarray(each)[looked] for name, each in columns.items()}
-    for function, found in zip(("model", "root"), _looked(model, stacked, fields), strict=True):
+    for function, found in zip(("model", "root"), _looked(model, sets, columns), strict=True):
         if found is None:
             continue
         scale, mean, variance = (np.asarray(each) for each in found)
@@ -84,10 +83,50 @@ def refuse_false_claims(
     _LOOKED_AT.add(model)
 
 
-def _looked(model: GaussianModel, stacked: Mapping[str, Any], fields: Mapping[str, Any]) -> tuple[Any, Any]:
-    """What `model` returns of the edges and `root` of the tree, (K, ...) each; None where there is no root."""
-    sets = [_at(model, {name: each[number] for name, each in stacked.items()}, fields) for number in range(4)]
-    edges, root = zip(*sets, strict=True)
+def unnamed_means(
+    model: GaussianModel, declarations: Mapping[str, Declaration], columns: Mapping[str, Any]
+) -> tuple[str, ...]:
+    """Names of parameters that are searched for though they could stand in `MEANS`: they move means only, linearly.
+
+    Args:
+        model: Of a file; it returns a `Gaussian` of one trait.
+        declarations: Its parameters.
+        columns: Of `EdgeFields`, N nodes.
+    """
+    random = np.random.default_rng(0)
+    named = {*model.means, *model.rates}
+    if model.noise is not None:
+        # What a mean and a variance share is searched for.
+        edge = [abstract_edge(columns)] if inspect.signature(model.noise).parameters else []
+        named |= discover(model.noise, *edge).declarations.keys()
+    free = [name for name, one in declarations.items() if one.role != "fixed" and name not in named]
+    base = {name: np.broadcast_to(np.asarray(one.start, float), one.shape) for name, one in declarations.items()}
+    known = [name for name in model.means if name in declarations]
+    steps = {name: random.uniform(0.5, 1.5, declarations[name].shape) for name in (*free, *known)}
+
+    def are_means(names: list[str]) -> bool:
+        moves = False
+        moved = [base | {name: base[name] + by * steps[name] for name in names} for by in (1.0, 2.0)]
+        for found in _looked(model, [base, *moved], columns):
+            if found is not None:
+                scale, mean, variance = (np.asarray(each) for each in found)
+                linear = _same(mean[2] - mean[0], 2 * (mean[1] - mean[0]))
+                if not (linear and _same(scale[1:], scale[:1]) and _same(variance[1:], variance[:1])):
+                    return False
+                moves |= not _same(mean[1], mean[0])
+        return moves
+
+    means = [name for name in free if are_means([name])]
+    # Each linear by itself, a product of two is not.
+    return tuple(means) if are_means([*means, *known]) else ()
+
+
+def _looked(model: GaussianModel, sets: list[dict[str, Any]], columns: Mapping[str, Any]) -> tuple[Any, Any]:
+    """What `model` returns of some edges and `root` of the tree at K sets, (K, ...) each; None without a root."""
+    nodes = len(np.asarray(columns["length"]))
+    looked = np.linspace(1, nodes - 1, _EDGES).astype(int)
+    fields = {name: each if name in OF_THE_TREE else np.asarray(each)[looked] for name, each in columns.items()}
+    edges, root = zip(*(_at(model, each, fields) for each in sets), strict=True)
     return tuple(zip(*edges, strict=True)), None if model.root is None else tuple(zip(*root, strict=True))
 
 

@@ -80,6 +80,11 @@ class GaussianModel:
     sha256: str = ""
     stands_alone: bool = False
 
+    @property
+    def built_in(self) -> str:
+        """Its name, if it comes with hxcli; "" for a user's own, whatever that is called."""
+        return "" if self.text else self.name
+
     def on(
         self,
         fields: EdgeFields,

@@ -161,7 +161,7 @@ def _draws(
     agrees: float = _AGREES,
     look: Callable[[FloatArray], Any] = lambda x: None,
 ) -> list[str]:
-    """The density at some draws of the prior, and whether its gradient is that of its differences.
+    """The density at the usual values and at draws around them, and whether its gradient is that of its differences.
 
     Raises:
         InputError: `look`, which raises where variances are negative, does so at every draw.
@@ -169,30 +169,42 @@ def _draws(
     """
     random, lines = np.random.default_rng(0), []
     worst, refused = 0.0, []
-    for draw in range(_DRAWS):
-        x = np.clip(start + 0.5 * random.standard_normal(len(start)), *ends.T)
+    for draw in range(_DRAWS + 1):
+        # First where searches begin: a value such as 0 is where branches are, and their slopes go wrong.
+        x = np.clip(start + (0.5 * random.standard_normal(len(start)) if draw else 0.0), *ends.T)
+        place = f"draw     {draw}:" if draw else "usual    values:"
         value, gradient = value_and_gradient(x)
         if not np.isfinite(value) or value <= -1e299:
             try:
                 look(x)
             except InputError as refusal:
                 refused.append(refusal)
-                lines.append(f"draw     {draw + 1}: impossible: {refusal.found}")
+                lines.append(f"{place} impossible: {refusal.found}")
                 continue
-            raise ModelError(f"model {name}: its density is no number at draw {draw + 1}")
-        lines.append(f"draw     {draw + 1}: log likelihood {value:.6g}")
+            if not draw:
+                lines.append(f"{place} no density of what was seen")
+                continue
+            raise ModelError(f"model {name}: its density is no number at draw {draw}")
+        lines.append(f"{place} log likelihood {value:.6g}")
+        if not np.isfinite(gradient).all():
+            where = f"draw {draw}" if draw else "its usual values"
+            raise ModelError(
+                f"model {name}: its gradient is no number at {where}: is there a root of 0, or a division by it?"
+            )
         for number in range(len(x)):
+            if not ends[number, 0] + step < x[number] < ends[number, 1] - step:
+                continue
             error = _disagreement(value_and_gradient, x, gradient, number, step)
-            if error > agrees:
+            if not error <= agrees:
                 # Where the density bends within a step.
                 error = min(error, _disagreement(value_and_gradient, x, gradient, number, step / 100))
+            if not error <= agrees:
+                raise ModelError(
+                    f"model {name}: its gradient is not that of its density (they differ by {error:.2g}): is a step, a "
+                    "rounding, or a branch with another slope in it?"
+                )
             worst = max(worst, error)
-    if worst > agrees:
-        raise ModelError(
-            f"model {name}: its gradient is not that of its density (they differ by {worst:.2g}): is a step or a "
-            "rounding in it?"
-        )
-    if len(refused) == _DRAWS:
+    if len(refused) > _DRAWS:
         raise refused[-1]
     lines += [f"note     {refused[-1].advice}"] if refused else []
     # Below that, rounding decides.

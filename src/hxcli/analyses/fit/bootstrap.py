@@ -60,7 +60,7 @@ class Bootstrapped:
         """Rows of the table, in the order of `COLUMNS`."""
         who = (self.fitted.trait, self.fitted.name)
         rows: list[tuple[Any, ...]] = []
-        if self.fitted.name != NULL:
+        if self.fitted.bound.model.built_in != NULL:
             figures = (self.p, self.critical, self.power, self.replicates)
             rows.append((*who, "likelihood_ratio", self.ratio, *self.ratio_interval, *figures))
         nothing = (np.nan, np.nan, np.nan, self.replicates)
@@ -74,7 +74,7 @@ class Bootstrapped:
             "replicates": self.replicates,
             "intervals": {name: {"lower": low, "upper": high} for name, (low, high) in self.intervals.items()},
         }
-        if self.fitted.name == NULL:
+        if self.fitted.bound.model.built_in == NULL:
             return found
         return {
             "likelihood_ratio": self.ratio,
@@ -108,7 +108,7 @@ def bootstrap(
     null_there = _maxima(null, under_null, null)
 
     def compared(each: FittedModel) -> Bootstrapped:
-        if each.name == NULL:
+        if each.bound.model.built_in == NULL:
             nan = float("nan")
             intervals = _intervals(each, null_there, level)
             return Bootstrapped(each, count, nan, (nan, nan), nan, nan, nan, intervals)

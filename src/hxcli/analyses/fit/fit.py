@@ -209,7 +209,7 @@ def _null_models(
     painted: Painted, observations: Observations, fitted: list[list[FittedModel]], options: FitOptions
 ) -> list[FittedModel]:
     """Every trait under bm, fitted where it is not yet; of the parameters that are held those of bm."""
-    nulls = [each for one in fitted for each in one if each.name == NULL]
+    nulls = [each for one in fitted for each in one if each.bound.model.built_in == NULL]
     if len(nulls) == len(fitted):
         return nulls
     held = {name: value for name, value in options.held.items() if name in ("sigma2", "root")}

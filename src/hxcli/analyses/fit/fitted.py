@@ -197,7 +197,7 @@ class Fitter:
             from hxcli.analyses.fit.grid_fit import fit_on_grid
 
             return fit_on_grid(bound, self.observations, trait, options)
-        always_ml = model.name in ALWAYS_ML or model.root_name == "free" or bool(model.text)
+        always_ml = model.built_in in ALWAYS_ML or model.root_name == "free" or bool(model.text)
         estimator = "ML" if always_ml else options.estimator
         likelihood, units = self._likelihood(bound, trait, estimator == "REML")
         optimum = maximise(likelihood)

@@ -53,10 +53,10 @@ def flags_of(bound: BoundModel, likelihood: TraitLikelihood, optimum: Optimum, n
     if k > n / 10:
         found.append("many_parameters")
     ultrametric = height_spread(fields.phylogeny) <= ULTRAMETRIC
-    if bound.name == "acdc" and values["rate_change"] > 0 and ultrametric:
+    if bound.model.built_in == "acdc" and values["rate_change"] > 0 and ultrametric:
         found.append("equals_ou")
     thetas = [name for name in bound.unknowns if name.startswith("theta(")]
-    if thetas and connected_pieces(fields) <= len(fields.regimes):
+    if thetas and fields.regimes and connected_pieces(fields) <= len(fields.regimes):
         found.append("thetas_not_identified")
     if bound.model.root_name == FREE_ROOT and alphas:
         nearest = float(fields.phylogeny.root_distances[fields.phylogeny.tips].min())

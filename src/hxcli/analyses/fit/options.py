@@ -10,7 +10,7 @@ import numpy as np
 from hxcli.close_names import listed
 from hxcli.edge_data import EdgeTable
 from hxcli.errors import OptionError
-from hxcli.models import named_model
+from hxcli.models import named_model, refuse_one_name_twice
 from hxcli.models.edge_fields import EdgeFields
 from hxcli.models.gaussian_model import GaussianModel
 from hxcli.phylogeny import Phylogeny
@@ -71,9 +71,7 @@ def models_on(names: tuple[str, ...], fields: EdgeFields, ou_root: str | None) -
     """
     spread = height_spread(fields.phylogeny)
     wanted = names or (*USUAL, *(["trend"] if spread > NEARLY_ULTRAMETRIC else []))
-    if len(set(wanted)) < len(wanted):
-        twice = next(name for name in wanted if wanted.count(name) > 1)
-        raise OptionError(f"--model {twice} is given twice (give it once)")
+    refuse_one_name_twice(wanted)
     found = tuple(named_model(name, ou_root if has_roots(name) else None) for name in wanted)
     for model in found:
         refuse_unidentified(model, fields, spread)
@@ -114,7 +112,7 @@ def refuse_unidentified(model: GaussianModel, fields: EdgeFields, spread: float)
 
 def needs_regimes(model: GaussianModel) -> bool:
     """Whether a model's parameters differ between regimes."""
-    return model.name in ("bms", "oum", "oumv", "ouma", "oumva")
+    return model.built_in in ("bms", "oum", "oumv", "ouma", "oumva")
 
 
 def height_spread(phylogeny: Phylogeny) -> float:

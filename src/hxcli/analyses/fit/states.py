@@ -28,6 +28,7 @@ from hxcli.inference.akaike import aic, aicc
 from hxcli.inference.state_objective import RootPrior
 from hxcli.inference.state_rate_intervals import profile_intervals
 from hxcli.inference.state_rates import RateFit, fit_rates
+from hxcli.models import refuse_one_name_twice
 from hxcli.models.file_rates import StateModel
 from hxcli.models.rate_patterns import RatePattern
 from hxcli.models.searched_rates import SearchedRates
@@ -138,8 +139,7 @@ def _fits(
     intervals: bool,
     said: list[str],
 ) -> list[FittedRates]:
-    if len(set(models)) < len(models):
-        raise OptionError("--model: a model is given twice (give it once)")
+    refuse_one_name_twice(models)
     patterns: dict[str, StateModel] = {}
     for name in models or USUAL:
         pattern = pattern_for(replace(options, model=name, table=tables.get(name)), seen.states, phylogeny)

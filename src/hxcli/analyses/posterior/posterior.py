@@ -17,6 +17,7 @@ from hxcli.analyses.posterior.model_question import ModelQuestion, given_models,
 from hxcli.analyses.posterior.question import Options, ask
 from hxcli.analyses.posterior.solution import Solved
 from hxcli.errors import OptionError
+from hxcli.models import refuse_one_name_twice
 from hxcli.node_pairs import PairTable
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_contradictions
@@ -71,8 +72,7 @@ def posterior(
     count = len(observations.traits)
     if given_models(wanted):
         painted = painted_tree(phylogeny, wanted.regimes)
-        if len(set(wanted.models)) < len(wanted.models):
-            raise OptionError("--model names one model twice (give each once)")
+        refuse_one_name_twice(wanted.models)
         if on_grids := grid_models(painted, wanted):
             return posterior_with_grids(phylogeny, observations, painted, units, on_grids, wanted, level)
         questions = model_questions(painted, units, wanted)
