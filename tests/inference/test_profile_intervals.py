@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,9 @@ from hxcli.inference.maximum_likelihood import maximise
 from hxcli.inference.profile_intervals import profile_intervals
 from hxcli.models import named_model
 from hxcli.models.edge_fields import edge_fields
+from hxcli.phylogeny import Phylogeny
 from hxcli.run.inputs import InputOptions, read_inputs
+from hxcli.traits import Observations
 
 DATA = Path(__file__).parents[2] / "data"
 
@@ -39,19 +42,50 @@ def root():
 LOGS = ("rate", "error")
 
 
+def fitted(path: Path, phylogeny: Phylogeny, observations: Observations):
+    fields = edge_fields(phylogeny)
+    bound = named_model(str(path)).on(fields)
+    likelihood = TraitLikelihood(bound, framed(fields.columns, phylogeny), observations, 0, restricted=False)
+    optimum = maximise(likelihood)
+    return likelihood, optimum, profile_intervals(likelihood, optimum, quantities_of(likelihood), 0.95)
+
+
+def primates() -> tuple[Phylogeny, Observations]:
+    files = str(DATA / "primates.nwk"), str(DATA / "primates.csv")
+    inputs = read_inputs(InputOptions(*files, columns=("ln_body_mass",)))
+    return inputs.phylogenies[0], inputs.observations[0]
+
+
+@pytest.mark.slow
+def test_units_of_a_tree_change_nothing(tmp_path: Path) -> None:
+    """A plain number has no scale of its own: 0.01 in millions of years is 1e-8 in years."""
+    phylogeny, observations = primates()
+    found = {}
+    for name, unit in (("millions", 1.0), ("years", 1e6), ("ages", 1e-3)):
+        text = MODEL.replace("mean=0.01, sd=0.1", f"mean={0.01 / unit}, sd={0.1 / unit}")
+        (tmp_path / f"{name}.py").write_text(text.replace("median=0.05", f"median={0.05 / unit}"))
+        scaled = dataclasses.replace(phylogeny, edge_lengths=phylogeny.edge_lengths * unit)
+        likelihood, optimum, intervals = fitted(tmp_path / f"{name}.py", scaled, observations)
+        assert optimum.certificate.converged
+        values = likelihood.parameters(optimum.x)
+        by = {"growth": unit, "rate": unit}
+        found[name] = {key: np.array([value, *intervals[key]]) * by.get(key, 1.0) for key, value in values.items()}
+        found[name]["top"] = np.array(optimum.log_likelihood)
+    for name in ("years", "ages"):
+        for key, expected in found["millions"].items():
+            tolerance = {"rtol": 1e-3, "atol": 1e-6} if key == "error" else {"rtol": 1e-5}
+            np.testing.assert_allclose(found[name][key], expected, **tolerance)
+
+
 @pytest.mark.slow
 def test_ends_of_supports_without_ends_are_followed_to(tmp_path: Path) -> None:
     (tmp_path / "grows.py").write_text(MODEL)
-    inputs = read_inputs(
-        InputOptions(str(DATA / "primates.nwk"), str(DATA / "primates.csv"), columns=("ln_body_mass",))
-    )
-    phylogeny, observations = inputs.phylogenies[0], inputs.observations[0]
-    fields = edge_fields(phylogeny)
-    bound = named_model(str(tmp_path / "grows.py")).on(fields)
-    likelihood = TraitLikelihood(bound, framed(fields.columns, phylogeny), observations, 0, restricted=False)
-    optimum = maximise(likelihood)
+    phylogeny, observations = primates()
+    likelihood, optimum, found = fitted(tmp_path / "grows.py", phylogeny, observations)
     names = [each.name for each in likelihood.coordinates]
-    found = profile_intervals(likelihood, optimum, quantities_of(likelihood), 0.95)
+    # No error is as good as a small one.
+    assert optimum.certificate.at_lower == ("error",)
+    assert optimum.certificate.converged
 
     there = ~np.isnan(observations.values[:, 0])
     tips, y = observations.nodes[there], observations.values[there, 0]

@@ -15,6 +15,7 @@ from numpy.polynomial import Chebyshev
 
 from hxcli.engine.topology import BoolArray
 from hxcli.inference.likelihood_programs import ColumnFigures
+from hxcli.inference.rescaled import Rescaled, units_around
 from hxcli.inference.searched import Searched
 from hxcli.phylogeny import FloatArray
 
@@ -23,16 +24,20 @@ _GRID, _FINER = 64, 16
 _MOST_MAXIMA, _ZOOMS = 4, 3
 # Points of the first grid over several coordinates, and how many of them are starts.
 _SCATTER, _STARTS = 64, 4
-# How far they go along a coordinate whose support has no end: logarithms, or multiples of the start.
-_REACH = 10.0
+# How far they go along a coordinate whose support has no end: logarithms, or spreads.
+_REACH, _SPREADS = 10.0, 5.0
 # Log likelihoods that differ by less are the same.
 AGREE = 1e-6
+# The same of one place and another close to it.
+_AS_GOOD = 1e-8
 # A coordinate as close to an end of its support, as a share of it, is at that end.
 _AT_END = 1e-9
 # Largest gradient at an optimum, in log units per standard error; how far it may be from the mean of those beside it.
 _FLAT, _BENT = 1e-3, 0.02
-# Of Newton's method: steps, halvings of one, its longest, and what stands for a smaller curvature.
-_MOST_STEPS, _MOST_HALVINGS, _LONGEST_STEP, _LEAST_CURVATURE = 40, 30, 2.0, 1e-6
+# Units that differ by less than this factor are alike; how often a search is begun again in others.
+_LIKE, _LOOKS = 30.0, 4
+# Of Newton's method: steps, halvings of one, its longest; what stands for a smaller curvature; slopes that are none.
+_MOST_STEPS, _MOST_HALVINGS, _LONGEST_STEP, _LEAST_CURVATURE, _LEAST_SLOPE = 40, 30, 2.0, 1e-6, 1e-6
 # Steps of the differences that give second derivatives, of the width of the support.
 _STEP = 1e-4
 
@@ -172,14 +177,13 @@ def _refined(
 
 
 def _among_several(likelihood: Searched) -> Optimum:
-    from scipy.optimize import minimize
     from scipy.stats import qmc
 
     ends, count = likelihood.ends, len(likelihood.coordinates)
     shares = qmc.Sobol(count, scramble=False).random(_SCATTER)
     start = np.clip(likelihood.start, *ends.T)
     # Where a support has no end, some way from the start.
-    reach = _REACH * np.array([1.0 if each.log else max(1.0, abs(each.start)) for each in likelihood.coordinates])
+    reach = np.array([_REACH if each.log else _SPREADS * each.spread for each in likelihood.coordinates])
     low, high = (
         np.where(np.isfinite(end), end, start + side * reach) for end, side in zip(ends.T, (-1, 1), strict=True)
     )
@@ -187,45 +191,64 @@ def _among_several(likelihood: Searched) -> Optimum:
     heights = likelihood.at(points).log_likelihood
     order = np.argsort(-heights, kind="stable")[:_STARTS]
 
-    def objective(x: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = likelihood.value_and_gradient(x)
-        # Where the observations are impossible the search turns back.
-        return (-value, -gradient) if np.isfinite(value) and np.isfinite(gradient).all() else (1e300, 0 * x)
-
-    options = {"maxiter": 500, "ftol": 1e-15, "gtol": 1e-9}
-    found = []
-    for start in points[[0, *(i for i in order if i)]]:
-        ended = minimize(objective, start, jac=True, method="L-BFGS-B", bounds=ends, options=options)
-        # Its line search gives up on ridges, along which Newton's method goes on.
-        found.append(_polished(likelihood, ended.x))
+    found = [_climbed(likelihood, each) for each in points[[0, *(i for i in order if i)]]]
     heights = likelihood.at(np.stack([each.x for each in found])).log_likelihood
     best = int(np.argmax(heights))
     agreeing = int((heights > heights[best] - AGREE).sum())
-    x, gradient, hessian, beside = found[best]
-    optimum = _certified(likelihood, x, gradient, hessian, len(found), agreeing)
-    bent = abs(beside - gradient) * np.minimum(_scale(hessian), 1e3)
+    top = found[best]
+    scaled = Rescaled(likelihood, top.unit)
+    optimum = _certified(scaled, top.x / top.unit, top.gradient, top.hessian, len(found), agreeing)
+    certificate = optimum.certificate._replace(gradient=optimum.certificate.gradient / top.unit)
+    bent = abs(top.beside - top.gradient) * np.minimum(_scale(top.hessian), 1e3)
     if (bent > _BENT).any():
         # As where a branch that is taken at this very place only has another slope.
-        return optimum._replace(certificate=optimum.certificate._replace(converged=False))
-    return optimum
+        certificate = certificate._replace(converged=False)
+    return optimum._replace(x=optimum.x * top.unit, certificate=certificate)
 
 
-class _Polished(NamedTuple):
+def _climbed(likelihood: Searched, start: FloatArray) -> _Climbed:
+    """Where one search from a point ends."""
+    from scipy.optimize import minimize
+
+    options = {"maxiter": 500, "ftol": 1e-15, "gtol": 1e-9}
+    unit = units_around(likelihood, start)
+    for _ in range(_LOOKS):
+        scaled = Rescaled(likelihood, unit)
+
+        def objective(x: FloatArray, scaled: Searched = scaled) -> tuple[float, FloatArray]:
+            value, gradient = scaled.value_and_gradient(x)
+            # Where the observations are impossible the search turns back.
+            return (-value, -gradient) if np.isfinite(value) and np.isfinite(gradient).all() else (1e300, 0 * x)
+
+        ended = minimize(objective, start / unit, jac=True, method="L-BFGS-B", bounds=scaled.ends, options=options)
+        before, start = start, ended.x * unit
+        # Where it has come to, a step may be another one.
+        last, unit = unit, units_around(likelihood, start)
+        if np.array_equal(start, before) or (np.maximum(unit / last, last / unit) <= _LIKE).all():
+            break
+    # The line search gives up on ridges, along which Newton's method goes on.
+    scaled = Rescaled(likelihood, unit)
+    return _polished(scaled, start / unit)
+
+
+class _Climbed(NamedTuple):
     """The end of a search.
 
     Attributes:
         x: (S,) the place.
+        unit: (S,) in which all that follows is.
         gradient, hessian: There.
         beside: (S,) mean of the slopes a step to either side along every coordinate.
     """
 
     x: FloatArray
+    unit: FloatArray
     gradient: FloatArray
     hessian: FloatArray
     beside: FloatArray
 
 
-def _polished(likelihood: Searched, x: FloatArray) -> _Polished:
+def _polished(likelihood: Rescaled, x: FloatArray) -> _Climbed:
     """Newton steps from exact gradients and their differences.
 
     Upwards in every direction, whatever the sign of the curvature, and halved until the likelihood rises (Nocedal and
@@ -240,7 +263,10 @@ def _polished(likelihood: Searched, x: FloatArray) -> _Polished:
             break
         curvature, directions = np.linalg.eigh(hessian[np.ix_(free, free)])
         step = np.zeros_like(x)
-        step[free] = directions @ ((directions.T @ gradient[free]) / np.maximum(abs(curvature), _LEAST_CURVATURE))
+        slope = directions.T @ gradient[free]
+        # Where there is neither slope nor curvature there is nowhere to go.
+        slope[(abs(slope) < _LEAST_SLOPE) & (abs(curvature) < _LEAST_CURVATURE)] = 0.0
+        step[free] = directions @ (slope / np.maximum(abs(curvature), _LEAST_CURVATURE))
         step *= min(1.0, _LONGEST_STEP / max(float(abs(step).max()), 1e-300))
         moved, found = x, (value, gradient)
         for _ in range(_MOST_HALVINGS):
@@ -256,11 +282,11 @@ def _polished(likelihood: Searched, x: FloatArray) -> _Polished:
         hessian, beside = _hessian(likelihood, x)
         if small:
             break
-    return _Polished(x, gradient, hessian, beside)
+    return _Climbed(x * likelihood.unit, likelihood.unit, gradient, hessian, beside)
 
 
 def _hessian(likelihood: Searched, x: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """(S, S) from differences of exact gradients, inwards at the ends of the supports; and `_Polished.beside`.
+    """(S, S) from differences of exact gradients, inwards at the ends of the supports; and `_Climbed.beside`.
 
     That is nan for a coordinate so close to an end that its sides are not equally far.
     """
@@ -297,6 +323,25 @@ def _room(ends: FloatArray) -> FloatArray:
     return _AT_END * np.maximum(1, np.where(np.isfinite(width), width, 1))
 
 
+def _fading(likelihood: Searched, x: FloatArray, height: float) -> tuple[BoolArray, FloatArray]:
+    """(S,) whether a coordinate is a logarithm that may as well fall without end; where it is, x as high as is as good.
+
+    A search stops anywhere on such a plateau, and this place does not hang on where.
+    """
+    found, raised = np.zeros(len(x), bool), x.copy()
+    for place, each in enumerate(likelihood.coordinates):
+        if not (each.log and likelihood.ends[place, 0] == -np.inf):
+            continue
+        shifts = np.concatenate([[-_REACH], np.arange(0.0, max(likelihood.start[place] - x[place], 0.0) + 1, 0.5)])
+        points = np.repeat(raised[None], len(shifts), 0)
+        points[:, place] = x[place] + shifts
+        good = likelihood.at(points).log_likelihood > height - _AS_GOOD
+        if good[0]:
+            found[place] = True
+            raised[place] = points[max(int(np.argmin(np.append(good, False))) - 1, 1), place]
+    return found, raised
+
+
 def _certified(
     likelihood: Searched,
     x: FloatArray,
@@ -313,13 +358,17 @@ def _certified(
     if figures is None or not np.array_equal(x, there):
         figures = likelihood.at(there[None])
     x = there
+    # A positive number that may be as small as one likes is at its end too.
+    fading, raised = _fading(likelihood, x, float(figures.log_likelihood[0]))
+    if fading.any():
+        x, figures, lower = raised, likelihood.at(raised[None]), lower | fading
     free = ~(lower | upper)
     inner = hessian[np.ix_(free, free)]
     sound = bool(np.isfinite(inner).all())
     eigenvalues = np.asarray(np.linalg.eigvalsh(inner) if sound else np.full(int(free.sum()), np.nan), float)
     scale = _scale(hessian)
     flat = bool((abs(gradient[free]) * np.minimum(scale[free], 1e3) < _FLAT).all())
-    inwards = bool((gradient[lower & ~free] <= _FLAT).all() and (gradient[upper & ~free] >= -_FLAT).all())
+    inwards = bool((gradient[lower & ~fading] <= _FLAT).all() and (gradient[upper & ~free] >= -_FLAT).all())
     finite = bool(np.isfinite(figures.log_likelihood[0]))
     converged = finite and flat and inwards and bool((eigenvalues < 0).all())
     certificate = Certificate(

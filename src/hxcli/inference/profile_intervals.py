@@ -23,6 +23,7 @@ from numpy.polynomial import Chebyshev
 from hxcli.inference.likelihood_programs import ColumnFigures
 from hxcli.inference.maximum_likelihood import Optimum
 from hxcli.inference.profile_paths import crossing, never_falls
+from hxcli.inference.rescaled import Rescaled, is_without_scale, units_around
 from hxcli.inference.searched import Searched
 from hxcli.phylogeny import FloatArray
 
@@ -103,6 +104,10 @@ def profile_intervals(
 
     floor = optimum.log_likelihood - float(chdtri(1, 1 - level)) / 2
     count = len(likelihood.coordinates)
+    if any(map(is_without_scale, likelihood.coordinates)):
+        unit = units_around(likelihood, optimum.x)
+        likelihood, optimum = Rescaled(likelihood, unit), optimum._replace(x=optimum.x / unit)
+        quantities = [each._replace(weights=each.weights * unit) for each in quantities]
     if count == 0:
         at = _Curve(likelihood, np.zeros((1, 0)), optimum.figures, floor)
         return {each.name: Interval(*(float(at.extreme(each, side)[0]) for side in (-1, 1))) for each in quantities}

@@ -35,6 +35,7 @@ class Coordinate(NamedTuple):
         log: Whether the search moves its logarithm.
         start: A usual value.
         is_rate: Whether it is a rate's ratio to the first rate.
+        spread: How far usual values are from the start: the standard deviation of a normal prior, or the start itself.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Coordinate(NamedTuple):
     log: bool
     start: float
     is_rate: bool = False
+    spread: float = 1.0
 
     def to_search(self, value: Any) -> Any:
         """From a value to where the search has it."""
@@ -290,9 +292,13 @@ class BoundModel:
     def _shape_coordinates(self, name: str, declared: Declaration) -> list[Coordinate]:
         lows, highs = (np.broadcast_to(end, declared.shape).ravel() for end in declared.support)
         starts = np.broadcast_to(declared.start, declared.shape).ravel()
+        spreads = np.abs(starts)
+        if declared.family == "normal":
+            spreads = np.broadcast_to(declared.numbers["sd"], declared.shape).ravel()
         found = []
         for index, each in enumerate(self._entries(name, declared.shape)):
             low, high = float(lows[index]), float(highs[index])
             log = declared.family == "log_normal" or (low > 0 and high > _DECADES * low)
-            found.append(Coordinate(each, name, index, low, high, log, float(starts[index])))
+            spread = float(spreads[index]) or 1.0
+            found.append(Coordinate(each, name, index, low, high, log, float(starts[index]), spread=spread))
         return found

@@ -278,10 +278,15 @@ def observed_fields(tree: Tree, tau2: Any) -> dict[str, Any]:
     weight = jnp.where(soft, number / safe, 0)
     precision, number_exact = weight.sum(1), jnp.where(exact, number, 0).sum(1)
     known = number_exact > 0
-    soft_mean = (weight * value).sum(1) / jnp.where(precision > 0, precision, 1)
-    exact_mean = jnp.where(exact, number * value, 0).sum(1) / jnp.where(known, number_exact, 1)
-    mean = jnp.where(known, exact_mean, soft_mean)
-    apart = jnp.where(soft, misfit / safe, 0) + weight * (value - mean[:, None]) ** 2
+    apart = jnp.where(soft, misfit / safe, 0)
+    if value.shape[1] == 1:
+        # One value is its own mean to the last digit, which a tiny variance would make much of.
+        mean = jnp.where(number > 0, value, 0)[:, 0]
+    else:
+        soft_mean = (weight * value).sum(1) / jnp.where(precision > 0, precision, 1)
+        exact_mean = jnp.where(exact, number * value, 0).sum(1) / jnp.where(known, number_exact, 1)
+        mean = jnp.where(known, exact_mean, soft_mean)
+        apart = apart + weight * (value - mean[:, None]) ** 2
     return {
         "count": jnp.where(soft, number, 0).sum(1),
         "known": known.astype(mean.dtype),
