@@ -169,14 +169,21 @@ def test_gradient_is_that_of_finite_differences() -> None:
     gradient = jax.jit(jax.grad(height))(still)
     assert all(bool(jnp.isfinite(value).all()) for value in gradient.values())
     step = 1e-5
-    for name in still:
-        slope = float((gradient[name] * direction[name]).sum())
-        up, low = ({**still, name: sign * step * direction[name]} for sign in (1, -1))
-        if name == "v0":
-            # A variance cannot be negative: forwards only, where it is 0.
-            low = still
-        found = float(height(up) - height(low)) / (step * (1 if name == "v0" else 2))
-        assert found == pytest.approx(slope, rel=1e-3 if name == "v0" else 1e-6), name
+    # A variance cannot be negative: forwards only, where it is 0.
+    some = jnp.asarray(tree["variance"] > 0)
+    cases = [
+        ("scale", 1.0, False),
+        ("shift", 1.0, False),
+        ("variance", some, False),
+        ("variance", ~some, True),
+        ("v0", 1.0, True),
+    ]
+    for name, where, forwards in cases:
+        along = direction[name] * where
+        slope = float((gradient[name] * along).sum())
+        up, low = ({**still, name: sign * step * along} for sign in (1, 0 if forwards else -1))
+        found = float(height(up) - height(low)) / (step * (1 if forwards else 2))
+        assert found == pytest.approx(slope, rel=1e-3 if forwards else 1e-6), name
 
 
 def test_a_variance_that_underflows_makes_the_column_impossible() -> None:
