@@ -281,7 +281,7 @@ def observed_fields(tree: Tree, tau2: Any) -> dict[str, Any]:
     apart = jnp.where(soft, misfit / safe, 0)
     if value.shape[1] == 1:
         # One value is its own mean to the last digit, which a tiny variance would make much of.
-        mean = jnp.where(number > 0, value, 0)[:, 0]
+        mean = jnp.where(number[:, 0] > 0, value[:, 0], jnp.zeros_like(precision))
     else:
         soft_mean = (weight * value).sum(1) / jnp.where(precision > 0, precision, 1)
         exact_mean = jnp.where(exact, number * value, 0).sum(1) / jnp.where(known, number_exact, 1)

@@ -91,8 +91,8 @@ def report(
 
 def _at_given_root(columns: Mapping[str, FloatArray], root: FloatArray) -> BoolArray:
     """(N, D) the nodes whose state is the given root's, (D,), but for rounding."""
-    near = abs(columns["mean"] - root) <= _ROUNDING * np.maximum(1, abs(root))
-    return np.asarray((columns["deviation"] == 0) & near)
+    rounding = _ROUNDING * np.maximum(1, abs(root))
+    return np.asarray((columns["deviation"] <= rounding) & (abs(columns["mean"] - root) <= rounding))
 
 
 def _is_beyond(one: Solved | None, units: Units, trait: int) -> bool:
