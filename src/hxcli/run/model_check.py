@@ -172,7 +172,7 @@ def _draws(
     for draw in range(_DRAWS + 1):
         # First where searches begin: a value such as 0 is where branches are, and their slopes go wrong.
         x = np.clip(start + (0.5 * random.standard_normal(len(start)) if draw else 0.0), *ends.T)
-        place = f"draw     {draw}:" if draw else "usual    values:"
+        place = f"draw     {draw}:" if draw else "usual   "
         value, gradient = value_and_gradient(x)
         if not np.isfinite(value) or value <= -1e299:
             try:
