@@ -27,12 +27,13 @@ def calibrate_states(
     Args:
         simulations: How many; those in which all tips look alike count too.
         seed: Of the random numbers.
-        model: `er` and the like.
+        model: `er` and the like, or a file that returns Rates of numbers with priors.
         names: Of the states.
     """
+    from hxcli.analyses.ancestral_states import StateOptions, pattern_for
     from hxcli.analyses.posterior.state_posterior import posterior_states
     from hxcli.engine.topology import from_parents
-    from hxcli.models.rate_patterns import rate_pattern
+    from hxcli.models.file_rates import FileRates
     from hxcli.phylogeny import Phylogeny
     from hxcli.text_columns import Texts
     from hxcli.traits import Observations, StateColumn
@@ -43,23 +44,27 @@ def calibrate_states(
     size = topology.size
     lengths = np.where(topology.is_root, 0.0, random.uniform(0.2, 1.5, size))
     tree = Phylogeny(topology, lengths, Texts([f"n{i}" for i in range(size)]), Texts.blank(size))
-    pattern = rate_pattern(model, names)
+    pattern = pattern_for(StateOptions(model), names, tree)
+    # A file's own priors are those of unit normal variables.
+    declared = [pattern.declarations[label] for label in pattern.labels] if isinstance(pattern, FileRates) else []
+    priors = {} if declared else {"q": "lognormal({},{})".format(*PRIOR)}
     inner = int(np.flatnonzero(~topology.is_leaf)[len(tree.tips) // 2])
     ranks: dict[str, list[int]] = {name: [] for name in (*pattern.labels, "root", "inner node")}
     for number in range(simulations):
         values = np.exp(random.normal(*PRIOR, pattern.count))
-        rates = pattern.rates(values[None])[0]
+        if declared:
+            values = np.array([float(each.from_unit(random.normal())) for each in declared])
+        rates = np.broadcast_to(pattern.rates(values[None])[0], (size, len(names), len(names)))
         states = np.empty(size, int)
         states[0] = random.integers(len(names))
         for node in range(1, size):
-            row = expm(rates * lengths[node])[states[topology.parents[node]]]
+            row = expm(rates[node] * lengths[node])[states[topology.parents[node]]]
             states[node] = int((random.random() > row.cumsum()[:-1]).sum())
         texts = Texts([names[state] for state in states[tree.tips]])
         none = np.zeros((len(tree.tips), 0))
         seen = Observations(tree.tips, none, none, (), states=(StateColumn("s", texts),))
         found = posterior_states(
-            tree, seen, None, models=[model], states=names, priors={"q": "lognormal({},{})".format(*PRIOR)},
-            draws=DRAWS, seed=number,
+            tree, seen, None, models=[model], states=names, priors=priors, draws=DRAWS, seed=number,
         )  # fmt: skip
         draws = found.tables["draws"]
         for label, value in zip(pattern.labels, values, strict=True):

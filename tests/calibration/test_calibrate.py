@@ -50,6 +50,17 @@ def test_posteriors_of_rates_of_states_are_calibrated(model: str, names: str, si
         assert one.sound(bins=5), (one.name, one.p_value(5))
 
 
+@pytest.mark.slow
+def test_the_posterior_of_a_file_whose_rates_differ_from_edge_to_edge_is_calibrated(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(
+        "import jax.numpy as jnp\nfrom hxcli.model import Rates, normal\ndef model(edge):\n"
+        "    rate = 0.3 * jnp.exp(normal('change', sd=1) * edge.end)\n"
+        "    return Rates(rate * jnp.array([[-1.0, 1.0], [2.0, -2.0]]))\n"
+    )
+    for one in calibrate_states(100, 1, str(tmp_path / "own.py")):
+        assert one.sound(bins=5), (one.name, one.p_value(5))
+
+
 def test_a_wrong_posterior_is_rejected() -> None:
     rng = np.random.default_rng(0)
     true = rng.normal(size=500)

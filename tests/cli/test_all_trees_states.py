@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,31 @@ def test_a_file_of_equal_rates_gives_what_er_gives_on_every_tree(hx, here: Path,
                 assert float(mine[name]) == pytest.approx(float(built_in[name]), rel=1e-5, abs=1e-6), (mine, built_in)
 
 
-@pytest.mark.parametrize("command", [("ancestral",), ("fit", "--model", "bm", "--model", "er", "--no-intervals")])
+@pytest.mark.parametrize("model", ["er", pytest.param("own.py", marks=pytest.mark.slow)])
+def test_posteriors_are_means_of_those_of_the_trees(hx, here: Path, sample: str, model: str) -> None:
+    (here / "own.py").write_text(EQUAL.format(by_edge=""))
+    asked = ("sample.csv", "--column", "habitat", "--model", model)
+    assert hx("posterior", "sample.nwk", *asked, "--all-trees", "-o", "all").code == 0
+    root, evidence, rates = [], [], []
+    for number in range(TREES):
+        assert hx("posterior", "sample.nwk", *asked, "--tree-index", f"{number + 1}", "-o", "one").code == 0
+        root.append([float(row["probability"]) for row in _rows(here / "one.csv")[:2]])
+        trait = json.loads((here / "one.json").read_text())["results"][0]["traits"][0]
+        evidence.append(trait["log_evidence"])
+        rates.append(float(_rows(here / "one.params.csv")[0]["mean"]))
+    found = [float(row["probability"]) for row in _rows(here / "all.csv")[:2]]
+    np.testing.assert_allclose(found, np.mean(root, 0), atol=1e-8)
+    of_trees = _rows(here / "all.trees.csv")
+    for name, values in (("log_evidence", evidence), ("q" if model == "own.py" else "q(land,sea)", rates)):
+        told = [float(row["value"]) for row in of_trees if row["parameter"] == name]
+        np.testing.assert_allclose(told, values, rtol=1e-7)
+    pooled = json.loads((here / "all.json").read_text())["results"][0]["traits"][0]
+    assert pooled["log_evidence"] == pytest.approx(np.mean(evidence), rel=1e-8)
+
+
+@pytest.mark.parametrize(
+    "command", [("ancestral",), ("posterior",), ("fit", "--model", "bm", "--model", "er", "--no-intervals")]
+)
 def test_parts_give_the_bytes_of_one_run(hx, here: Path, sample: str, command: tuple[str, ...]) -> None:
     hx(command[0], *ASKED, *command[1:], "-o", "all")
     for part in (2, 1):

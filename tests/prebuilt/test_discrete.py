@@ -253,3 +253,9 @@ def test_the_stationary_distribution_is_kept() -> None:
         share = stationary(rates)
         np.testing.assert_allclose(share @ rates, 0, atol=1e-15)
         assert share.sum() == pytest.approx(1)
+
+
+def test_an_edge_of_endless_changes_forgets_where_it_began() -> None:
+    rates = np.array([[-1.0, 1.0], [3.0, -3.0]])
+    found = np.asarray(edge_matrices(np.stack([rates * 1e80, rates * 1e20, rates]), np.array([2.0, 1.0, 50.0])))
+    np.testing.assert_allclose(found, np.broadcast_to([0.75, 0.25], (3, 2, 2)), rtol=1e-9)

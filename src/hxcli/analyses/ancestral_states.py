@@ -67,8 +67,17 @@ class StateOptions:
     sets: bool = False
 
 
-def pattern_for(options: StateOptions, states: tuple[str, ...], phylogeny: Phylogeny) -> StateModel:
+def pattern_for(
+    options: StateOptions, states: tuple[str, ...], phylogeny: Phylogeny, moved: tuple[Phylogeny, Any] | None = None
+) -> StateModel:
     """The model that the options ask for.
+
+    Args:
+        options: How the trait is modelled.
+        states: Names of its states.
+        phylogeny: N nodes, which the columns of edges are of.
+        moved: The tree with its nodes in another order, in which the model is wanted, and which node every one of
+            them was, (N,).
 
     Raises:
         InputError: A user's file is refused.
@@ -78,6 +87,7 @@ def pattern_for(options: StateOptions, states: tuple[str, ...], phylogeny: Phylo
         if options.hidden > 1:
             raise OptionError("--hidden goes with the built-in models: a file's Q has the states that it has")
         fields = edge_fields(phylogeny, edge_columns(unpainted(phylogeny), options.edge_data))
+        fields = fields if moved is None else fields.moved(*moved)
         return FileRates(load_model_file(options.model), fields, states, options.held, options.start)
     if options.table is None:
         return rate_pattern(options.model, states).hidden(options.hidden)

@@ -179,7 +179,8 @@ def posterior(
         typer.Option(
             "--prior",
             metavar="NAME=PRIOR",
-            help="Prior of a model's shape parameter or mean; of rates of states, q or 'q(a,b)'; with --together of "
+            help="Prior of a model's shape parameter or mean; of rates of states, q or 'q(a,b)', or a file's own "
+            "parameter; with --together of "
             "sigma or sigma(TRAIT), roots of the rates, and of correlation, such as lkj(2); repeatable.",
         ),
     ] = None,

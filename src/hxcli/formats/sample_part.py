@@ -25,9 +25,9 @@ from hxcli.phylogeny import Phylogeny
 from hxcli.text_columns import Texts
 from hxcli.traits import MatchReport, Observations
 
-_FORMAT = "hx part of a sample, 1"
+_FORMAT = "hx part of a sample, 2"
 _STEP = 64
-_OF_STATES = ("name", "states", "observed", "model", "root_prior", "rates", "count")
+_OF_STATES = ("name", "states", "observed", "model", "root_prior", "rates", "count", "fitted")
 
 
 @dataclass(frozen=True, eq=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -95,20 +95,42 @@ class Objective:
     def __call__(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Minus the log likelihoods (K,) and their gradients (K, F)."""
         values = self.values(x)
-        rates = self.pattern.rates(values)
-        # A file's function may give what are no rates; the search turns back there.
-        bad = ~_are_rates(rates)
-        rates[bad] = np.ones(rates.shape[-1]) - rates.shape[-1] * np.eye(rates.shape[-1])
-        shares = self.root.columns(rates)
-        found = log_likelihood_slopes(self.tree, rates, shares)
-        by_rates = found.by_rates + self.root.slopes(rates, shares, found.by_root)
-        gradients = self.pattern.slopes(by_rates, values) * values
-        heights = found.log_likelihood
-        wrong = ~np.isfinite(heights) | bad
-        return np.where(wrong, _IMPOSSIBLE, -heights), np.where(wrong[:, None], 0.0, -gradients[:, self.free])
+        depths, slopes = depths_and_slopes(self.tree, self.pattern, self.root, values)
+        return depths, (slopes * values)[:, self.free]
 
 
-def _are_rates(rates: FloatArray) -> BoolArray:
-    """(K,) whether matrices are finite, and not negative off their diagonals."""
-    off = np.where(np.eye(rates.shape[-1], dtype=bool), 0.0, rates)
-    return np.asarray((np.isfinite(rates) & (off >= 0)).reshape(len(rates), -1).all(1))
+class Moved(Protocol):
+    """What a likelihood asks of a model: its rates at K sets of P numbers, and their derivatives."""
+
+    def rates(self, values: FloatArray) -> FloatArray: ...
+
+    def slopes(self, by_rates: FloatArray, values: FloatArray) -> FloatArray: ...
+
+
+def depths_and_slopes(
+    tree: StateTree, model: Moved, root: RootPrior, values: FloatArray
+) -> tuple[FloatArray, FloatArray]:
+    """Minus the log likelihoods (K,) at K sets of numbers, (K, P), and their derivatives by these, (K, P).
+
+    A very large number and 0 where what was seen is impossible, or a file's function gives what are no rates: a search
+    turns back there.
+    """
+    rates, bad = sound_rates(model.rates(values))
+    shares = root.columns(rates)
+    found = log_likelihood_slopes(tree, rates, shares)
+    by_values = model.slopes(found.by_rates + root.slopes(rates, shares, found.by_root), values)
+    wrong = ~np.isfinite(found.log_likelihood) | bad
+    return np.where(wrong, _IMPOSSIBLE, -found.log_likelihood), np.where(wrong[:, None], 0.0, -by_values)
+
+
+def sound_rates(rates: FloatArray) -> tuple[FloatArray, BoolArray]:
+    """The matrices with some that are rates in place of those that are not, and which these are, (K,).
+
+    Rates are finite, and not negative off the diagonal.
+    """
+    size = rates.shape[-1]
+    off = np.where(np.eye(size, dtype=bool), 0.0, rates)
+    bad = ~(np.isfinite(rates) & (off >= 0)).reshape(len(rates), -1).all(1)
+    found = rates.copy()
+    found[bad] = np.ones(size) - size * np.eye(size)
+    return found, np.asarray(bad)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hxcli.errors import ModelError
+from hxcli.model.edges import OF_THE_TREE
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.units import refuse_extreme_lengths
@@ -32,6 +33,18 @@ class EdgeFields:
     def height(self) -> float:
         """The largest distance between the root and a tip."""
         return float(self.columns["tree_height"])
+
+    def moved(self, phylogeny: Phylogeny, order: Any) -> EdgeFields:
+        """The same edges of the same tree with its nodes in another order.
+
+        Args:
+            phylogeny: The tree in that order.
+            order: (N,) which node every one of it was.
+        """
+        columns = {
+            name: value if name in OF_THE_TREE else np.asarray(value)[order] for name, value in self.columns.items()
+        }
+        return EdgeFields(phylogeny, columns, self.regimes)
 
 
 def edge_fields(painted: Painted | Phylogeny, further: Mapping[str, Any] | None = None) -> EdgeFields:

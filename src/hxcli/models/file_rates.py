@@ -170,7 +170,7 @@ class FileRates:
         """Whether rates differ between edges; refuses what are no rates."""
         size = len(self.states)
         if shape != (size, size):
-            raise self._error(
+            raise self.error(
                 f"Q is {' by '.join(map(str, shape))}, and the trait has {size} states: {', '.join(self.states[:8])}",
                 "--states A,B,... names all of them, in the order of rows and columns",
             )
@@ -186,11 +186,11 @@ class FileRates:
         both = self.rates(np.stack([start, moved]))[:, 1:]
         values = both[0]
         if not np.isfinite(values).all():
-            raise self._error("Q has cells that are no numbers where the search begins", "a rate is 0 or more")
+            raise self.error("Q has cells that are no numbers where the search begins", "a rate is 0 or more")
         off = np.where(np.eye(size, dtype=bool), 0.0, values)
         if (off < 0).any():
             edge, row, column = (int(each) for each in np.argwhere(off < 0)[0])
-            raise self._error(
+            raise self.error(
                 f"Q has a rate below 0 where the search begins: {off[edge, row, column]:.6g} from "
                 f"{self.states[row]!r} to {self.states[column]!r}",
                 "a rate is 0 or more",
@@ -198,13 +198,14 @@ class FileRates:
         sums, scale = values.sum(-1), abs(values).max(initial=0.0)
         if (abs(sums) > _NOTHING * max(scale, 1e-300)).any():
             edge, row = (int(each) for each in np.argwhere(abs(sums) > _NOTHING * max(scale, 1e-300))[0])
-            raise self._error(
+            raise self.error(
                 f"the row of {self.states[row]!r} in Q sums to {sums[edge, row]:.6g}",
                 "rows sum to 0: a cell of the diagonal is minus the sum of the others",
             )
         return bool((np.ptp(both, axis=1) > 0).any())
 
-    def _error(self, found: str, advice: str) -> InputError:
+    def error(self, found: str, advice: str) -> InputError:
+        """What is refused, with the line of the file's `return`."""
         return InputError(found, advice, file=self.model.source, line=line_of_return(self.model.edge))
 
 

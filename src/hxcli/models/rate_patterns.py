@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,6 +64,14 @@ class RatePattern:
         places = np.arange(len(self.states))
         rates[:, places, places] = -rates.sum(2)
         return rates
+
+    def traced(self, values: Any) -> Any:
+        """(S, S) the rate matrix with the P rates `values`, (P,), while tracing."""
+        # Here, because a list of models needs no JAX.
+        import jax.numpy as jnp
+
+        off = jnp.concatenate([jnp.zeros(1), values])[self.cells]
+        return off - jnp.diag(off.sum(1))
 
     def held(self, given: Mapping[str, float]) -> FloatArray:
         """(P,) rates that are given by the label of a transition; nan for free ones.

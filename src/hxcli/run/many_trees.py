@@ -206,12 +206,23 @@ def _batch_analysis(job: Job, star: Any, on_star: Observations, sample: Sample) 
         return TablesOneByOne(job.analysis, on_star, sample.stream.taxa, sample.summary, job.analysis_options)
     if not on_star.states:
         return _of_numbers(job, star, on_star, sample, job.analysis_options)
-    if job.analysis == "posterior":
-        raise OptionError("hx posterior of traits of states is about one tree (leave --all-trees out)")
-    from hxcli.analyses.tree_samples.states_one_by_one import Both, StatesOneByOne, options_of
+    from hxcli.analyses.tree_samples.states_one_by_one import (
+        Both,
+        FittedOnOneTree,
+        OnOneTree,
+        StatesOneByOne,
+        options_of,
+    )
 
-    chosen = options_of(job.state_options, bool(on_star.traits))
-    of_states = StatesOneByOne(star, on_star, sample.stream.taxa, sample.summary, chosen)
+    on_one_tree: OnOneTree
+    if job.analysis == "posterior":
+        # Here, because nothing else needs posteriors' company.
+        from hxcli.analyses.tree_samples.state_posteriors import posteriors_of
+
+        on_one_tree = posteriors_of(job.state_options, bool(on_star.traits))
+    else:
+        on_one_tree = FittedOnOneTree(options_of(job.state_options, bool(on_star.traits)))
+    of_states = StatesOneByOne(star, on_star, sample.stream.taxa, sample.summary, on_one_tree)
     if not on_star.traits:
         return of_states
     numbers = replace(on_star, states=())

@@ -24,7 +24,10 @@ _WORDS = {
     "at_upper_bound": "an estimate is at the upper end of its support",
     "rates_not_identified": "the tips do not determine all rates",
     "optimum_not_certain": "the search found no clear maximum",
+    "not_settled": "the quadrature has not settled, or the sampler has not converged",
 }
+# What makes figures untrustworthy.
+_DOUBTED = ("optimum_not_certain", "not_settled")
 
 
 class PooledStates:
@@ -80,12 +83,13 @@ class PooledStates:
             observed=Texts(trait.observed),
             probabilities=self._means[place],
             model=trait.model,
-            log_likelihood=float(figures["log_likelihood"].mean()),
+            log_likelihood=float(figures[trait.fitted].mean()),
             rates=tuple((name, means[name], float(low[0]), float(high[0]), how) for name, (low, high) in ends.items()),
             count=trait.count,
             root_prior=(trait.root_prior, np.zeros(0)),
             tips_used=sum(trait.observed[tip] != "" for tip in tips.tolist()),
             columns={"frequency": self._frequency, "se_between": self._spread[place]},
+            fitted=trait.fitted,
         )
 
 
@@ -136,5 +140,5 @@ def flag_warnings(rows: Sequence[Row], values: FloatArray, without: Collection[s
         if trees := int(np.nansum(each)):
             under = f" under {model}" if model else ""
             told = Note(f"trait {trait!r}{under}: on {trees} of {counted(len(each), 'tree')} {_WORDS[flag]}")
-            said.append(doubted(told) if flag == "optimum_not_certain" else told)
+            said.append(doubted(told) if flag in _DOUBTED else told)
     return tuple(said)

@@ -14,7 +14,6 @@ from hxcli.errors import Doubt, Note
 from hxcli.inference.box_quadrature import Box, integrate_box
 from hxcli.inference.marginal_density import Marginals, interpolated
 from hxcli.phylogeny import FloatArray, canonical_order
-from hxcli.prebuilt.discrete.mixtures import average_marginals, draw_nodes
 
 # Largest error wanted, and what the user is told of.
 _TOLERANCE, _TOLD = 1e-6, 1e-4
@@ -52,7 +51,7 @@ def posterior_at_given(question: RateQuestion, wanted: RateOptions, seed: list[i
     """The posterior of the nodes where all rates are given."""
     density = question.density
     values = density.held[None]
-    probabilities = average_marginals(density.tree, *density.rates_and_root(values), np.ones((1, 1)))[0]
+    probabilities = density.marginals(values, np.ones((1, 1)))[0]
     draws = None
     if wanted.draws:
         draws = _draws(question, np.repeat(values, wanted.draws, 0), seed)
@@ -65,22 +64,18 @@ def posterior_at_given(question: RateQuestion, wanted: RateOptions, seed: list[i
 
 
 def integrated_rates(question: RateQuestion, wanted: RateOptions, level: float, seed: list[int]) -> RatesFound:
-    """The posterior by quadrature over one or two unknown rates.
+    """The posterior by quadrature over one or two unknown rates, or parameters of a file.
 
     Raises:
         ModelError: The posterior has no finite integral.
     """
     density = question.density
-    endless = (
-        f"trait {question.seen.name!r}: the posterior of the rates has no finite integral with these priors (give "
-        "--prior 'q=PRIOR' that falls off towards 0 and beyond, such as lognormal)"
-    )
-    box = integrate_box(density, density.log_values, density.starts, _TOLERANCE, endless)
+    box = integrate_box(density, density.sizes, density.starts, _TOLERANCE, question.endless)
     places, weights = box.places, box.weights.ravel()
     kept = np.flatnonzero(weights > _NOTHING)
     both = np.stack([weights, box.coarse.ravel()])[:, kept]
     both /= both.sum(1, keepdims=True)
-    averaged = average_marginals(density.tree, *density.rates_and_root(density.values(places[kept])), both)
+    averaged = density.marginals(density.values(places[kept]), both)
     error = max(box.error, float(abs(averaged[0] - averaged[1]).max()))
     values = density.values(places)
     mean = density.held.copy()
@@ -96,10 +91,15 @@ def integrated_rates(question: RateQuestion, wanted: RateOptions, level: float, 
     notes: list[Note] = []
     if error > _TOLD:
         notes.append(
-            Doubt(f"the quadrature over the rates has not settled: its two finest grids differ by {error:.1g}")
+            Doubt(
+                f"the quadrature over the {question.unknown}s has not settled: its two finest grids differ by "
+                f"{error:.1g}"
+            )
         )
     if not box.moments:
-        notes.append(Note("with these priors the rates have no finite mean and variance: these are empty"))
+        notes.append(
+            Note(f"with these priors the {question.unknown}s have no finite mean and variance: these are empty")
+        )
     draws = None
     if wanted.draws:
         draws = _draws(question, _drawn_rates(question, box, wanted.draws, seed), seed)
@@ -126,7 +126,7 @@ def sampled_rates(question: RateQuestion, wanted: RateOptions, level: float, see
     from hxcli.inference.state_chains import SampledRates
 
     density, rates = question.density, SampledRates(question.density, question.exchangeable)
-    asked = "--model with several unknown rates"
+    asked = f"--model with several unknown {question.unknown}s"
     found = sample_parameters(rates, wanted.chains, wanted.samples, seed, asked, wanted.method)
     values = rates.values(found.places.reshape(-1, len(density.free)))
     components = rates.values(found.spaced(_MOST_COMPONENTS))
@@ -137,7 +137,7 @@ def sampled_rates(question: RateQuestion, wanted: RateOptions, level: float, see
     for chain, part in enumerate(np.array_split(np.arange(count), wanted.chains)):
         weights[1 + chain, part] = 1
     weights /= weights.sum(1, keepdims=True)
-    averaged = average_marginals(density.tree, *density.rates_and_root(components), weights)
+    averaged = density.marginals(components, weights)
     spread = float(averaged[1:].std(0, ddof=1).max() / np.sqrt(wanted.chains)) if wanted.chains > 1 else float("nan")
     mean = values.mean(0)
     figures: list[Figures | None] = [None] * len(mean)
@@ -149,7 +149,7 @@ def sampled_rates(question: RateQuestion, wanted: RateOptions, level: float, see
         )
         ends[place] = np.quantile(own, [(1 - level) / 2, (1 + level) / 2])
     wrong = unhealthy(found.divergences, found.diagnostics)
-    advice = "give more --samples, a model of fewer rates, narrower --prior, or hold rates with --set"
+    advice = f"give more --samples, a model of fewer {question.unknown}s, narrower --prior, or hold some with --set"
     draws = _draws(question, rates.values(found.spaced(wanted.draws)), seed) if wanted.draws else None
     details = {
         **found.details,
@@ -174,7 +174,7 @@ def _quantiles(question: RateQuestion, box: Box, axis: int, probabilities: Float
 
 
 def _rate(question: RateQuestion, axis: int, w: FloatArray) -> FloatArray:
-    return np.asarray(np.exp(question.density.priors[axis].coordinate(w).log_value))
+    return np.asarray(question.density.priors[axis].value(w), float)
 
 
 def _drawn_rates(question: RateQuestion, box: Box, count: int, seed: list[int]) -> FloatArray:
@@ -197,5 +197,5 @@ def _draws(question: RateQuestion, values: FloatArray, seed: list[int]) -> tuple
     # Node by node, so that a draw's numbers do not depend on how many draws there are.
     random = np.random.default_rng([*seed, 1])
     chances[:, canonical_order(question.phylogeny)] = random.random((len(values), size))
-    states = draw_nodes(density.tree, *density.rates_and_root(values), chances)
+    states = density.draws(values, chances)
     return values, np.ascontiguousarray(question.on_tree(states.T).T)

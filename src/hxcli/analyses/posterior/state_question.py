@@ -11,12 +11,13 @@ import numpy as np
 
 from hxcli.analyses.ancestral_states import StateOptions, pattern_for, root_prior
 from hxcli.analyses.canonical import tree_in_canonical_order
+from hxcli.analyses.posterior.coordinate_priors import coordinate_prior
 from hxcli.close_names import counted, listed
-from hxcli.errors import ModelError, OptionError
+from hxcli.errors import ModelError, Note, OptionError
+from hxcli.inference.parameter_priors import ParameterPrior, PositivePrior
 from hxcli.inference.priors import Prior, default_prior, parse_prior
 from hxcli.inference.state_density import RateDensity
 from hxcli.inference.state_rates import refuse_impossible
-from hxcli.models import is_model_file
 from hxcli.models.file_rates import FileRates
 from hxcli.models.rate_patterns import RatePattern
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -29,6 +30,8 @@ CHANGES = 10.0
 ALL = "q"
 # Unknown rates that are integrated out rather than sampled.
 MOST_INTEGRATED = 2
+# Sets of parameters at which a file is looked at, and standard deviations of a prior that its range of starts holds.
+_LOOKED_AT, _REACH = 64, 5.0
 # What all draws together may take.
 _MOST_BYTES = 2**33
 
@@ -54,6 +57,17 @@ class RateOptions:
     samples: int = 1000
     of_numbers: tuple[str, ...] = ()
 
+    def refuse_of_numbers(self, mixed: bool) -> None:
+        """Raises for options of traits of numbers where there are none.
+
+        Raises:
+            OptionError: Names the option.
+        """
+        if self.of_numbers and not mixed:
+            raise OptionError(
+                f"{self.of_numbers[0]} is for traits of numbers, and there are none (leave it out, or --column one)"
+            )
+
     def refuse_nonsense(self, phylogeny: Phylogeny, traits: int, mixed: bool) -> None:
         """Raises unless the options make sense, whatever the model.
 
@@ -65,10 +79,7 @@ class RateOptions:
         Raises:
             OptionError: Names the option.
         """
-        if self.of_numbers and not mixed:
-            raise OptionError(
-                f"{self.of_numbers[0]} is for traits of numbers, and there are none (leave it out, or --column one)"
-            )
+        self.refuse_of_numbers(mixed)
         if 2 * self.draws * phylogeny.topology.size * traits > _MOST_BYTES:
             raise OptionError(f"{self.draws} draws of all nodes are too many to keep (fewer draws, or one --column)")
 
@@ -77,12 +88,15 @@ class RateOptions:
 class RateQuestion:
     """One trait of states on a tree whose order of siblings is that of their names.
 
+    Its unknowns are rates, or the parameters of a file.
+
     Attributes:
         seen: What was seen, in the tree's own order.
         phylogeny: The reordered tree.
         order: (N,) which node of the tree every one of the reordered tree is.
         density: The posterior density of the free rates.
         exchangeable: Whether hidden classes are alike before anything is seen.
+        notes: What the user should know of it, a sentence each.
     """
 
     seen: SeenStates
@@ -90,6 +104,22 @@ class RateQuestion:
     order: Any
     density: RateDensity
     exchangeable: bool
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def unknown(self) -> str:
+        """What each unknown is called: `rate` or `parameter`."""
+        return "parameter" if isinstance(self.density.pattern, FileRates) else "rate"
+
+    @property
+    def endless(self) -> str:
+        """What to say where the posterior has no finite integral."""
+        label = ALL if self.unknown == "rate" else self.density.names[0]
+        ways = "towards 0 and beyond, such as lognormal" if self.unknown == "rate" else "on both sides"
+        return (
+            f"trait {self.seen.name!r}: the posterior of the {self.unknown}s has no finite integral with these priors "
+            f"(give --prior '{label}=PRIOR' that falls off {ways})"
+        )
 
     def on_tree(self, values: Any) -> Any:
         """The values (N, ...) in the tree's own order."""
@@ -97,8 +127,8 @@ class RateQuestion:
         found[self.order] = values
         return found
 
-    def prior_of(self, place: int) -> Prior | None:
-        """The prior of one of the P rates; None for one that is given."""
+    def prior_of(self, place: int) -> ParameterPrior | None:
+        """The prior of one of the P rates or parameters; None for one that is given."""
         where = np.flatnonzero(self.density.free == place)
         return self.density.priors[int(where[0])] if len(where) else None
 
@@ -113,26 +143,85 @@ def ask_rates(phylogeny: Phylogeny, seen: SeenStates, options: StateOptions, wan
         wanted: The priors.
 
     Raises:
-        ModelError: What was seen is impossible under the model.
-        OptionError: Options that do not fit the states, or a file's own rates.
+        ModelError: What was seen is impossible under the model, or its posterior has no finite integral.
+        InputError: A file that is refused, or whose parameter has no prior and one end only.
+        OptionError: Options that do not fit the states, or the model.
     """
-    if is_model_file(options.model):
-        raise OptionError(
-            f"--model {options.model}: a file's own Rates have no posterior here (hx fit and hx ancestral take them)"
-        )
-    pattern = pattern_for(options, seen.states, phylogeny)
-    assert not isinstance(pattern, FileRates)
-    root = root_prior(options, pattern, seen.states)
     tree, order = tree_in_canonical_order(phylogeny)
+    pattern = pattern_for(options, seen.states, phylogeny, (tree, order))
+    root = root_prior(options, pattern, seen.states)
     held = pattern.held(options.held)
     free = np.flatnonzero(np.isnan(held)).tolist()
-    priors = rate_priors(pattern, held, wanted.priors, float(phylogeny.lengths.sum()))
+    priors: Mapping[int, ParameterPrior]
+    if isinstance(pattern, FileRates):
+        priors = file_priors(pattern, held, wanted.priors, options.held)
+    else:
+        of_rates = rate_priors(pattern, held, wanted.priors, float(phylogeny.lengths.sum()))
+        priors = {place: PositivePrior(prior) for place, prior in of_rates.items()}
     likelihoods = seen.likelihoods[order][:, pattern.observed]
     density = RateDensity(state_tree(tree, likelihoods), pattern, root, held, tuple(priors[place] for place in free))
     middle = np.array([[sum(start) / 2 for start in density.starts]]).reshape(1, -1)
+    if isinstance(pattern, FileRates) and density.impossible(middle)[0]:
+        values = zip(pattern.labels, density.values(middle)[0].tolist(), strict=True)
+        at = ", ".join(f"{label}={value:.6g}" for label, value in values)
+        where = "in the middle of the priors" if density.priors else "at what is given"
+        raise pattern.error(
+            f"Q has a rate that is below 0 or no number {where} ({at})", "give parameters at which it has none"
+        )
     refuse_impossible(float(density(middle)[0]))
-    alike = options.hidden > 1 and not options.held and len(set(map(str, density.priors))) == 1
-    return RateQuestion(seen, tree, order, density, alike)
+    alike = options.hidden > 1 and not options.held and len({prior.text for prior in density.priors}) == 1
+    found = RateQuestion(seen, tree, order, density, alike, _notes(density))
+    if density.endless:
+        raise ModelError(found.endless)
+    return found
+
+
+def _notes(density: RateDensity) -> tuple[Note, ...]:
+    """That a file gives what are no rates in a part of what its priors hold."""
+    if not isinstance(density.pattern, FileRates) or not density.priors:
+        return ()
+    low, high = np.array(density.starts).T
+    around = np.random.default_rng(0).normal(0, 1 / _REACH, (_LOOKED_AT, len(low)))
+    if not density.impossible((low + high) / 2 + around * (high - low) / 2).any():
+        return ()
+    return (
+        Note(
+            "where the priors allow it, Q has rates below 0 or that are no numbers: such parameters count as "
+            "impossible (low= and high= of a declaration, or log_normal, keep them out)"
+        ),
+    )
+
+
+def file_priors(
+    pattern: FileRates, held: FloatArray, given: Mapping[str, str], settings: Mapping[str, float]
+) -> dict[int, ParameterPrior]:
+    """Place of a free parameter of a file -> its prior: the file's, or what a user gives in its place.
+
+    Args:
+        pattern: P parameters.
+        held: (P,) those that are given, nan for free ones.
+        given: Name of a parameter -> prior in words.
+        settings: Name -> value of those that a user holds.
+
+    Raises:
+        InputError: A parameter has no prior and one end only.
+        OptionError: A name of no parameter, or of one that is given and has a prior.
+    """
+    places = dict(pattern.transitions)
+    for name in given:
+        if name not in places:
+            known = listed([*places]) if places else "none"
+            raise OptionError(f"--prior {name}: model {pattern.name} has no such parameter (it has {known})")
+        if not np.isnan(held[places[name]]):
+            how = "is given by --set, so it has no prior (leave one of them out)"
+            if name not in settings:
+                how = "is fixed in the file, so it has no prior (leave --prior out)"
+            raise OptionError(f"--prior {name}: the parameter {how}")
+    free = np.flatnonzero(np.isnan(held)).tolist()
+    return {
+        place: coordinate_prior(each, pattern.declarations[each.parameter], given.get(each.name))
+        for place, each in ((place, pattern.coordinates[place]) for place in free)
+    }
 
 
 def rate_priors(
@@ -190,13 +279,13 @@ def method_for(question: RateQuestion, wanted: RateOptions, model: str) -> str:
     unknown = len(question.density.priors)
     if not unknown:
         if wanted.method == "nuts":
-            raise OptionError("all rates are given: nothing is left to sample (leave --method nuts out)")
+            raise OptionError(f"all {question.unknown}s are given: nothing is left to sample (leave --method nuts out)")
         return "given"
     method = wanted.method or ("quadrature" if unknown <= MOST_INTEGRATED else "sampling")
     if method == "quadrature" and unknown > MOST_INTEGRATED:
         raise OptionError(
-            f"--method quadrature takes two unknown rates, and --model {model} has {counted(unknown, 'rate')} here "
-            "(leave --method out, or hold rates with --set)"
+            f"--method quadrature takes two unknown {question.unknown}s, and --model {model} has "
+            f"{counted(unknown, question.unknown)} here (leave --method out, or hold {question.unknown}s with --set)"
         )
     method = "sampling" if method == "nuts" else method
     if method == "sampling" and wanted.draws > wanted.chains * wanted.samples:

@@ -30,6 +30,7 @@ class SampledStates:
         root_prior: Its kind.
         rates: Names of the rates.
         count: How many of them are estimated.
+        fitted: Name of the figure that is its log likelihood, or its log evidence.
     """
 
     name: str
@@ -40,6 +41,7 @@ class SampledStates:
     root_prior: str
     rates: tuple[str, ...]
     count: int
+    fitted: str
 
     def on(self, taxa: NDArray[np.integer]) -> SampledStates:
         """The same of nodes: `taxa`, (N,), has their numbers among the tip names, -1 for internal nodes."""

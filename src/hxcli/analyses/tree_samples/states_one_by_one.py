@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -20,7 +20,8 @@ from hxcli.analyses.tree_samples.observed_names import observations_on
 from hxcli.errors import ModelError, OptionError
 from hxcli.inference.state_rates import FLAGS
 from hxcli.phylogeny import FloatArray, Phylogeny
-from hxcli.prebuilt.tip_states import seen_states
+from hxcli.prebuilt.tip_states import SeenStates, seen_states
+from hxcli.state_findings import TraitStates
 from hxcli.traits import Observations
 from hxcli.tree_batch import TaxonNames, TreeBatch
 
@@ -44,6 +45,52 @@ def options_of(options: Mapping[str, Any], mixed: bool) -> StateOptions:
     return chosen_options(models, tables, options, mixed)
 
 
+class OnOneTree(Protocol):
+    """What is done about a trait of states on one tree.
+
+    Attributes:
+        options: How traits of states are modelled.
+        fitted: What the log likelihood that is found is called.
+        flags: Codes of what may be wrong on a tree.
+    """
+
+    @property
+    def options(self) -> StateOptions: ...
+
+    @property
+    def fitted(self) -> str: ...
+
+    @property
+    def flags(self) -> tuple[str, ...]: ...
+
+    def __call__(
+        self, phylogeny: Phylogeny, seen: SeenStates, options: StateOptions, start: FloatArray | None
+    ) -> tuple[TraitStates, str]:
+        """The trait with its flags, and how it was found, in words.
+
+        Args:
+            phylogeny: N nodes.
+            seen: What was seen at them.
+            options: With all states of the sample.
+            start: (P,) what was found on the summary tree; None there.
+        """
+
+
+@dataclass(frozen=True, eq=False)
+class FittedOnOneTree:
+    """Rates of highest likelihood, searched from those of the summary tree."""
+
+    options: StateOptions
+    fitted: str = "log_likelihood"
+    flags: tuple[str, ...] = FLAGS
+
+    def __call__(
+        self, phylogeny: Phylogeny, seen: SeenStates, options: StateOptions, start: FloatArray | None
+    ) -> tuple[TraitStates, str]:
+        found = states_of_trait(phylogeny, seen, options, start=start, intervals=False)
+        return found, f"probabilities of states given all tips, rates by ML, {options.root_prior} root"
+
+
 class StatesOneByOne:
     """Probabilities of states of all nodes given all tips.
 
@@ -52,18 +99,19 @@ class StatesOneByOne:
         observations: At the tips of the star.
         taxa: The names, numbered in the order of the star's tips.
         summary: The summary tree, whose best rates are near those of every tree.
-        options: How traits of states are modelled.
+        on_one_tree: What is done on every tree.
     """
 
     columns: tuple[str, ...] = ()
     of_nodes = True
 
     def __init__(
-        self, star: Phylogeny, observations: Observations, taxa: TaxonNames, summary: Phylogeny, options: StateOptions
+        self, star: Phylogeny, observations: Observations, taxa: TaxonNames, summary: Phylogeny, on_one_tree: OnOneTree
     ) -> None:
-        self._observations, self._taxa, self._options = observations, taxa, options
+        options = on_one_tree.options
+        self._observations, self._taxa, self._on_one_tree = observations, taxa, on_one_tree
         self.known: FloatArray = np.zeros((len(taxa), 0))
-        self.method = f"probabilities of states given all tips, rates by ML, {options.root_prior} root"
+        methods = []
         on_summary = observations_on(summary, observations, taxa)
         # States are those of the whole table, whatever tips a tree has.
         self._all = [seen_states(star, observations.nodes, column, options.states) for column in observations.states]
@@ -75,7 +123,8 @@ class StatesOneByOne:
             pattern = pattern_for(own, seen.states, summary)
             root_prior(own, pattern, seen.states)
             here = seen_states(summary, on_summary.nodes, column, seen.states)
-            at = states_of_trait(summary, here, own, intervals=False)
+            at, method = on_one_tree(summary, here, own, None)
+            methods.append(method)
             values = {label: value for label, value, *_ in at.rates}
             self._starts.append(np.array([values[label] for label in pattern.labels]))
             tips = seen.likelihoods[star.tips]
@@ -84,9 +133,13 @@ class StatesOneByOne:
             texts = tuple(seen.texts.tolist()[tip] for tip in star.tips.tolist())
             rates = tuple(values)
             traits.append(
-                SampledStates(seen.name, seen.states, texts, known, at.model, own.root_prior, rates, at.count)
+                SampledStates(
+                    seen.name, seen.states, texts, known, at.model, own.root_prior, rates, at.count, at.fitted
+                )
             )
-            rows += [(seen.name, "", name) for name in (*rates, "log_likelihood", *(f".{flag}" for flag in FLAGS))]
+            flags = (f".{flag}" for flag in on_one_tree.flags)
+            rows += [(seen.name, "", name) for name in (*rates, on_one_tree.fitted, *flags)]
+        self.method = "; ".join(dict.fromkeys(methods))
         self.states, self.rows = tuple(traits), tuple(rows)
 
     def __call__(self, batch: TreeBatch) -> BatchFigures:
@@ -101,15 +154,15 @@ class StatesOneByOne:
             phylogeny, nodes, figures = batch.phylogeny(tree, self._taxa), batch.nodes_of(tree), []
             seen = observations_on(phylogeny, self._observations, self._taxa)
             for number, column in enumerate(seen.states):
-                own: Any = replace(self._options, states=self.states[number].states)
+                own: Any = replace(self._on_one_tree.options, states=self.states[number].states)
                 try:
                     here = seen_states(phylogeny, seen.nodes, column, own.states)
-                    found = states_of_trait(phylogeny, here, own, start=self._starts[number], intervals=False)
+                    found, _ = self._on_one_tree(phylogeny, here, own, self._starts[number])
                 except ModelError as error:
                     raise ModelError(f"tree {batch.numbers[tree]}: {error}") from None
                 probabilities[number][nodes] = found.probabilities
                 figures += [value for _, value, *_ in found.rates] + [found.log_likelihood]
-                figures += [float(flag in found.flags) for flag in FLAGS]
+                figures += [float(flag in found.flags) for flag in self._on_one_tree.flags]
             rows[:, tree] = figures
         return BatchFigures({}, {}, probabilities, rows)
 

@@ -7,7 +7,7 @@ Math. 111:119).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -27,6 +27,8 @@ _REST, _TERMS, _HALVINGS = 1 / 16, 10, 48
 # Few different widths, because each compiles a program of its own: more columns at a time take no less for each, nor do
 # more than one with derivatives. Numbers in the matrices of the widest.
 _WIDTHS, _MOST_NUMBERS = (1, 8), 2**23
+# Changes on an edge that so many halvings are for.
+MOST_CHANGES = _REST * 2.0**_HALVINGS
 _EDGE = "transition"
 
 
@@ -44,7 +46,8 @@ def edge_matrices(rates: Any, lengths: Any) -> Any:
     # How the exponential is computed has no derivative.
     fastest = lax.stop_gradient(jnp.maximum(leaving, jnp.finfo(rates.dtype).tiny))
     halvings = jnp.clip(jnp.ceil(jnp.log2(fastest.max() / _REST)), 0, _HALVINGS)
-    part = fastest / 2.0**halvings
+    # On an edge of more changes than that its start is forgotten, and so is how many more they are.
+    part = jnp.minimum(fastest, MOST_CHANGES) / 2.0**halvings
     jumps = identity + changes / fastest[:, None, None]
     jumps = jumps + lax.stop_gradient(jnp.maximum(jumps, 0) - jumps)
 
@@ -95,26 +98,26 @@ def power_products(rates: Any, lengths: Any, unit: Any, digits: int) -> Any:
 
 
 class TracedSlopes:
-    """Log likelihoods and their derivatives for one rate matrix, to be called while tracing a larger program.
+    """Log likelihoods and their derivatives for one set of rates, to be called while tracing a larger program.
 
     Args:
         tree: Framed, with `length` and `seen`; placed on the device before that program is traced.
         few: Whether no node has more than `FEW_CHILDREN` children.
-        unit, digits: As `power_products` takes them.
+        matrices: From rates, (S, S) or (M, S, S), to the transition matrices of the M edges.
     """
 
-    def __init__(self, tree: Tree, few: bool, unit: float, digits: int) -> None:
-        self._tree, self._few, self._unit, self._digits = tree, few, unit, digits
+    def __init__(self, tree: Tree, few: bool, matrices: Callable[[Any], Any]) -> None:
+        self._tree, self._few, self._matrices = tree, few, matrices
 
     def __call__(self, rates: Any, root: Any) -> tuple[Any, Any, Any]:
-        """() log likelihood, its derivatives by every cell (S, S), each by itself, and by the root's prior (S,).
+        """() log likelihood, its derivatives by every cell, each by itself, and by the root's prior (S,).
 
         Args:
-            rates: (S, S).
+            rates: As the matrices are made of.
             root: (S,); None for a prior in proportion to the root's own likelihood.
         """
         tree, prior = self._tree, None if root is None else root[None]
-        matrices, back = jax.vjp(lambda q: power_products(q, tree["length"], self._unit, self._digits), rates)
+        matrices, back = jax.vjp(self._matrices, rates)
         value, by_matrices, by_root = _values_and_slopes(_ready(tree, matrices[:, None]), prior, self._few)
         return value[0], back(by_matrices[:, 0])[0], by_root[0]
 

@@ -25,20 +25,24 @@ from hxcli.prebuilt.discrete.sweeps import drawn_states, picked
 from hxcli.prebuilt.discrete.transitions import Transitions
 
 
-def average_marginals(tree: StateTree, rates: FloatArray, root: FloatArray | None, weights: FloatArray) -> FloatArray:
-    """(W, N, S) every node's probabilities given all tips, averaged over K rate matrices in W ways.
+def normalised(total: FloatArray) -> FloatArray:
+    """Probabilities (..., S) without what the rounding of weights leaves."""
+    return total / total.sum(-1, keepdims=True)
+
+
+def summed_marginals(tree: StateTree, rates: FloatArray, root: FloatArray | None, weights: FloatArray) -> FloatArray:
+    """(W, N, S) every node's probabilities given all tips, times weights and added up over K rate matrices in W ways.
 
     Args:
         tree: N nodes, S states.
         rates: (K, S, S), or (K, N, S, S), a finite one of every edge.
         root: (K, S) prior of the root; None as for `log_likelihoods`.
-        weights: (W, K), rows with the sum 1.
+        weights: (W, K).
     """
-    total = np.zeros((len(weights), tree.size, tree.states))
     if rates.ndim == 4:
         _, of_columns, _ = marginals_of_edges(tree.tree, rates, root, tree.few)
-        total += np.einsum("wk,kns->wns", weights, of_columns)
-        return total / total.sum(-1, keepdims=True)
+        return np.asarray(np.einsum("wk,kns->wns", weights, of_columns))
+    total = np.zeros((len(weights), tree.size, tree.states))
     for columns, edges in level_columns(tree, rates):
         up = sweep_up(tree.levels, tree.seen_across, edges, len(columns))
         given = _given_root(up.partial[..., 0], None if root is None else root[columns])
@@ -48,8 +52,7 @@ def average_marginals(tree: StateTree, rates: FloatArray, root: FloatArray | Non
     for columns, _, along, prior in chunks(tree, rates, root):
         found = np.asarray(columns_marginals(tree.tree, along, prior, tree.few)[1])
         total += np.einsum("wk,nks->wns", weights[:, columns], found[: tree.size, : len(columns)])
-    # What the weights' rounding leaves.
-    return total / total.sum(-1, keepdims=True)
+    return total
 
 
 def draw_nodes(tree: StateTree, rates: FloatArray, root: FloatArray | None, chances: FloatArray) -> NDArray[np.int16]:
