@@ -212,22 +212,96 @@ def test_noise_that_reaches_beyond_a_wall_is_of_no_state(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_the_sampler_agrees_with_the_quadrature_and_says_when_it_does_not_converge(tmp_path: Path) -> None:
+@pytest.mark.parametrize("method", ["independence", "nuts"])
+def test_the_samplers_agree_with_the_quadrature_and_say_when_they_do_not_converge(method: str, tmp_path: Path) -> None:
     name = written(tmp_path, "sde", AS_SDE)
-    by_rule, by_chance = solved(question(name, tau2=0.0)), solved(question(name, tau2=0.0), method="nuts", samples=300)
-    assert by_chance.details["method"] == "nuts"
-    assert math.isnan(by_chance.log_evidence)
+    by_rule, by_chance = solved(question(name, tau2=0.0)), solved(question(name, tau2=0.0), method=method, samples=300)
+    details = by_chance.details
+    assert details["method"] == method
+    if method == "nuts":
+        assert math.isnan(by_chance.log_evidence)
+    else:
+        assert details["log_evidence_error"] < 0.05
+        error = 5 * details["log_evidence_error"] + by_rule.details["error_bound"]
+        assert by_chance.log_evidence == pytest.approx(by_rule.log_evidence, abs=error)
     assert not by_chance.notes
     for parameter, figures in by_rule.figures.items():
         drawn = by_chance.figures[parameter]
         least = min(drawn.diagnostics["ess_bulk"], drawn.diagnostics["ess_tail"])
         assert drawn.mean == pytest.approx(figures.mean, abs=5 * figures.deviation / math.sqrt(least))
         assert drawn.deviation == pytest.approx(figures.deviation, rel=0.2)
-    assert by_chance.details["shift_by_the_cells_of_the_sampler"] < 0.1
+    assert details["shift_by_the_cells_of_the_sampler"] < 0.1
     inner = ~tree_of().topology.is_leaf
     np.testing.assert_allclose(by_chance.nodes.estimate[inner], by_rule.nodes.estimate[inner], atol=0.05)
-    doubted = solved(question(name, tau2=0.0), method="nuts", samples=100, chains=1)
+    doubted = solved(question(name, tau2=0.0), method=method, samples=100, chains=1)
     assert any("the sampler has not converged" in note for note in doubted.notes)
+
+
+def shared_lengths() -> Any:
+    """(N, N) how long the paths from the root to two nodes are one."""
+    ancestry = np.eye(len(PARENTS))
+    for node in range(1, len(PARENTS)):
+        ancestry[node] += ancestry[PARENTS[node]]
+    ancestry[:, 0] = 0.0
+    return ancestry * LENGTHS @ ancestry.T
+
+
+def dense_pull(points: int) -> tuple[dict[str, float], float, Any]:
+    """Means of alpha, theta and sigma2, log evidence and means of nodes, of a process that begins at theta.
+
+    Over a grid of parameters, the covariances of all nodes written down (Hansen 1997, Evolution 51:1341).
+    """
+    units = np.linspace(-4.5, 4.5, points)
+    area = (units[1] - units[0]) ** 3
+    prior = norm.pdf(units)
+    alphas, thetas, sigmas2 = 0.8 * np.exp(0.5 * units), 0.4 + units, 0.6 * np.exp(0.7 * units)
+    together = shared_lengths()
+    tall = np.diag(together)
+    tips = np.flatnonzero(tree_of().topology.is_leaf)
+    count, total, nodes, sums = len(tips), 0.0, 0.0, dict.fromkeys(("alpha", "theta", "sigma2"), 0.0)
+    for alpha, of_alpha in zip(alphas, prior, strict=True):
+        apart = tall[:, None] + tall[None] - 2 * together
+        cover = np.exp(-alpha * apart) * (1 - np.exp(-2 * alpha * together)) / (2 * alpha)
+        among = cover[np.ix_(tips, tips)]
+        left = VALUES[:, None] - thetas
+        solved_for = np.linalg.solve(among, left)
+        squares, log_det = (left * solved_for).sum(0), np.linalg.slogdet(among)[1]
+        logs = -(squares[:, None] / sigmas2 + count * np.log(2 * np.pi * sigmas2) + log_det) / 2
+        weights = np.exp(logs) * of_alpha * prior[:, None] * prior * area
+        total += weights.sum()
+        for name, values in (("alpha", alpha), ("theta", thetas[:, None]), ("sigma2", sigmas2)):
+            sums[name] += float((weights * values).sum())
+        nodes = nodes + (thetas + cover[:, tips] @ solved_for) @ weights.sum(1)
+    return {name: each / total for name, each in sums.items()}, math.log(total), nodes / total
+
+
+@pytest.mark.slow
+def test_three_unknowns_are_those_of_a_dense_grid_and_are_weighed_against_a_gaussian_twin(tmp_path: Path) -> None:
+    unknown = ('fixed("alpha", 0.8)', 'log_normal("alpha", median=0.8, sd=0.5)')
+    names = [
+        written(tmp_path, name, text.replace(*unknown)) for name, text in (("gaussian", TWO_WAYS), ("sde", AS_SDE))
+    ]
+    means, evidence, nodes = dense_pull(41)
+    tree = tree_of()
+    found = posterior(tree, seen_on(tree), models=tuple(names), tau2=0.0, seed=1)
+    told = found.details["x"]["posterior"]["sde"]
+    assert told["method"] == "independence"
+    assert told["log_evidence_error"] < 0.05
+    assert "quadrature and the independence sampler" in found.method
+    assert not found.warnings
+    error = 5 * told["log_evidence_error"] + told["log_evidence_grid_error"]
+    gaussian, sde = found.details["x"]["models"]
+    assert sde["log_evidence"] == pytest.approx(evidence, abs=error)
+    assert sde["log_evidence"] == pytest.approx(gaussian["log_evidence"], abs=error + 1e-3)
+    assert sde["probability"] == pytest.approx(0.5, abs=error)
+    table = found.tables["parameter table"]
+    rows = {name: row for row, name in enumerate(table["parameter"])}
+    for name, mean in means.items():
+        row = rows[f"sde:{name}"]
+        least = min(table["ess_bulk"][row], table["ess_tail"][row])
+        assert table["mean"][row] == pytest.approx(mean, abs=5 * table["sd"][row] / math.sqrt(least))
+    inner = ~tree.topology.is_leaf
+    np.testing.assert_allclose(found.estimates[inner, 0], nodes[inner], atol=0.03)
 
 
 def test_priors_of_every_form_are_those_of_their_distributions(tmp_path: Path) -> None:
@@ -282,10 +356,10 @@ def test_what_does_not_apply_is_refused(model: str, options: dict[str, Any], mes
         posterior(tree, seen_on(tree), models=(model,), tau2=0.0, **options)
 
 
-def test_models_that_are_sampled_are_not_weighed() -> None:
+def test_models_without_an_evidence_or_with_others_unknowns_are_not_weighed() -> None:
     tree = tree_of()
-    with pytest.raises(OptionError, match="hx posterior --model doublewell is sampled"):
-        posterior(tree, seen_on(tree), models=("doublewell", "bm"), tau2=0.0)
+    with pytest.raises(OptionError, match=r"hx posterior --model doublewell is sampled \(--method nuts\)"):
+        posterior(tree, seen_on(tree), models=("doublewell", "bm"), tau2=0.0, method="nuts")
     held = {"alpha": 1.0, "half_distance": 1.0}
     with pytest.raises(OptionError, match="different numbers of unknowns"):
         posterior(tree, seen_on(tree), models=("doublewell", "trend"), tau2=0.0, held=held)

@@ -117,7 +117,7 @@ class Counted(Known):
 def test_a_small_budget_takes_few_places_and_no_more() -> None:
     Counted.asked.clear()
     density = Counted(*vars(KNOWN["two hills"]).values())
-    found = sample_parameters(density, 4, 500, [0, 1], "it", "independence", Budget(300, 6, 1.0, 1, 4))
+    found = sample_parameters(density, 4, 500, [0, 1], "it", "independence", Budget(300, 6, 0.5, 1.0, 1, 4))
     *of_rounds, last = Counted.asked
     assert set(of_rounds) == {300}
     assert 1 <= len(of_rounds) <= 6
@@ -128,7 +128,7 @@ def test_a_small_budget_takes_few_places_and_no_more() -> None:
 def test_more_effort_goes_on_from_the_first_fit_and_says_what_it_found() -> None:
     Counted.asked.clear()
     density = Counted(ring, 0.0, (0, 0), (1, 1))
-    found = sample_parameters(density, 4, 1000, [0, 1], "it", "independence", Budget(100, 2, 1.5, 2, 2))
+    found = sample_parameters(density, 4, 1000, [0, 1], "it", "independence", Budget(100, 2, 0.5, 1.5, 2, 2))
     # Two rounds of the usual effort and two of more, each with the draws of its chains.
     assert Counted.asked[:-1] == [100, 100, 8000, 400, 400]
     assert found.details["method"] == "independence"

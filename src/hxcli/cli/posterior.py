@@ -111,7 +111,7 @@ class PriorChoices:
     ] = RootPrior()
 
 
-# Of nuts.
+# Of a sampler.
 _CHAINS, _SAMPLES = 4, 1000
 
 
@@ -145,7 +145,8 @@ class MoreChoices:
         ),
     ] = None
     chains: Annotated[
-        int | None, typer.Option("--chains", min=1, max=64, metavar="C", help=f"Chains of nuts. [default: {_CHAINS}]")
+        int | None,
+        typer.Option("--chains", min=1, max=64, metavar="C", help=f"Chains of a sampler. [default: {_CHAINS}]"),
     ] = None
     samples: Annotated[
         int | None,
@@ -153,7 +154,7 @@ class MoreChoices:
             "--samples",
             min=100,
             metavar="S",
-            help=f"Draws of every chain of nuts, after its warm-up. [default: {_SAMPLES}]",
+            help=f"Draws of every chain of a sampler. [default: {_SAMPLES}]",
         ),
     ] = None
     seed: Annotated[int, typer.Option("--seed", min=0, max=2**32 - 1, metavar="S", help="Of the random numbers.")] = 0

@@ -17,8 +17,6 @@ LogDensity = Callable[[FloatArray], FloatArray]
 _FREEDOM = 5.0
 # Share of the widest component, which stays as it is.
 _WIDEST = 0.1
-# The efficiency at which there are no more rounds.
-_ENOUGH = 0.5
 # Places to which components are fitted, how often in a round, and components at most.
 _PLACES, _STEPS, _MOST = 3000, 5, 20
 # Components that a round begins where draws are too rare, and draws around such a place that give its shape.
@@ -38,6 +36,7 @@ class Budget(NamedTuple):
     Attributes:
         draws: Of a round of the fit.
         rounds: At most.
+        enough: The efficiency at which there are no more rounds.
         wanted: Accepted proposals for a draw of the sampler.
         fewest, most: Proposals for one at least and at most.
         more: How many times more draws and components there are where that did not do.
@@ -46,6 +45,7 @@ class Budget(NamedTuple):
 
     draws: int = 1500
     rounds: int = 14
+    enough: float = 0.5
     wanted: float = 1.5
     fewest: int = 2
     most: int = 16
@@ -195,7 +195,7 @@ def fitted_mixture(density: LogDensity, begin: Fit, random: np.random.Generator,
     for left in range(budget.rounds, 0, -1):
         drawn = fit.mixture.draw(random, budget.draws)
         fit = fit.told(drawn, density(drawn))
-        if fit.efficiency >= _ENOUGH or left == 1:
+        if fit.efficiency >= budget.enough or left == 1:
             break
         fit = fit.moved(random, budget)
     return fit

@@ -11,8 +11,11 @@ import numpy as np
 
 from hxcli.inference.grid_likelihood import GridLikelihood
 from hxcli.inference.parameter_priors import ParameterPrior
-from hxcli.inference.threads import in_threads
+from hxcli.inference.threads import SETS, in_threads
 from hxcli.phylogeny import FloatArray
+
+# In a coordinate, for the slopes of priors.
+_STEP = 1e-4
 
 
 class GridDensity:
@@ -56,6 +59,17 @@ class GridDensity:
         """(M,) log densities of the coordinates under the priors alone."""
         return self._columns(w, lambda prior, own: prior.log_density(own)).sum(1)
 
+    def gradient(self, w: FloatArray, by_search: FloatArray) -> FloatArray:
+        """(M, F) slopes of the log density at M places from those of the log likelihood by the search, (M, F)."""
+        found = np.empty(w.shape)
+        for axis in range(w.shape[1]):
+            step = np.zeros(w.shape[1])
+            step[axis] = _STEP
+            # Both are smooth, and of one coordinate each.
+            moved = (self.search(w + step) - self.search(w - step))[:, axis]
+            found[:, axis] = by_search[:, axis] * moved + self.log_prior(w + step) - self.log_prior(w - step)
+        return found / (2 * _STEP)
+
     def __call__(self, w: FloatArray) -> FloatArray:
         """(M,) log posterior densities of the coordinates, up to the evidence; -inf where there is none."""
         return self._heights(self.likelihood, w)
@@ -69,7 +83,9 @@ class GridDensity:
         possible = np.flatnonzero(found > -np.inf)
         with np.errstate(all="ignore"):
             points = self.search(w[possible])
-        found[possible] += np.array(in_threads(partial(_height, likelihood), points) if len(points) else [], float)
+        found[possible] += np.array(
+            in_threads(partial(_height, likelihood), points, SETS) if len(points) else [], float
+        )
         return np.where(np.isnan(found), -np.inf, found)
 
     def _columns(self, w: FloatArray, of: Any) -> FloatArray:

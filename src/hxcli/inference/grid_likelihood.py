@@ -7,6 +7,7 @@ differ by far, because cells so much wider than a step of the diffusion tell not
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from copy import copy
 from typing import Any, NamedTuple
@@ -17,8 +18,9 @@ import numpy as np
 from hxcli.errors import ModelError
 from hxcli.inference.grid_checks import checked_sde, refuse_bad_noise, refuse_unknown
 from hxcli.inference.grid_engine import GridEngine
-from hxcli.inference.grid_program import Given, Parts, Program, parts_at, pulled_back, root_state
+from hxcli.inference.grid_program import Given, Parts, Program, many_parts_at, parts_at, pulled_back, root_state
 from hxcli.inference.searched import MovedCoordinates
+from hxcli.inference.threads import SETS, in_threads
 from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.bound_model import BoundModel
 from hxcli.phylogeny import FloatArray
@@ -186,10 +188,26 @@ class GridLikelihood(MovedCoordinates):
         slope = (1 - 3 * fourth) / (1 + fourth) ** 2
         return value + change / (1 + fourth), gradient + slope * (gradient - half_gradient) / 3
 
+    def heights(self, x: FloatArray) -> FloatArray:
+        """(K,) log likelihoods on the cells as they are, of K points of the search, (K, S)."""
+        program = self.program(self.cells)
+        # As little padding as can be: a program of its own pays where there are many points.
+        program = dataclasses.replace(program, room=next(size for size in _ROOMS if size >= self.cells))
+        parts = many_parts_at(program, np.asarray(x, float), self.given(self.cells))
+        return np.array(in_threads(self._height, parts, SETS) if parts else [], float)
+
+    def _height(self, parts: Parts) -> float:
+        root = None if parts.root is None else np.asarray(parts.root, float)
+        found = self.engine.swept(parts.generator, *self.on_edges(parts.own), root)
+        return found.log_likelihood + self._own_scale(parts)
+
+    def _own_scale(self, parts: Parts) -> float:
+        return float(np.asarray(parts.own.log_scale)[: len(self._nodes)].sum())
+
     def unextrapolated(self, x: FloatArray, cells: int, *, slopes: bool) -> tuple[float, FloatArray]:
         """The log likelihood on so many cells as it is, and its gradient, (S,), where it is wanted."""
         parts, found = self._at(x, cells, slopes=slopes)
-        value = found.log_likelihood + float(np.asarray(parts.own.log_scale)[: len(self._nodes)].sum())
+        value = found.log_likelihood + self._own_scale(parts)
         if not slopes:
             return value, np.zeros(len(x))
         if found.slopes is None:

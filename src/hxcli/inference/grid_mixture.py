@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hxcli.inference.grid_likelihood import GridDensities, GridLikelihood
-from hxcli.inference.threads import in_threads
+from hxcli.inference.threads import SETS, in_threads
 from hxcli.phylogeny import FloatArray
 
 # Numbers in the densities that are held at a time.
@@ -40,7 +40,7 @@ def mixed_densities(
     step = max(1, _MOST_NUMBERS // (cells * likelihood.bound.fields.phylogeny.topology.size))
     for first in range(0, len(points), step):
         some = range(first, min(first + step, len(points)))
-        part = np.tensordot(weights[:, some], np.stack(in_threads(at, some)), 1)
+        part = np.tensordot(weights[:, some], np.stack(in_threads(at, some, SETS)), 1)
         total = part if total is None else total + part
     assert total is not None
     roots = np.array([likelihood.known_root(x) for x in points])

@@ -16,9 +16,13 @@ import numpy as np
 
 from hxcli.model import Edge, Gaussian, evaluate, over_edges
 from hxcli.models.gaussian_model import GaussianModel
+from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.grid_generator import Cells, Generator, make_cells, make_generator
 from hxcli.prebuilt.grid_observations import Seen, root_weights, seen
 from hxcli.prebuilt.parameter_columns import observed_fields
+
+# Points at which parts are computed together, and numbers in these at most.
+_MOST_TOGETHER, _MOST_NUMBERS = 64, 1 << 22
 
 
 @dataclass(frozen=True)
@@ -160,6 +164,25 @@ def parts_at(program: Program, x: Any, given: Given) -> Parts:
     """The parts at a point of the search, (S,), without padding, on the host."""
     found: Parts = jax.tree.map(np.asarray, _padded_parts(program, x, given))
     return found.without_padding(int(given.cells))
+
+
+_many_parts = partial(jax.jit, static_argnums=0)(jax.vmap(parts_of, (None, 0, None)))
+
+
+def many_parts_at(program: Program, x: FloatArray, given: Given) -> list[Parts]:
+    """The same at K points, (K, S), of many at a time."""
+    numbers = program.room * (1 + len(given.observed["length"]))
+    block = 1 << int(np.log2(np.clip(_MOST_NUMBERS // numbers, 1, _MOST_TOGETHER)))
+    found: list[Parts] = []
+    for first in range(0, len(x), block):
+        some = x[first : first + block]
+        # Always as many points, so that one program does.
+        padded = np.concatenate([some, np.repeat(some[-1:], block - len(some), 0)])
+        all_of_them = jax.tree.map(np.asarray, _many_parts(program, padded, given))
+        for place in range(len(some)):
+            one: Parts = jax.tree.map(lambda each, place=place: each[place], all_of_them)
+            found.append(one.without_padding(int(given.cells)))
+    return found
 
 
 def pulled_back(program: Program, x: Any, given: Given, slopes: Any) -> Any:

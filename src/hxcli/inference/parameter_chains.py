@@ -29,6 +29,8 @@ _WIDTHS = 10
 _SEARCHES, _SPREAD = 8, 0.75
 # Of the number of draws, the effective one at which they are as good as independent ones: more effort would not help.
 _AS_GOOD = 0.5
+# In a coordinate, how far apart the ends of searches are that are not the same.
+_SAME = 0.05
 # Step for second derivatives, and what a top has at least of curvature in a coordinate of a prior.
 _STEP, _LEAST = 1e-4, 1e-2
 
@@ -173,23 +175,27 @@ def _diagnostics(density: ParameterDensity, places: FloatArray) -> dict[str, dic
     return {name: diagnose(values[..., axis]) for axis, name in enumerate(density.names)}
 
 
-def tops_of(density: ParameterDensity, seed: list[int]) -> list[FloatArray]:
-    """(F,) each, the ends of searches from several places that the priors allow, the highest first."""
-    return _tops(density, _scattered(density, np.random.default_rng([*seed, 4])))
+def tops_of(density: ParameterDensity, seed: list[int], searches: int) -> list[FloatArray]:
+    """(F,) each, where searches from several places that the priors allow end, the highest first; each place once."""
+    kept: list[FloatArray] = []
+    for place in _tops(density, _scattered(density, np.random.default_rng([*seed, 4]), searches)):
+        if all(abs(place - other).max() > _SAME for other in kept):
+            kept.append(place)
+    return kept
 
 
-def _scattered(density: ParameterDensity, random: np.random.Generator) -> list[FloatArray]:
+def _scattered(density: ParameterDensity, random: np.random.Generator, count: int = _SEARCHES) -> list[FloatArray]:
     """Places around the middle of the priors, that first."""
     low, high = np.array(density.starts).T
     middle, spread = (low + high) / 2, _SPREAD * (high - low) / _WIDTHS
-    return [middle, *(middle + random.normal(0, spread) for _ in range(_SEARCHES - 1))]
+    return [middle, *(middle + random.normal(0, spread) for _ in range(count - 1))]
 
 
 def _tops(density: ParameterDensity, starts: Sequence[FloatArray]) -> list[FloatArray]:
     """The ends of searches, the highest first."""
 
     def climb(evaluate: Evaluate, start: FloatArray) -> tuple[float, FloatArray]:
-        found = minimize(evaluate, start, jac=True, method="L-BFGS-B", options={"ftol": 1e-9, "gtol": 1e-4})
+        found = minimize(evaluate, start, jac=True, method="L-BFGS-B", options={"ftol": 1e-7, "gtol": 1e-3})
         return float(found.fun), np.asarray(found.x)
 
     ends = side_by_side(density.depths, [partial(climb, start=start) for start in starts])

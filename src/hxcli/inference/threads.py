@@ -9,16 +9,23 @@ from typing import Any, TypeVar
 
 import jax
 
+from hxcli.progress import tell
+
 Item = TypeVar("Item")
 Found = TypeVar("Found")
+# Items after which their number is told again.
+_TOLD = 32
+# What many of them are.
+SETS = "sets of parameters"
 
 
-def in_threads(function: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+def in_threads(function: Callable[[Item], Found], items: Iterable[Item], what: str = "") -> list[Found]:
     """The function of every item, in order.
 
     Args:
         function: Takes one item; precision and device are those of the calling thread.
         items: What it is called with.
+        what: What they are, where their number is to be told while it grows.
     """
     every = list(items)
     if len(every) == 1:
@@ -33,7 +40,12 @@ def in_threads(function: Callable[[Item], Found], items: Iterable[Item]) -> list
 
     threads = ThreadPoolExecutor(max(1, min(len(every), usable_threads())))
     try:
-        return list(threads.map(run, every))
+        found = []
+        for each in threads.map(run, every):
+            found.append(each)
+            if what and len(found) % _TOLD == 0:
+                tell(f"{len(found)} of {len(every)} {what}")
+        return found
     finally:
         # Whoever interrupts does not wait for what is under way.
         threads.shutdown(wait=False, cancel_futures=True)

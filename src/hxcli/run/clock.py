@@ -30,6 +30,10 @@ class Clock:
         of = "" if total is None else f" of {total}"
         self._progress(f"{self._name}: {done}{of} {what}, {done / seconds:.3g} a second")
 
+    def detail(self, what: str) -> None:
+        """Says what of the running stage is done."""
+        self._progress(f"{self._name}: {what}")
+
     def end(self) -> None:
         self._stages = list(self.so_far())
         self._name = ""

@@ -16,6 +16,7 @@ from hxcli.errors import OptionError
 from hxcli.findings import Findings
 from hxcli.formats.atomic_write import write_all
 from hxcli.phylogeny import Phylogeny
+from hxcli.progress import listening
 from hxcli.run.clock import Clock, Progress
 from hxcli.run.inputs import InputOptions, read_inputs
 from hxcli.run.product_kinds import KINDS, Result
@@ -129,7 +130,8 @@ def _perform(job: Job, progress: Progress, aside: ThreadPoolExecutor) -> Outcome
     with started(job.runtime) as runtime:
         clock.begin("computing")
         pairs = zip(inputs.phylogenies, inputs.observations, strict=True)
-        findings = tuple(_find(job, phylogeny, seen, runtime, clock) for phylogeny, seen in pairs)
+        with listening(clock.detail):
+            findings = tuple(_find(job, phylogeny, seen, runtime, clock) for phylogeny, seen in pairs)
         device = runtime.device_name
         notes = (*inputs.notes, *runtime.notes, *product_notes(job.products, findings[0], job.choices))
     clock.begin("writing")

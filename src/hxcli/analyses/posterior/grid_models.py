@@ -9,7 +9,7 @@ import numpy as np
 from hxcli.analyses.fit.fitted import file_of
 from hxcli.analyses.fit.options import refuse_unread_edges
 from hxcli.analyses.posterior.assemble import evidence_in_words, evidence_of, own_parameters
-from hxcli.analyses.posterior.grid_posterior import is_open, method_for, posterior_on_grid
+from hxcli.analyses.posterior.grid_posterior import is_open, posterior_on_grid
 from hxcli.analyses.posterior.grid_question import TAU2, GridQuestion
 from hxcli.analyses.posterior.grid_report import AveragedTrait, UnderModel, averaged, grid_report, of_known
 from hxcli.analyses.posterior.joint_draws import trait_seed
@@ -143,12 +143,10 @@ def _refuse_mismatched(questions: Mapping[str, ModelQuestion | GridQuestion], op
     if len(questions) == 1:
         return
     for each in questions.values():
-        if isinstance(each, GridQuestion):
-            sampled, names = method_for(each, options.method) == "nuts", each.names
-        else:
-            sampled, names = len(each.shapes) > 1 or options.method == "nuts", tuple(one.name for one in each.shapes)
-        if sampled:
-            refuse_unweighable(each.name, names)
+        if options.method == "nuts":
+            refuse_unweighable(each.name, ())
+        if not isinstance(each, GridQuestion) and len(each.shapes) > 1:
+            refuse_unweighable(each.name, [one.name for one in each.shapes])
     if len({each.flat_means for each in questions.values()}) > 1:
         counts = ", ".join(f"{each.name} ({each.flat_means})" for each in questions.values())
         raise OptionError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from hxcli.analyses.posterior.question import Options
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures
 from hxcli.engine.topology import BoolArray
 from hxcli.errors import Doubt, Note
+from hxcli.findings import number
 from hxcli.inference.box_quadrature import SHALLOW, Box, integrate_box
 from hxcli.inference.grid_density import GridDensity
 from hxcli.inference.grid_likelihood import CELLS, GridDensities, GridLikelihood
@@ -19,6 +21,9 @@ from hxcli.inference.grid_mixture import mixed_densities
 from hxcli.inference.marginal_density import Marginals
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.grid_densities import DensityFigures, density_figures, extrapolated_figures
+
+if TYPE_CHECKING:
+    from hxcli.inference.grid_chains import GridChains
 
 # Unknown parameters that are integrated out rather than sampled.
 MOST_INTEGRATED = 2
@@ -81,10 +86,12 @@ class _Weighed(NamedTuple):
 
 
 def method_for(question: GridQuestion, method: str) -> str:
-    """`given`, `quadrature` or `nuts`."""
+    """`given`, `quadrature`, `independence` or `nuts`; a method of sampling that is asked for is taken."""
     if not question.priors:
         return "given"
-    return "nuts" if method == "nuts" or len(question.priors) > MOST_INTEGRATED else "quadrature"
+    if method in ("nuts", "independence"):
+        return method
+    return "independence" if len(question.priors) > MOST_INTEGRATED else "quadrature"
 
 
 def posterior_on_grid(
@@ -104,7 +111,7 @@ def posterior_on_grid(
         ModelError: The posterior has no finite integral.
         HxError: NumPyro is needed, and is not installed.
     """
-    how, cells = method_for(question, options.method), CELLS
+    how, cells, drawn = method_for(question, options.method), CELLS, None
     while True:
         density = question.density(cells)
         if how == "given":
@@ -112,7 +119,8 @@ def posterior_on_grid(
         elif how == "quadrature":
             weighed = _integrated(question, density, trait)
         else:
-            weighed = _sampled(question, density, options, seed)
+            drawn = drawn or _drawn(density, options, seed, how)
+            weighed = _sampled(question, density, drawn, options)
         by_cells, by_range, moved = _grid_errors(density.likelihood, weighed, free)
         error = max(by_cells, by_range)
         if not (by_cells > _CLOSE and 2 * cells <= _MOST_CELLS):
@@ -155,40 +163,49 @@ def _quantiles(density: GridDensity, box: Box, axis: int) -> FloatArray:
     return np.asarray(density.priors[axis].value(marginal.quantiles(np.array([PROBABILITIES]))[0]), float)
 
 
-def _sampled(question: GridQuestion, density: GridDensity, options: Options, seed: list[int]) -> _Weighed:
+def _drawn(density: GridDensity, options: Options, seed: list[int], method: str) -> GridChains:
     # Here, because nothing else needs NumPyro's company.
-    from hxcli.inference.grid_chains import SAMPLED_CELLS, WARM_UP, sample_on_grid
+    from hxcli.inference.grid_chains import sample_on_grid
+
+    return sample_on_grid(density, options.chains, options.samples, seed, method)
+
+
+def _sampled(question: GridQuestion, density: GridDensity, drawn: GridChains, options: Options) -> _Weighed:
+    """Draws on few cells, some of them weighed by what they are on many."""
+    from hxcli.inference.grid_chains import SAMPLED_CELLS
     from hxcli.inference.no_u_turn import unhealthy
 
-    found = sample_on_grid(density, options.chains, options.samples, seed)
-    drawn = density.values(found.places.reshape(-1, len(question.priors)))
+    chains = drawn.chains
+    all_values = density.values(chains.places.reshape(-1, len(question.priors)))
     figures = {}
     for i, name in enumerate(question.names):
-        own = drawn[:, i]
+        own = all_values[:, i]
         quantiles = np.quantile(own, PROBABILITIES)
-        figures[name] = Figures(float(own.mean()), float(own.std()), quantiles, found.diagnostics[name])
-    components = found.spaced(_MOST_COMPONENTS)
-    logs = density(components) - found.surrogate(components)
+        figures[name] = Figures(float(own.mean()), float(own.std()), quantiles, chains.diagnostics[name])
+    components = chains.spaced(_MOST_COMPONENTS)
+    count = len(components)
+    logs = density(components) - drawn.density(components)
     weights = np.exp(logs - logs.max())
+    # The mean weight is the evidence on many cells over that on few.
+    log_evidence = chains.log_evidence + float(logs.max() + np.log(weights.mean()))
+    error = math.hypot(chains.evidence_error, float(weights.std() / weights.mean()) / math.sqrt(count))
     weights /= weights.sum()
-    count = len(weights)
     values = density.values(components)
-    shift = float((abs(weights @ values - values.mean(0)) / drawn.std(0)).max())
+    shift = float((abs(weights @ values - values.mean(0)) / all_values.std(0)).max())
     halves = np.stack([weights * (np.arange(count) < count // 2), weights * (np.arange(count) >= count // 2)])
     details = {
-        "method": "nuts",
+        **chains.details,
         "chains": options.chains,
         "samples_per_chain": options.samples,
-        "warm_up": WARM_UP,
-        "divergences": found.divergences,
-        "diagnostics": found.diagnostics,
+        "diagnostics": chains.diagnostics,
         "components": count,
         "cells_of_the_sampler": SAMPLED_CELLS,
         "shift_by_the_cells_of_the_sampler": shift,
         "effective_components": float(1 / (weights**2).sum()),
+        "log_evidence_error": number(error),
     }
     notes: list[Note] = []
-    if wrong := unhealthy(found.divergences, found.diagnostics):
+    if wrong := unhealthy(chains.divergences, chains.diagnostics):
         advice = "give more --samples, narrower --prior, or hold parameters with --set"
         notes.append(Doubt(f"the sampler has not converged: {wrong} ({advice})"))
     if not shift <= _SHIFTED:
@@ -198,8 +215,10 @@ def _sampled(question: GridQuestion, density: GridDensity, options: Options, see
                 "deviations (hold parameters with --set until two are left)"
             )
         )
+    if error > _COARSE:
+        notes.append(Doubt(f"the log evidence has a standard error of {error:.2g} (give more --samples)"))
     both = np.concatenate([weights[None], halves / halves.sum(1, keepdims=True)])
-    return _Weighed(density.search(components), both, 0.0, figures, np.nan, details, tuple(notes))
+    return _Weighed(density.search(components), both, 0.0, figures, log_evidence, details, tuple(notes))
 
 
 def _grid_errors(likelihood: GridLikelihood, weighed: _Weighed, free: BoolArray) -> tuple[float, float, float]:
@@ -258,7 +277,7 @@ def _found(
                     "standard deviations"
                 )
             )
-    elif details["method"] == "nuts":
+    elif details["method"] in ("independence", "nuts"):
         details["half_to_half"] = by_weights
     error, moved = grid
     details |= {

@@ -23,11 +23,7 @@ from hxcli.traits import Observations
 
 # Cells on which models are averaged.
 _AVERAGED = 400
-_WORDS = {
-    "given parameters": "for given parameters",
-    "quadrature": "and parameters by quadrature",
-    "nuts": "and parameters by the no-U-turn sampler",
-}
+_BY = {"quadrature": "quadrature", "independence": "the independence sampler", "nuts": "the no-U-turn sampler"}
 
 
 class UnderModel(NamedTuple):
@@ -207,10 +203,12 @@ def _method(told: Sequence[AveragedTrait], options: Options) -> str:
         total = sum(options.model_priors.values())
         names = [f"{name} (prior {options.model_priors[name] / total:.6g})" for name in names]
     process = f"model{'s' * (len(names) > 1)} {', '.join(names)}"
-    method = told[0].under[0].details["method"] if len(names) == 1 else "quadrature"
+    # Of several models those that leave something to integrate over.
+    methods = dict.fromkeys(under.details["method"] for under in told[0].under if under.details["method"] in _BY)
+    how = f"and parameters by {' and '.join(_BY[each] for each in methods)}" if methods else "for given parameters"
     words = "".join(f", {name} ~ {prior}" for name, prior, _ in told[0].under[0].parameters if prior is not None)
     root = options.root if told[0].under[0].flat_root or options.root != "flat root" else "root of the file"
-    return f"{process}, posterior of all nodes {_WORDS[method]}, {root}{words if len(names) == 1 else ''}"
+    return f"{process}, posterior of all nodes {how}, {root}{words if len(names) == 1 else ''}"
 
 
 def _details(one: AveragedTrait, options: Options) -> dict[str, Any]:

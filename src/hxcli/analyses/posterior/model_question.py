@@ -258,10 +258,12 @@ def settled_names(options: Options, names: Sequence[str], known: set[str], free:
 
 
 def refuse_unweighable(name: str, sampled: Sequence[str]) -> None:
-    """Raises: of several models one is sampled, whose parameters are these."""
+    """Raises: of several models one is sampled, because of these parameters; none where a user asks for it."""
+    why, advice = "--method nuts", "leave it out, or give one --model at a time"
+    if sampled:
+        why, advice = ", ".join(sampled), "one --model at a time, or hold parameters with --set"
     raise OptionError(
-        f"hx posterior --model {name} is sampled ({', '.join(sampled) or '--method nuts'}), which gives no evidence "
-        "to weigh models by (one --model at a time, or hold parameters with --set)"
+        f"hx posterior --model {name} is sampled ({why}), which gives no evidence to weigh models by ({advice})"
     )
 
 
