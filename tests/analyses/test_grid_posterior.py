@@ -246,6 +246,14 @@ def shared_lengths() -> Any:
     return ancestry * LENGTHS @ ancestry.T
 
 
+def pulled(alpha: float, sigma2: float) -> Any:
+    """(N, N) covariances of all nodes of a process that begins at its mean."""
+    together = shared_lengths()
+    tall = np.diag(together)
+    apart = tall[:, None] + tall[None] - 2 * together
+    return sigma2 * np.exp(-alpha * apart) * (1 - np.exp(-2 * alpha * together)) / (2 * alpha)
+
+
 def dense_pull(points: int) -> tuple[dict[str, float], float, Any]:
     """Means of alpha, theta and sigma2, log evidence and means of nodes, of a process that begins at theta.
 
@@ -255,13 +263,10 @@ def dense_pull(points: int) -> tuple[dict[str, float], float, Any]:
     area = (units[1] - units[0]) ** 3
     prior = norm.pdf(units)
     alphas, thetas, sigmas2 = 0.8 * np.exp(0.5 * units), 0.4 + units, 0.6 * np.exp(0.7 * units)
-    together = shared_lengths()
-    tall = np.diag(together)
     tips = np.flatnonzero(tree_of().topology.is_leaf)
     count, total, nodes, sums = len(tips), 0.0, 0.0, dict.fromkeys(("alpha", "theta", "sigma2"), 0.0)
     for alpha, of_alpha in zip(alphas, prior, strict=True):
-        apart = tall[:, None] + tall[None] - 2 * together
-        cover = np.exp(-alpha * apart) * (1 - np.exp(-2 * alpha * together)) / (2 * alpha)
+        cover = pulled(alpha, 1.0)
         among = cover[np.ix_(tips, tips)]
         left = VALUES[:, None] - thetas
         solved_for = np.linalg.solve(among, left)
@@ -304,6 +309,45 @@ def test_three_unknowns_are_those_of_a_dense_grid_and_are_weighed_against_a_gaus
     np.testing.assert_allclose(found.estimates[inner, 0], nodes[inner], atol=0.03)
 
 
+@pytest.mark.slow
+def test_joint_draws_have_the_covariances_of_all_nodes(tmp_path: Path) -> None:
+    tree, count = tree_of(), 2000
+    name = written(tmp_path, "sde", AS_SDE)
+    held = {"sigma2": 0.6, "theta": 0.4}
+    found = posterior(tree, seen_on(tree), models=(name,), tau2=0.05, held=held, draws=count)
+    assert list(found.tables["draws"]) == ["draw", "trait", "states"]
+    states = found.tables["draws"]["states"]
+    tips = np.flatnonzero(tree.topology.is_leaf)
+    cover = pulled(0.8, 0.6)
+    gain = np.linalg.solve(cover[np.ix_(tips, tips)] + 0.05 * np.eye(len(tips)), cover[tips]).T
+    mean, left = 0.4 + gain @ (VALUES - 0.4), cover - gain @ cover[tips]
+    sd = np.sqrt(np.maximum(np.diag(left), 0))
+    np.testing.assert_allclose(states[:, 0], 0.4, atol=1e-7)
+    # The root is known, all others are not.
+    assert (abs(states.mean(0) - mean)[1:] < 5 * sd[1:] / math.sqrt(count) + 2e-3).all()
+    np.testing.assert_allclose(states.std(0)[1:], sd[1:], rtol=0.1)
+    exact = left[1:, 1:] / np.outer(sd[1:], sd[1:])
+    assert abs(np.corrcoef(states[:, 1:].T) - exact).max() < 5 / math.sqrt(count)
+    assert abs(exact - np.eye(len(exact))).max() > 0.4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("method", "count"), [("", 400), ("independence", 100)])
+def test_joint_draws_are_of_parameters_and_states_together(method: str, count: int, tmp_path: Path) -> None:
+    tree = tree_of()
+    options: Any = {"models": (written(tmp_path, "wells", WELLS),), "tau2": 0.0, "method": method, "samples": 150}
+    found = posterior(tree, seen_on(tree), draws=count, **options)
+    draws, table = found.tables["draws"], found.tables["parameter table"]
+    assert list(draws) == ["draw", "trait", "pull", "sigma", "states"]
+    for row, name in enumerate(("pull", "sigma")):
+        assert draws[name].mean() == pytest.approx(table["mean"][row], abs=5 * table["sd"][row] / math.sqrt(count))
+        assert draws[name].std() == pytest.approx(table["sd"][row], rel=0.25)
+    tips = tree.topology.is_leaf
+    np.testing.assert_allclose(draws["states"][:, tips], np.tile(VALUES, (count, 1)), atol=1e-7)
+    apart = abs(draws["states"].mean(0) - found.estimates[:, 0]) / np.where(tips, 1, found.standard_errors[:, 0])
+    assert apart.max() < 5 / math.sqrt(count)
+
+
 def test_priors_of_every_form_are_those_of_their_distributions(tmp_path: Path) -> None:
     body = """
 from hxcli.model import Sde, log_normal, normal, param, uniform
@@ -341,7 +385,7 @@ def model(edge):
 @pytest.mark.parametrize(
     ("model", "options", "message"),
     [
-        ("doublewell", {"draws": 5}, "--draws with --model doublewell"),
+        ("doublewell", {"draws": 5000}, "--draws 5000 is more than the sampler makes"),
         ("gbm", {"loo": True}, "--loo with --model gbm"),
         ("cir", {"prior_sigma2": "lognormal(0,1)"}, "--prior sigma2=PRIOR"),
         ("bounded", {"priors": {"alpha": "lognormal(0,1)"}}, "no model here has it as a free parameter"),
@@ -360,6 +404,8 @@ def test_models_without_an_evidence_or_with_others_unknowns_are_not_weighed() ->
     tree = tree_of()
     with pytest.raises(OptionError, match=r"hx posterior --model doublewell is sampled \(--method nuts\)"):
         posterior(tree, seen_on(tree), models=("doublewell", "bm"), tau2=0.0, method="nuts")
+    with pytest.raises(OptionError, match="--draws with several --model"):
+        posterior(tree, seen_on(tree), models=("doublewell", "bm"), tau2=0.0, draws=3)
     held = {"alpha": 1.0, "half_distance": 1.0}
     with pytest.raises(OptionError, match="different numbers of unknowns"):
         posterior(tree, seen_on(tree), models=("doublewell", "trend"), tau2=0.0, held=held)

@@ -57,7 +57,7 @@ REFUSED = {
         BROWNIAN + "def noise(tip):\n    return log_normal('e')\n",
         "mine.py: line 7: noise(tip) is not in posteriors",
     ),
-    "posterior --draws 5": ("def model(edge):\n    return Sde(0.0, 1.0)\n", "--draws with --model mine.py"),
+    "posterior --loo": ("def model(edge):\n    return Sde(0.0, 1.0)\n", "--loo with --model mine.py"),
     "posterior --tau2 0": (
         BROWNIAN.replace("'s',", "").replace("length)", "length**normal('p'))"),
         "RATES names 0 here",

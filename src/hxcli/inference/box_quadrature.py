@@ -13,6 +13,7 @@ import numpy as np
 
 from hxcli.engine.topology import BoolArray
 from hxcli.errors import ModelError
+from hxcli.inference.marginal_density import Marginals, interpolated
 from hxcli.inference.parameter_plane import Range
 from hxcli.inference.range_of_mass import (
     DEPTH,
@@ -81,6 +82,20 @@ class Box(NamedTuple):
     def places(self) -> FloatArray:
         """(M, F) of all points, in the order of the flattened weights."""
         return _places(self.axes)
+
+
+def places_at(box: Box, uniform: FloatArray) -> FloatArray:
+    """(K, F) places at quantiles (2, K): of the first coordinate, and of the second given the first.
+
+    Independent draws where the quantiles are; they lie between the points too.
+    """
+    places = np.empty((uniform.shape[1], len(box.axes)))
+    marginal = Marginals(box.axes[0], box.weights.reshape(len(box.axes[0]), -1).sum(1)[None])
+    places[:, 0] = marginal.quantiles(uniform[:1])[0]
+    if len(box.axes) > 1:
+        given = interpolated(box.axes[0], box.weights, places[:, 0])
+        places[:, 1] = Marginals(box.axes[1], given).quantiles(uniform[1][:, None])[:, 0]
+    return places
 
 
 def integrate_box(

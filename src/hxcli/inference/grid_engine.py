@@ -11,6 +11,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree
@@ -18,7 +19,7 @@ from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.device_placement import on_cpu
 from hxcli.prebuilt.grid import log_at_root, swept_down, swept_up
 from hxcli.prebuilt.grid_generator import Generator
-from hxcli.prebuilt.grid_levels import Found, Slopes, swept
+from hxcli.prebuilt.grid_levels import Found, Slopes, drawn_cells, swept
 from hxcli.prebuilt.grid_spectrum import SpectralEdges, spectrum_of
 from hxcli.prebuilt.grid_squares import SquaredEdges
 from hxcli.prebuilt.grid_transition import make_transition
@@ -74,6 +75,18 @@ class GridEngine:
         only_up = not (slopes or densities)
         squared = SquaredEdges(*walk, time)
         return swept(self._topology, squared, likelihood, root, slopes=slopes, only_up=only_up)
+
+    def drawn(
+        self,
+        walk: Generator,
+        time: FloatArray,
+        likelihood: FloatArray,
+        root: FloatArray,
+        chances: FloatArray,
+    ) -> NDArray[np.intp]:
+        """(K, N) joint draws of all nodes' cells; the rest as for `grid_levels.drawn_cells`."""
+        walk = Generator(*(np.asarray(each, float) for each in walk))
+        return drawn_cells(self._topology, SquaredEdges(*walk, time), likelihood, root, chances)
 
     @property
     def _on_host(self) -> bool:

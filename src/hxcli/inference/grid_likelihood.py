@@ -151,6 +151,25 @@ class GridLikelihood(MovedCoordinates):
         parts, found = self._at(np.asarray(x, float), number, flat=True)
         return GridDensities(found.density, np.asarray(parts.cells.x, float), self._walls_of(parts))
 
+    def drawn(self, x: FloatArray, chances: FloatArray, within: FloatArray) -> FloatArray:
+        """(K, N) joint draws of the states of all nodes at one point of the search; a root without a prior is flat.
+
+        A cell is drawn, and a state evenly within it. Nodes that are known for certain are for the caller to know.
+
+        Args:
+            x: (S,).
+            chances, within: (K, N) uniform random numbers each.
+        """
+        parts = parts_at(self.program(self.cells), np.asarray(x, float), self.given(self.cells))
+        root = np.ones(self.cells) if parts.root is None else np.asarray(parts.root, float)
+        cells = self.engine.drawn(parts.generator, *self.on_edges(parts.own), root, chances)
+        low, width = float(parts.cells.low), float(parts.cells.width)
+        states = self.from_coordinate(low + (cells + within) * width)
+        known = self.known_root(x)
+        if not np.isnan(known):
+            states[:, 0] = known
+        return states
+
     def walls(self, x: FloatArray, cells: int) -> FloatArray:
         """(k + 1,) states between the cells of a grid at one point of the search."""
         return self._walls_of(parts_at(self.program(cells), np.asarray(x, float), self.given(cells)))

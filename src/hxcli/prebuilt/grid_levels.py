@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hxcli.engine.topology import Topology
 from hxcli.phylogeny import FloatArray
@@ -121,23 +122,7 @@ def _swept(
     most_doubt: float,
 ) -> Found:
     parents, starts = topology.parents, topology.level_starts
-    below = np.array(likelihood, float)
-    over = np.empty_like(below)
-    log_scale = np.zeros(topology.size)
-    for level in range(len(starts) - 2, 0, -1):
-        nodes = slice(int(starts[level]), int(starts[level + 1]))
-        moved = edges.backwards(nodes, below[nodes])
-        over[nodes] = np.maximum(moved, edges.least, out=moved)
-        own, scales = parents[nodes], log_scale[nodes]
-        if (own[1:] < own[:-1]).any():
-            # Siblings need not be neighbours, and here they must.
-            order = np.argsort(own, kind="stable")
-            own, moved, scales = own[order], moved[order], scales[order]
-        first = np.flatnonzero(np.concatenate([[True], own[1:] != own[:-1]]))
-        above = own[first]
-        together, logs = _products(moved, first, edges.least)
-        below[above] = together
-        log_scale[above] = np.add.reduceat(scales, first) + logs
+    below, over, log_scale = _swept_up(topology, edges, likelihood)
     value, weights = _at_root(below[0], root)
     value += float(log_scale[0])
     if only_up:
@@ -169,6 +154,65 @@ def _swept(
             np.zeros_like(below[0]) if root is None else below[0] / (root @ below[0]),
         )
     )
+
+
+def _swept_up(topology: Topology, edges: Edges, likelihood: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Likelihoods at the ends and at the starts of edges, (N, k) each, and (N,) logs of what was taken out below."""
+    parents, starts = topology.parents, topology.level_starts
+    below = np.array(likelihood, float)
+    over = np.empty_like(below)
+    log_scale = np.zeros(topology.size)
+    for level in range(len(starts) - 2, 0, -1):
+        nodes = slice(int(starts[level]), int(starts[level + 1]))
+        moved = edges.backwards(nodes, below[nodes])
+        over[nodes] = np.maximum(moved, edges.least, out=moved)
+        own, scales = parents[nodes], log_scale[nodes]
+        if (own[1:] < own[:-1]).any():
+            # Siblings need not be neighbours, and here they must.
+            order = np.argsort(own, kind="stable")
+            own, moved, scales = own[order], moved[order], scales[order]
+        first = np.flatnonzero(np.concatenate([[True], own[1:] != own[:-1]]))
+        above = own[first]
+        together, logs = _products(moved, first, edges.least)
+        below[above] = together
+        log_scale[above] = np.add.reduceat(scales, first) + logs
+    return below, over, log_scale
+
+
+def drawn_cells(
+    topology: Topology, edges: Edges, likelihood: FloatArray, root: FloatArray, chances: FloatArray
+) -> NDArray[np.intp]:
+    """(K, N) joint draws of the cells of all nodes: the root's given all tips, then every node's given its parent's.
+
+    Args:
+        topology: Of N nodes.
+        edges: Theirs, of a walk none of whose chances is negative.
+        likelihood: (N, k) of the tips' own observations.
+        root: (k,) weights of the root's cells.
+        chances: (K, N) uniform random numbers.
+    """
+    starts = topology.level_starts
+    with np.errstate(all="ignore"):
+        below, _, _ = _swept_up(topology, edges, likelihood)
+        cells = np.empty(chances.shape, np.intp)
+        cells[:, 0] = _chosen(np.maximum(root, 0.0) * below[0], chances[:, 0])
+        begun = np.zeros_like(below)
+        for draw, own in zip(cells, chances, strict=True):
+            for level in range(1, len(starts) - 1):
+                nodes = slice(int(starts[level]), int(starts[level + 1]))
+                from_there = begun[nodes]
+                from_there[:] = 0.0
+                from_there[np.arange(len(from_there)), draw[topology.parents[nodes]]] = 1.0
+                ended = np.maximum(edges.forwards(nodes, from_there), edges.least)
+                draw[nodes] = _chosen(ended * below[nodes], own[nodes])
+    return cells
+
+
+def _chosen(weights: FloatArray, chances: FloatArray) -> Any:
+    """(n,) places where sums of weights, (n, k) or the same k for all, reach shares of their totals."""
+    sums = np.cumsum(weights, axis=-1)
+    reached = sums / sums[..., -1:] < chances[:, None]
+    return np.minimum(reached.sum(1), weights.shape[-1] - 1)
 
 
 def _products(over: FloatArray, first: Any, least: float) -> tuple[FloatArray, FloatArray]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from hxcli.analyses.fit.fitted import file_of
 from hxcli.analyses.fit.options import refuse_unread_edges
 from hxcli.analyses.posterior.assemble import evidence_in_words, evidence_of, own_parameters
-from hxcli.analyses.posterior.grid_posterior import is_open, posterior_on_grid
+from hxcli.analyses.posterior.grid_posterior import is_open, method_for, posterior_on_grid
 from hxcli.analyses.posterior.grid_question import TAU2, GridQuestion
 from hxcli.analyses.posterior.grid_report import AveragedTrait, UnderModel, averaged, grid_report, of_known
 from hxcli.analyses.posterior.joint_draws import trait_seed
@@ -99,6 +100,7 @@ def posterior_with_grids(
         }
         if trait == 0:
             _refuse_mismatched(questions, options)
+            _refuse_many_draws(questions, options)
         under = []
         for question in questions.values():
             if isinstance(question, GridQuestion):
@@ -112,7 +114,9 @@ def posterior_with_grids(
 
 def _refuse_products(options: Options, name: str) -> None:
     """Raises where something is asked for that only Gaussian models have."""
-    asked = {"--draws": bool(options.draws), "--loo": options.loo, "--pairs": options.pairs is not None}
+    if options.draws and len(options.models) > 1:
+        raise OptionError("--draws with several --model, of which one is a diffusion on a grid (give one at a time)")
+    asked = {"--loo": options.loo, "--pairs": options.pairs is not None}
     for option, there in asked.items():
         if there:
             raise OptionError(
@@ -126,6 +130,14 @@ def _refuse_products(options: Options, name: str) -> None:
                     f"{option} with --model {name}: on a grid a rate is a parameter as any other (give --set "
                     "sigma2=VALUE, or --prior sigma2=PRIOR)"
                 )
+
+
+def _refuse_many_draws(questions: Mapping[str, ModelQuestion | GridQuestion], options: Options) -> None:
+    """Raises where more draws are asked for than a sampler makes."""
+    for each in questions.values():
+        sampled = isinstance(each, GridQuestion) and method_for(each, options.method) in ("independence", "nuts")
+        if sampled and options.draws > options.chains * options.samples:
+            raise OptionError(f"--draws {options.draws} is more than the sampler makes (give more --samples)")
 
 
 def _refuse_mismatched(questions: Mapping[str, ModelQuestion | GridQuestion], options: Options) -> None:
@@ -211,7 +223,17 @@ def _on_grid(
         question.flat_root,
         details,
         tuple(notes),
+        None if found.draws is None else _told_draws(question, found.draws, nodes, known),
     )
+
+
+def _told_draws(
+    question: GridQuestion, draws: tuple[FloatArray, FloatArray], nodes: Any, known: FloatArray
+) -> dict[str, FloatArray]:
+    """Free parameter -> (K,) values, and `states`, (K, N), of the tree as it was."""
+    values, states = draws
+    columns = {name: values[:, place] for place, name in enumerate(question.names)}
+    return {**columns, "states": np.where(np.isnan(known), states[:, nodes], known)}
 
 
 def _points(chances: FloatArray, known: FloatArray, walls: FloatArray) -> FloatArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,12 +14,13 @@ from hxcli.analyses.posterior.solution import PROBABILITIES, Figures
 from hxcli.engine.topology import BoolArray
 from hxcli.errors import Doubt, Note
 from hxcli.findings import number
-from hxcli.inference.box_quadrature import SHALLOW, Box, integrate_box
+from hxcli.inference.box_quadrature import SHALLOW, Box, integrate_box, places_at
 from hxcli.inference.grid_density import GridDensity
 from hxcli.inference.grid_likelihood import CELLS, GridDensities, GridLikelihood
 from hxcli.inference.grid_mixture import mixed_densities
 from hxcli.inference.marginal_density import Marginals
-from hxcli.phylogeny import FloatArray
+from hxcli.inference.threads import SETS, in_threads
+from hxcli.phylogeny import FloatArray, canonical_order
 from hxcli.prebuilt.grid_densities import DensityFigures, density_figures, extrapolated_figures
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ _MOST_COMPONENTS = 256
 _FALLEN = 1e-3
 # Shift of a parameter's mean, in its standard deviations, by the cells of the sampler, of which the user is told.
 _SHIFTED = 0.1
+# Standard error of the log evidence of which the user is told.
+_UNSURE = 0.1
 
 
 class GridFound(NamedTuple):
@@ -55,6 +58,7 @@ class GridFound(NamedTuple):
         details: For the run record.
         open_root: How high a flat root's density is at the ends of the grid, as a share of its top.
         notes: What the user should know, a sentence each.
+        draws: (K, F) free parameters and (K, N) states of joint draws; None where nobody asked.
     """
 
     densities: GridDensities
@@ -64,6 +68,7 @@ class GridFound(NamedTuple):
     details: Mapping[str, Any]
     open_root: float
     notes: tuple[Note, ...]
+    draws: tuple[FloatArray, FloatArray] | None = None
 
 
 class _Weighed(NamedTuple):
@@ -73,7 +78,9 @@ class _Weighed(NamedTuple):
         points: (M, S) as the search has them.
         weights: (W, M): those that count; others that should give the same.
         error: How far apart these are.
-        figures, log_evidence, details, notes: As in `GridFound`.
+        figures, log_evidence, details: As in `GridFound`.
+        draw: From K and random numbers to places of K draws, (K, F).
+        notes: As in `GridFound`.
     """
 
     points: FloatArray
@@ -82,6 +89,7 @@ class _Weighed(NamedTuple):
     figures: Mapping[str, Figures]
     log_evidence: float
     details: dict[str, Any]
+    draw: Callable[[int, np.random.Generator], FloatArray]
     notes: tuple[Note, ...] = ()
 
 
@@ -126,12 +134,38 @@ def posterior_on_grid(
         if not (by_cells > _CLOSE and 2 * cells <= _MOST_CELLS):
             break
         cells *= 2
-    return _found(question, density.likelihood, weighed, (error, moved), level, free)
+    found = _found(question, density.likelihood, weighed, (error, moved), level, free)
+    return found._replace(draws=_draws(density, weighed, options.draws, seed)) if options.draws else found
+
+
+def _draws(density: GridDensity, weighed: _Weighed, count: int, seed: list[int]) -> tuple[FloatArray, FloatArray]:
+    """(K, F) free parameters and (K, N) states; the random numbers of a node are those of its place among the names."""
+    phylogeny = density.likelihood.bound.fields.phylogeny
+    size = phylogeny.topology.size
+    places = weighed.draw(count, np.random.default_rng([*seed, 5]))
+    # Draw by draw and by name, so that a draw depends neither on how many there are nor on the order of children.
+    uniform = np.empty((count, 2, size))
+    uniform[..., canonical_order(phylogeny)] = np.random.default_rng([*seed, 1]).random((count, 2, size))
+    different, which = np.unique(places, axis=0, return_inverse=True)
+    which = which.ravel()
+    points = density.search(different)
+
+    def at(place: int) -> FloatArray:
+        mine = uniform[which == place]
+        return density.likelihood.drawn(points[place], mine[:, 0], mine[:, 1])
+
+    states = np.empty((count, size))
+    for place, found in enumerate(in_threads(at, range(len(points)), SETS)):
+        states[which == place] = found
+    return density.values(places), states
 
 
 def _given(density: GridDensity) -> _Weighed:
     nothing = np.zeros((1, 0))
-    return _Weighed(nothing, np.ones((2, 1)), 0.0, {}, float(density(nothing)[0]), {"method": "given parameters"})
+    details = {"method": "given parameters"}
+    return _Weighed(
+        nothing, np.ones((2, 1)), 0.0, {}, float(density(nothing)[0]), details, lambda count, _: np.zeros((count, 0))
+    )
 
 
 def _integrated(question: GridQuestion, density: GridDensity, trait: str) -> _Weighed:
@@ -154,7 +188,11 @@ def _integrated(question: GridQuestion, density: GridDensity, trait: str) -> _We
         figures[name] = Figures(mean, deviation, _quantiles(density, box, axis))
     notes = () if box.moments else (Note("with these priors the parameters have no finite mean and variance: empty"),)
     details = {"method": "quadrature", "grid": [len(axis) for axis in box.axes]}
-    return _Weighed(density.search(places[kept]), weights, box.error, figures, box.log_evidence, details, notes)
+
+    def draw(count: int, random: np.random.Generator) -> FloatArray:
+        return places_at(box, random.random((count, 2)).T)
+
+    return _Weighed(density.search(places[kept]), weights, box.error, figures, box.log_evidence, details, draw, notes)
 
 
 def _quantiles(density: GridDensity, box: Box, axis: int) -> FloatArray:
@@ -215,10 +253,14 @@ def _sampled(question: GridQuestion, density: GridDensity, drawn: GridChains, op
                 "deviations (hold parameters with --set until two are left)"
             )
         )
-    if error > _COARSE:
+    if error > _UNSURE:
         notes.append(Doubt(f"the log evidence has a standard error of {error:.2g} (give more --samples)"))
     both = np.concatenate([weights[None], halves / halves.sum(1, keepdims=True)])
-    return _Weighed(density.search(components), both, 0.0, figures, log_evidence, details, tuple(notes))
+
+    def draw(count: int, random: np.random.Generator) -> FloatArray:
+        return random.permutation(chains.spaced(count))
+
+    return _Weighed(density.search(components), both, 0.0, figures, log_evidence, details, draw, tuple(notes))
 
 
 def _grid_errors(likelihood: GridLikelihood, weighed: _Weighed, free: BoolArray) -> tuple[float, float, float]:

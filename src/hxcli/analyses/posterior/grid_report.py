@@ -39,6 +39,7 @@ class UnderModel(NamedTuple):
         flat_root: Whether the root has no prior.
         details: For the run record.
         notes: Sentences without the trait's name.
+        draws: Free parameter -> (K,) values of joint draws, and `states`, (K, N); None where there are none.
     """
 
     name: str
@@ -50,6 +51,7 @@ class UnderModel(NamedTuple):
     flat_root: bool
     details: Mapping[str, Any]
     notes: tuple[Note, ...]
+    draws: Mapping[str, FloatArray] | None = None
 
 
 class AveragedTrait(NamedTuple):
@@ -141,7 +143,7 @@ def grid_report(
         columns={"modes": columns(lambda one: one.nodes.modes)},
         ends=(columns(lambda one: one.nodes.lower), columns(lambda one: one.nodes.upper)),
         shortest=(columns(lambda one: one.shortest[0]), columns(lambda one: one.shortest[1])),
-        tables={"parameter table": {key: [row[key] for row in rows] for key in rows[0]}},
+        tables={"parameter table": {key: [row[key] for row in rows] for key in rows[0]}, **_draws(names, told)},
         details={name: _details(one, options) for name, one in zip(names, told, strict=True)},
         warnings=tuple(
             note.about(f"trait {name!r}, model {under.name}: ")
@@ -153,6 +155,18 @@ def grid_report(
     )
     densities = {name: one.densities for name, one in zip(names, told, strict=True)}
     return dataclasses.replace(found, densities=densities)
+
+
+def _draws(names: Sequence[str], told: Sequence[AveragedTrait]) -> dict[str, dict[str, Any]]:
+    """The table of joint draws, where there are any."""
+    drawn = [one.under[0].draws for one in told]
+    columns = [each for each in drawn if each is not None]
+    if not columns:
+        return {}
+    count = len(columns[0]["states"])
+    table = {key: np.concatenate([each[key] for each in columns]) for key in columns[0]}
+    index = {"draw": np.tile(np.arange(1, count + 1), len(columns)), "trait": np.repeat(list(names), count).tolist()}
+    return {"draws": {**index, **table}}
 
 
 def _parameters(told: Sequence[AveragedTrait], options: Options) -> dict[str, tuple[Any, Any]]:

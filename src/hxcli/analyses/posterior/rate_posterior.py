@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures
 from hxcli.analyses.posterior.state_question import RateOptions, RateQuestion
 from hxcli.errors import Doubt, Note
-from hxcli.inference.box_quadrature import Box, integrate_box
-from hxcli.inference.marginal_density import Marginals, interpolated
+from hxcli.inference.box_quadrature import Box, integrate_box, places_at
+from hxcli.inference.marginal_density import Marginals
 from hxcli.phylogeny import FloatArray, canonical_order
 
 # Largest error wanted, and what the user is told of.
@@ -179,14 +179,10 @@ def _rate(question: RateQuestion, axis: int, w: FloatArray) -> FloatArray:
 
 def _drawn_rates(question: RateQuestion, box: Box, count: int, seed: list[int]) -> FloatArray:
     """(K, P) independent draws: of the first coordinate from its density, of the second from its given the first."""
-    uniform = np.random.default_rng(seed).uniform(size=(2, count))
+    places = places_at(box, np.random.default_rng(seed).uniform(size=(2, count)))
     values = np.broadcast_to(question.density.held, (count, len(question.density.held))).copy()
-    first = Marginals(box.axes[0], box.weights.reshape(len(box.axes[0]), -1).sum(1)[None]).quantiles(uniform[:1])[0]
-    values[:, question.density.free[0]] = _rate(question, 0, first)
-    if len(box.axes) > 1:
-        given = interpolated(box.axes[0], box.weights, first)
-        second = Marginals(box.axes[1], given).quantiles(uniform[1][:, None])[:, 0]
-        values[:, question.density.free[1]] = _rate(question, 1, second)
+    for axis, place in enumerate(question.density.free):
+        values[:, place] = _rate(question, axis, places[:, axis])
     return values
 
 
