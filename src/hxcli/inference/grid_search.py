@@ -97,15 +97,15 @@ def maximise_on_grid(likelihood: GridLikelihood, start: FloatArray | None = None
     if count == 0:
         return GridOptimum(nothing, likelihood.value(nothing), nothing, np.zeros((0, 0)), (), (), 1, 1, True)
     few = _Corrected(likelihood)
-    spread = np.array([1.0 if each.log else max(abs(each.start), 1.0) for each in likelihood.coordinates])
+    spread = _spread(likelihood)
     if start is None:
-        found = [_climbed(few, point, likelihood.ends) for point in _starts(few, likelihood, spread)]
+        found = [_climbed(few, point, likelihood.ends, spread) for point in _starts(few, likelihood, spread)]
         x, top = max(found, key=lambda each: each[1])
         starts, agreeing = len(found), sum(each[1] > top - 1e-3 for each in found)
     else:
         x, starts, agreeing = start, 1, 1
     x, top, gradient = _corrected_to(few, likelihood, x, spread)
-    hessian = _hessian(few, likelihood.ends, x)
+    hessian = _hessian(few, likelihood.ends, x, spread)
     names = [each.name for each in likelihood.coordinates]
     lower, upper = (np.isfinite(end) & (abs(x - end) <= _AT_END * np.maximum(1, abs(x))) for end in likelihood.ends.T)
     free = ~(lower | upper)
@@ -126,6 +126,11 @@ def maximise_on_grid(likelihood: GridLikelihood, start: FloatArray | None = None
     )
 
 
+def _spread(likelihood: GridLikelihood) -> FloatArray:
+    """(S,) how far usual values of the coordinates are apart: 1 for logarithms."""
+    return np.array([1.0 if each.log else each.spread for each in likelihood.coordinates])
+
+
 def _starts(few: _Corrected, likelihood: GridLikelihood, spread: FloatArray) -> FloatArray:
     """(S', S) the most likely of some points."""
     from scipy.stats import qmc
@@ -137,17 +142,20 @@ def _starts(few: _Corrected, likelihood: GridLikelihood, spread: FloatArray) -> 
     return points[np.argsort(-heights, kind="stable")[:_STARTS]]
 
 
-def _climbed(surface: _Corrected | GridLikelihood, x: FloatArray, ends: FloatArray) -> tuple[FloatArray, float]:
-    """The top that is reached from x, and its height."""
+def _climbed(
+    surface: _Corrected | GridLikelihood, x: FloatArray, ends: FloatArray, spread: FloatArray
+) -> tuple[FloatArray, float]:
+    """The top that is reached from x in steps of spreads, and its height."""
     from scipy.optimize import minimize
 
-    def objective(x: FloatArray) -> tuple[float, FloatArray]:
-        value, gradient = surface.value_and_gradient(x)
-        return (-value, -gradient) if np.isfinite(value) and np.isfinite(gradient).all() else (1e300, 0 * x)
+    def objective(z: FloatArray) -> tuple[float, FloatArray]:
+        value, gradient = surface.value_and_gradient(np.clip(z * spread, *ends.T))
+        return (-value, -gradient * spread) if np.isfinite(value) and np.isfinite(gradient).all() else (1e300, 0 * z)
 
     options = {"maxiter": 200, "ftol": 1e-13, "gtol": 1e-7}
-    found = minimize(objective, x, jac=True, method="L-BFGS-B", bounds=ends, options=options)
-    return np.asarray(found.x, float), -float(found.fun)
+    bounds = ends / spread[:, None]
+    found = minimize(objective, x / spread, jac=True, method="L-BFGS-B", bounds=bounds, options=options)
+    return np.clip(np.asarray(found.x, float) * spread, *ends.T), -float(found.fun)
 
 
 def _corrected_to(
@@ -159,7 +167,7 @@ def _corrected_to(
         few.correct(x, value, gradient)
         near = np.stack([x - _REACH * spread, x + _REACH * spread], 1)
         within = np.clip(near, *(end[:, None] for end in likelihood.ends.T))
-        moved, height = _climbed(few, x, within)
+        moved, height = _climbed(few, x, within, spread)
         if height - value < _NO_GAIN:
             return x, value, gradient
         higher, slope = likelihood.value_and_gradient(moved)
@@ -167,17 +175,19 @@ def _corrected_to(
             break
         x, value, gradient = moved, higher, slope
     # The shapes differ too much.
-    x, _ = _climbed(likelihood, x, likelihood.ends)
+    x, _ = _climbed(likelihood, x, likelihood.ends, spread)
     value, gradient = likelihood.value_and_gradient(x)
     few.correct(x, value, gradient)
     return x, value, gradient
 
 
-def _hessian(surface: _Corrected, ends: FloatArray, x: FloatArray) -> FloatArray:
+def _hessian(surface: _Corrected, ends: FloatArray, x: FloatArray, spread: FloatArray) -> FloatArray:
     rows = []
     for number in range(len(x)):
         sides = []
-        for side in (-_STEP, _STEP):
+        # Of vague priors no more than of others.
+        step = _STEP * min(1.0, float(spread[number]))
+        for side in (-step, step):
             at = x.copy()
             at[number] = np.clip(at[number] + side, *ends[number])
             sides.append((at[number], surface.value_and_gradient(at)[1]))
@@ -196,10 +206,11 @@ def profile_ends(likelihood: GridLikelihood, optimum: GridOptimum, level: float)
     count = len(optimum.x)
     drop = float(chdtri(1, 1 - level)) / 2
     few = _Corrected(likelihood)
-    spread = np.linalg.pinv(-optimum.hessian)
+    units = _spread(likelihood)
+    spread = np.linalg.pinv(-optimum.hessian * units * units[:, None]) * units * units[:, None]
     found = np.full((count, 2), np.nan)
     for number in range(count):
-        own = max(float(spread[number, number]), 1e-12)
+        own = max(float(spread[number, number]), 1e-12 * units[number] ** 2)
         for place, side in enumerate((-1, 1)):
             few.correct(optimum.x, optimum.log_likelihood, optimum.gradient)
             step = side * np.sqrt(2 * drop) * spread[:, number] / np.sqrt(own)
@@ -220,7 +231,7 @@ def _end(
     # Skewed likelihoods are reached from nearer, or from the top itself.
     starts = [optimum.x + reach * step for reach in (1.0, 0.3, 0.0)]
     for _ in range(_ROUNDS):
-        x = _farthest(few, floor, unit, starts, likelihood.ends)
+        x = _farthest(few, floor, unit, starts, likelihood.ends, _spread(likelihood))
         if x is None:
             return np.nan
         value, gradient = likelihood.value_and_gradient(x)
@@ -236,7 +247,12 @@ def _end(
 
 
 def _farthest(
-    surface: _Corrected, floor: float, unit: FloatArray, starts: list[FloatArray], ends: FloatArray
+    surface: _Corrected,
+    floor: float,
+    unit: FloatArray,
+    starts: list[FloatArray],
+    ends: FloatArray,
+    spread: FloatArray,
 ) -> FloatArray | None:
     """The point farthest in a direction at which a log likelihood has not yet fallen below a floor.
 
@@ -244,27 +260,27 @@ def _farthest(
     """
     from scipy.optimize import minimize
 
-    def room(x: FloatArray) -> float:
-        value = surface.value_and_gradient(x)[0]
+    def room(z: FloatArray) -> float:
+        value = surface.value_and_gradient(z * spread)[0]
         return value - floor if np.isfinite(value) else -1e6
 
-    def slope(x: FloatArray) -> FloatArray:
-        return np.nan_to_num(surface.value_and_gradient(x)[1], nan=0.0, posinf=0.0, neginf=0.0)
+    def slope(z: FloatArray) -> FloatArray:
+        return spread * np.nan_to_num(surface.value_and_gradient(z * spread)[1], nan=0.0, posinf=0.0, neginf=0.0)
 
     best = None
     for start in starts:
         ended = minimize(
-            lambda x: (-float(unit @ x), -unit),
-            np.clip(start, *ends.T),
+            lambda z: (-float(unit @ z), -unit),
+            np.clip(start, *ends.T) / spread,
             jac=True,
-            bounds=ends,
+            bounds=ends / spread[:, None],
             constraints={"type": "ineq", "fun": room, "jac": slope},
             method="SLSQP",
             options={"maxiter": 100, "ftol": 1e-9},
         )
-        height = room(ended.x)
-        if height > -_NEAR_FLOOR and (best is None or unit @ ended.x > unit @ best[0]):
-            best = np.asarray(ended.x, float), height
+        height, x = room(ended.x), np.asarray(ended.x, float) * spread
+        if height > -_NEAR_FLOOR and (best is None or unit @ x > unit @ best[0]):
+            best = x, height
         if abs(height) <= _NEAR_FLOOR:
             break
     return best[0] if best is not None and abs(best[1]) <= _NEAR_FLOOR else None
