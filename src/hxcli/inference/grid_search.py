@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hxcli.inference.grid_likelihood import GridLikelihood
+from hxcli.inference.profile_paths import path_to
 from hxcli.phylogeny import FloatArray
 
 # Points at which a search may begin, standard deviations of the prior from its middle; and how many of them are tried.
@@ -61,6 +62,7 @@ class _Corrected:
 
     def __init__(self, likelihood: GridLikelihood) -> None:
         self._coarse = likelihood.coarser()
+        self.coordinates, self.ends = likelihood.coordinates, likelihood.ends
         count = len(likelihood.coordinates)
         self._more, self._slope, self._at = 0.0, np.zeros(count), np.zeros(count)
         self._seen: dict[bytes, tuple[float, FloatArray]] = {}
@@ -214,7 +216,16 @@ def profile_ends(likelihood: GridLikelihood, optimum: GridOptimum, level: float)
         for place, side in enumerate((-1, 1)):
             few.correct(optimum.x, optimum.log_likelihood, optimum.gradient)
             step = side * np.sqrt(2 * drop) * spread[:, number] / np.sqrt(own)
-            found[number, place] = _end(few, likelihood, optimum, drop, side * np.eye(count)[number], step)
+            direction = side * np.eye(count)[number]
+            # Skewed likelihoods are reached from nearer, or from the top itself.
+            starts = [optimum.x + reach * step for reach in (1.0, 0.3, 0.0)]
+            end = _end(few, likelihood, optimum, drop, direction, starts)
+            if np.isnan(end):
+                # Along the ridge, step by step, where a straight line does not get there.
+                few.correct(optimum.x, optimum.log_likelihood, optimum.gradient)
+                path = path_to(few, optimum, number, float(likelihood.ends[number, place]), drop)
+                end = np.nan if path is None else _end(few, likelihood, optimum, drop, direction, [*path])
+            found[number, place] = end
     return found
 
 
@@ -224,12 +235,10 @@ def _end(
     optimum: GridOptimum,
     drop: float,
     unit: FloatArray,
-    step: FloatArray,
+    starts: list[FloatArray],
 ) -> float:
-    """The end of an interval in one direction, nan where there is none."""
+    """The end of an interval in one direction, nan where none is found from any of the starts."""
     floor, reached = optimum.log_likelihood - drop, np.nan
-    # Skewed likelihoods are reached from nearer, or from the top itself.
-    starts = [optimum.x + reach * step for reach in (1.0, 0.3, 0.0)]
     for _ in range(_ROUNDS):
         x = _farthest(few, floor, unit, starts, likelihood.ends, _spread(likelihood))
         if x is None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 import numpy as np
 
-from hxcli.inference.maximum_likelihood import Optimum
-from hxcli.inference.searched import Searched
+from hxcli.models.bound_model import Coordinate
 from hxcli.phylogeny import FloatArray
 
 # Log units that a profile is followed down, and that one step goes down at the least and at the most.
@@ -22,7 +23,29 @@ _STEP = 1e-5
 _BELOW, _FLAT = 12.0, 0.01
 
 
-def followed(likelihood: Searched, optimum: Optimum, place: int) -> tuple[FloatArray, FloatArray]:
+class Walked(Protocol):
+    """A log likelihood that paths are followed on; a `Searched` is one."""
+
+    @property
+    def coordinates(self) -> tuple[Coordinate, ...]: ...
+
+    @property
+    def ends(self) -> FloatArray: ...
+
+    def value_and_gradient(self, x: FloatArray) -> tuple[float, FloatArray]: ...
+
+
+class Top(Protocol):
+    """Its maximum."""
+
+    @property
+    def x(self) -> FloatArray: ...
+
+    @property
+    def log_likelihood(self) -> float: ...
+
+
+def followed(likelihood: Walked, optimum: Top, place: int) -> tuple[FloatArray, FloatArray]:
     """Values of one coordinate, ascending, and the highest log likelihoods at them less the maximum, (M,) both.
 
     Every point is searched for from its neighbour's best, so that the profile stays on the maximum's own ridge.
@@ -40,14 +63,14 @@ def followed(likelihood: Searched, optimum: Optimum, place: int) -> tuple[FloatA
     return x[order], np.minimum(fall[order], 0.0)
 
 
-def crossing(likelihood: Searched, optimum: Optimum, place: int, end: float, drop: float) -> float:
+def crossing(likelihood: Walked, optimum: Top, place: int, end: float, drop: float) -> float:
     """Where on the way to an end of a coordinate's support the profile has fallen by `drop`; nan where it never has."""
     from scipy.optimize import brentq
 
-    path = _side(likelihood, optimum, place, end, drop)
-    if not path or path[-1][1] > -drop:
+    path = path_to(likelihood, optimum, place, end, drop)
+    if path is None:
         return np.nan
-    near = path[-2][0] if len(path) > 1 else optimum.x
+    near = path[0]
     held = {"point": near}
 
     def above(value: float) -> float:
@@ -57,17 +80,27 @@ def crossing(likelihood: Searched, optimum: Optimum, place: int, end: float, dro
         return height - optimum.log_likelihood + drop
 
     width = _width(likelihood, optimum, place)
-    return float(brentq(above, near[place], path[-1][0][place], xtol=_CLOSE * width))
+    return float(brentq(above, near[place], path[1][place], xtol=_CLOSE * width))
 
 
-def never_falls(likelihood: Searched, optimum: Optimum, place: int) -> bool:
+def path_to(
+    likelihood: Walked, optimum: Top, place: int, end: float, drop: float
+) -> tuple[FloatArray, FloatArray] | None:
+    """(S,) points of the profile before and behind where it has fallen by `drop`; None where it never has."""
+    path = _side(likelihood, optimum, place, end, drop)
+    if not path or path[-1][1] > -drop:
+        return None
+    return path[-2][0] if len(path) > 1 else optimum.x, path[-1][0]
+
+
+def never_falls(likelihood: Walked, optimum: Top, place: int) -> bool:
     """Whether the profile of a positive number is flat towards 0: much closer to it rounding would decide."""
     x = optimum.x.copy()
     x[place] -= _BELOW
     return bool(_highest(likelihood, x, place)[0] > optimum.log_likelihood - _FLAT)
 
 
-def _width(likelihood: Searched, optimum: Optimum, place: int) -> float:
+def _width(likelihood: Walked, optimum: Top, place: int) -> float:
     """The width of a coordinate's support, or what stands for it where that has no end."""
     width = float(np.ptp(likelihood.ends[place]))
     if np.isfinite(width):
@@ -83,9 +116,7 @@ def _width(likelihood: Searched, optimum: Optimum, place: int) -> float:
     return float(_DEVIATIONS / np.sqrt(curvature)) if curvature > 0 else max(1.0, abs(float(optimum.x[place])))
 
 
-def _side(
-    likelihood: Searched, optimum: Optimum, place: int, end: float, deep: float
-) -> list[tuple[FloatArray, float]]:
+def _side(likelihood: Walked, optimum: Top, place: int, end: float, deep: float) -> list[tuple[FloatArray, float]]:
     """Points of the profile and its fall there, from the maximum towards one end of the coordinate's support."""
     width = _width(likelihood, optimum, place)
     # A step never becomes so small that the curve, and the time that it takes, go on without end.
@@ -117,7 +148,7 @@ def _side(
     return found
 
 
-def _highest(likelihood: Searched, x: FloatArray, place: int) -> tuple[float, FloatArray]:
+def _highest(likelihood: Walked, x: FloatArray, place: int) -> tuple[float, FloatArray]:
     """The maximum over all other coordinates that is found from a point, and where it is."""
     from scipy.optimize import minimize
 
