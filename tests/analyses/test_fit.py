@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hxcli.analyses.fit.fit import fit, fit_models, painted_tree, ranked, weights_of
+from hxcli.analyses.fit.fit import fit, fit_models, painted_tree
 from hxcli.analyses.fit.fitted import Fitter
 from hxcli.analyses.fit.options import FitOptions
+from hxcli.analyses.fit.ranking import ranked, weights_of
 from hxcli.analyses.model_states import average, model_states
 from hxcli.errors import OptionError
 from hxcli.formats.source import checked_source

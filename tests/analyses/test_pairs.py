@@ -9,8 +9,9 @@ import pytest
 from scipy.stats import norm
 
 from hxcli.analyses.ancestral import ancestral
-from hxcli.analyses.fit.fit import fit_models, painted_tree, weights_of
+from hxcli.analyses.fit.fit import fit_models, painted_tree
 from hxcli.analyses.fit.options import FitOptions
+from hxcli.analyses.fit.ranking import weights_of
 from hxcli.analyses.pairs import PAIRS
 from hxcli.analyses.posterior.posterior import posterior
 from hxcli.errors import InputError, OptionError

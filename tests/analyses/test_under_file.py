@@ -13,7 +13,7 @@ import pytest
 
 from hxcli.analyses.model_states import model_states
 from hxcli.analyses.together.ancestral import ancestral_together
-from hxcli.analyses.together.under_file import ancestral_under_file, joint_model
+from hxcli.analyses.together.under_file import ancestral_under_file, fit_file, joint_model
 from hxcli.errors import ModelError
 from hxcli.inference.matrix_levels import HostSweeps
 from hxcli.inference.matrix_likelihood import MatrixLikelihood
@@ -337,3 +337,49 @@ def test_a_mean_that_the_tips_do_not_tell_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(text)
     with pytest.raises(ModelError, match=r"the tips do not tell 'root\(v\)'"):
         ancestral_under_file(phylogeny, seen, model=str(tmp_path / "own.py"))
+
+
+LINE = """
+import jax.numpy as jnp
+from hxcli.model import Gaussian, log_normal, normal
+MEANS = ("mass", "level")
+def line():
+    return normal("level", mean=0, sd=10), normal("slope", mean=0.7, sd=1)
+def model(edge):
+    walk, drift = (log_normal(name, median=0.1, sd=2) for name in ("walk", "drift"))
+    pull, (level, slope), t = 0.15, line(), edge.length
+    kept = jnp.exp(-pull * t)
+    lost, lost2 = (1 - kept) / pull, (1 - kept**2) / (2 * pull)
+    both, brain = slope * walk * (t - lost), slope**2 * walk * (t - 2 * lost + lost2) + drift * lost2
+    return Gaussian(
+        jnp.array([[1, 0], [slope * (1 - kept), kept]]),
+        jnp.array([0, level * (1 - kept)]),
+        jnp.array([[walk * t, both], [both, brain]]),
+    )
+def root():
+    mass, (level, slope) = normal("mass", mean=0, sd=10), line()
+    return Gaussian(mean=jnp.array([mass, level + slope * mass]), variance=0)
+"""
+
+
+@pytest.mark.slow
+def test_the_best_likelihood_at_an_end_of_an_interval_is_chi2_below_the_top(tmp_path: Path) -> None:
+    data = Path(__file__).parents[2] / "data"
+    inputs = read_inputs(InputOptions(str(data / "primates.nwk"), str(data / "primates.csv")))
+    phylogeny, seen = inputs.phylogenies[0], inputs.observations[0]
+    (tmp_path / "own.py").write_text(LINE)
+
+    def fitted(held: dict[str, float], intervals: bool = False) -> Any:
+        bound = joint_model(phylogeny, seen, str(tmp_path / "own.py"))
+        return fit_file(bound, seen, tau2=0.0, held=held, level=0.95, intervals=intervals)
+
+    whole = fitted({}, intervals=True)
+    # An unknown of the mean that moves with a coordinate by far more than by itself is among them.
+    assert whole.parameters.keys() == {"walk", "drift", "slope", "mass", "level"}
+    ends = [
+        (name, end) for name, one in whole.parameters.items() for end in (one.lower, one.upper) if not np.isnan(end)
+    ]
+    assert [name for name, _ in ends].count("level") == 2
+    for name, end in ends:
+        fall = whole.optimum.log_likelihood - fitted({name: end}).optimum.log_likelihood
+        np.testing.assert_allclose(fall, 1.920729, atol=1e-4)

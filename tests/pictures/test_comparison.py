@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 from hxcli.analyses.fit.comparison import comparison
-from hxcli.analyses.fit.fit import painted_tree, ranked
+from hxcli.analyses.fit.fit import painted_tree
 from hxcli.analyses.fit.fitted import Fitter
 from hxcli.analyses.fit.options import FitOptions
+from hxcli.analyses.fit.ranking import ranked
 from hxcli.cli.app import run
 from hxcli.edge_data import edge_columns
 from hxcli.models import named_model

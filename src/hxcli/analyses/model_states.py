@@ -11,11 +11,12 @@ import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
 from hxcli.analyses.beside_states import beside
-from hxcli.analyses.fit.fit import fit_models, height_notes, painted_tree, weights_of
+from hxcli.analyses.fit.fit import fit_models, height_notes, painted_tree
 from hxcli.analyses.fit.fitted import FittedModel, file_of
 from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.fit.grid_fit import GridFittedModel
 from hxcli.analyses.fit.options import FitOptions
+from hxcli.analyses.fit.ranking import weights_of
 from hxcli.analyses.left_out_table import LeftOutRows
 from hxcli.analyses.pairs import PairFigures, PairStates, pair_figures, pair_table
 from hxcli.close_names import listed

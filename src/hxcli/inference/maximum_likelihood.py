@@ -256,7 +256,7 @@ def _polished(likelihood: Rescaled, x: FloatArray) -> _Climbed:
     """
     ends = likelihood.ends
     value, gradient = likelihood.value_and_gradient(x)
-    hessian, beside = _hessian(likelihood, x)
+    hessian, beside = hessian_at(likelihood, x)
     for _ in range(_MOST_STEPS):
         free = ~_at_ends(x, ends, gradient)
         if not free.any() or not np.isfinite(hessian).all():
@@ -279,13 +279,13 @@ def _polished(likelihood: Rescaled, x: FloatArray) -> _Climbed:
             break
         small = abs(moved - x).max() < 1e-10
         x, (value, gradient) = moved, found
-        hessian, beside = _hessian(likelihood, x)
+        hessian, beside = hessian_at(likelihood, x)
         if small:
             break
     return _Climbed(x * likelihood.unit, likelihood.unit, gradient, hessian, beside)
 
 
-def _hessian(likelihood: Searched, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+def hessian_at(likelihood: Searched, x: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(S, S) from differences of exact gradients, inwards at the ends of the supports; and `_Climbed.beside`.
 
     That is nan for a coordinate so close to an end that its sides are not equally far.

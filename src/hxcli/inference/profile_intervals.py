@@ -6,23 +6,22 @@ estimate b and its variance c at a rate of 1, and room = log likelihood(x) - (to
     rate:    s0 / s - 1 - log(s0 / s) = 2 room / n,          by Lambert's W,
     unknown: (value - b)^2 = c rss (exp(2 room / n) - 1),    or 2 c room where the rates are coordinates,
 
-so that an end of an interval is the extreme of an explicit function over the x that have room (after Venzon and
-Moolgavkar 1988, Appl. Stat. 37:87). Over one coordinate the figures are polynomials through Chebyshev points; over
-several, the extreme is found by sequential least squares (Kraft 1988) with exact derivatives.
+so that an end of an interval is the extreme of an explicit function over the x that have room. Over one coordinate the
+figures are polynomials through Chebyshev points; `profile_ends` has those over several.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache, partial
-from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import Chebyshev
 
 from hxcli.inference.likelihood_programs import ColumnFigures
 from hxcli.inference.maximum_likelihood import Optimum
+from hxcli.inference.profile_ends import ProfileEnds
 from hxcli.inference.profile_paths import crossing, never_falls
+from hxcli.inference.quantity import Interval, Quantity
 from hxcli.inference.rescaled import Rescaled, is_without_scale, units_around
 from hxcli.inference.searched import Searched
 from hxcli.phylogeny import FloatArray
@@ -34,55 +33,6 @@ _FINE = 4001
 _MOST_ROUNDS = 4
 # How far a support without end is followed: a logarithm, before formulas cancel, and a multiple of a coordinate.
 _FARTHEST_LOG, _FARTHEST = 12.0, 1e9
-
-
-class Interval(NamedTuple):
-    """Ends of an interval; nan for an end that the likelihood never reaches."""
-
-    lower: float
-    upper: float
-
-
-class Quantity(NamedTuple):
-    """A figure with an interval: an unknown of the mean, or `exp(weights . x + rate_power * log(first rate) + shift)`.
-
-    Attributes:
-        name: As it is reported.
-        unknown: Number of the unknown among those solved for; -1 for a figure of the other kind.
-        weights: (S,) of the coordinates as the search has them.
-        rate_power: Of the first rate, where that is solved for.
-        shift: A constant.
-        plain: Whether it is `weights . x + shift` itself and not its exponential.
-        mix: (P,) for an unknown: the figure is `mix . unknowns + shift` instead.
-    """
-
-    name: str
-    unknown: int
-    weights: FloatArray
-    rate_power: float = 0.0
-    shift: float = 0.0
-    plain: bool = False
-    mix: FloatArray | None = None
-
-    def value(self, x: FloatArray, figures: ColumnFigures) -> float:
-        """At one point of the search and its column."""
-        if self.mix is not None:
-            return float(figures.beta[0] @ self.mix) + self.shift
-        if self.unknown >= 0:
-            return float(figures.beta[0, self.unknown])
-        if self.rate_power and not figures.rate[0] > 0:
-            return float(figures.rate[0])
-        return float(self.values(x[None], figures.rate[:1], figures.beta[:1])[0])
-
-    def values(self, x: FloatArray, rate: FloatArray, beta: FloatArray) -> FloatArray:
-        """(B,) at points of the search, (B, S), with first rates, (B,), and unknowns, (B, P)."""
-        if self.unknown >= 0:
-            return beta[:, self.unknown]
-        log: FloatArray = x @ self.weights + self.shift
-        if self.plain:
-            return log
-        with np.errstate(divide="ignore"):
-            return np.exp(log + self.rate_power * np.log(rate) if self.rate_power else log)
 
 
 def profile_intervals(
@@ -120,6 +70,7 @@ def profile_intervals(
         return crossing(likelihood, optimum, place, end, drop)
 
     flat = cache(partial(never_falls, likelihood, optimum))
+    ends = ProfileEnds(likelihood, optimum, floor)
 
     def end_of(quantity: Quantity, side: int) -> float:
         along = np.flatnonzero(quantity.weights)
@@ -128,8 +79,8 @@ def profile_intervals(
         end = float(likelihood.ends[place, int(up)])
         if alone and end == -np.inf and likelihood.coordinates[place].log and flat(place):
             return np.nan
-        found = _among_several(likelihood, optimum, quantity, side, floor)
-        if not (alone and np.isnan(found)):
+        found, reached = ends.end(quantity, side)
+        if reached or not alone:
             return found
         # The search did not get there, which does not say that there is nothing.
         x = optimum.x.copy()
@@ -320,93 +271,3 @@ def _root(curve: Chebyshev, near: float, far: float) -> float:
     slope = float(curve.deriv()(found))
     # The eigenvalues that roots are have a digit or two less than one step of Newton's method gives.
     return float(np.clip(found - float(curve(found)) / slope if slope else found, low, high))
-
-
-def _among_several(likelihood: Searched, optimum: Optimum, quantity: Quantity, side: int, floor: float) -> float:
-    # Here, because it takes a while to import and most models have one shape parameter.
-    from scipy.optimize import minimize
-
-    ends = likelihood.ends
-
-    def reach(x: FloatArray) -> tuple[float, FloatArray, float, FloatArray]:
-        """The quantity's extreme, its gradient, the room, and its gradient."""
-        figures, slopes = likelihood.figures_and_slopes(x)
-        room, room_slope = float(figures.log_likelihood[0]) - floor, slopes.log_likelihood[0]
-        value, slope = _reach_and_slope(likelihood, quantity, side, x, figures, slopes, room, room_slope)
-        return value, slope, room, room_slope
-
-    cache: dict[bytes, tuple[float, FloatArray, float, FloatArray]] = {}
-
-    def at(x: FloatArray) -> tuple[float, FloatArray, float, FloatArray]:
-        key = np.asarray(x).tobytes()
-        if key not in cache:
-            cache[key] = reach(np.asarray(x))
-        return cache[key]
-
-    objective: Callable[[FloatArray], tuple[float, FloatArray]] = lambda x: (-side * at(x)[0], -side * at(x)[1])  # noqa: E731
-    constraint = {"type": "ineq", "fun": lambda x: at(x)[2], "jac": lambda x: at(x)[3]}
-    best = None
-    for nudge in (0.0, 0.1):
-        start = np.clip(optimum.x + nudge * side * np.sign(quantity.weights), *ends.T)
-        found = minimize(
-            objective,
-            start,
-            jac=True,
-            bounds=ends,
-            constraints=constraint,
-            method="SLSQP",
-            options={"maxiter": 300, "ftol": 1e-12},
-        )
-        if at(found.x)[2] > -1e-5 and (best is None or side * at(found.x)[0] > side * best[0]):
-            best = at(found.x)[0], found.x, at(found.x)[2]
-    if best is None:
-        return np.nan
-    value, x, room = best
-    at_end = ((x <= ends[:, 0]) | (x >= ends[:, 1])) & ((optimum.x > ends[:, 0]) & (optimum.x < ends[:, 1]))
-    if quantity.unknown < 0 and room > 1e-3:
-        # It came to an end of the support before the likelihood fell far enough.
-        return np.nan
-    if at_end.any() and quantity.rate_power and room > 1e-3:
-        return np.nan
-    return value if quantity.unknown >= 0 or quantity.plain else float(np.exp(value))
-
-
-def _reach_and_slope(
-    likelihood: Searched,
-    quantity: Quantity,
-    side: int,
-    x: FloatArray,
-    figures: ColumnFigures,
-    slopes: ColumnFigures,
-    room: float,
-    room_slope: FloatArray,
-) -> tuple[float, FloatArray]:
-    """The quantity's extreme given x (its logarithm, if it is an exponential) and the gradient of that."""
-    room = max(room, 1e-12)
-    size = float(figures.size[0])
-    if quantity.unknown >= 0:
-        p = quantity.unknown
-        variance, variance_slope = figures.covariance[0, p, p], slopes.covariance[0, p, p]
-        if likelihood.profiled:
-            grown = float(np.expm1(2 * room / size))
-            spread, spread_slope = (
-                figures.rss[0] * grown,
-                slopes.rss[0] * grown + figures.rss[0] * (grown + 1) * 2 / size * room_slope,
-            )
-        else:
-            spread, spread_slope = 2 * room, 2 * room_slope
-        half = float(np.sqrt(variance * spread))
-        half_slope = (variance_slope * spread + variance * spread_slope) / (2 * half)
-        return float(figures.beta[0, p]) + side * half, slopes.beta[0, p] + side * half_slope
-    value, slope = float(quantity.weights @ x) + quantity.shift, quantity.weights.astype(float)
-    if quantity.rate_power:
-        from scipy.special import lambertw
-
-        branch = 0 if side > 0 else -1
-        ratio = float(-np.real(lambertw(-np.exp(-1 - 2 * room / size), branch)))
-        # From ratio - 1 - log(ratio) = 2 room / size.
-        ratio_slope = 2 / size * room_slope / (1 - 1 / ratio)
-        power = quantity.rate_power
-        value = value + power * (float(np.log(figures.rate[0])) - np.log(ratio))
-        slope = slope + power * (slopes.rate[0] / figures.rate[0] - ratio_slope / ratio)
-    return value, slope

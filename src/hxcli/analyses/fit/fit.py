@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
-
 from hxcli.analyses.canonical import in_canonical_order
 from hxcli.analyses.fit.drawing import refuse_undrawn
-from hxcli.analyses.fit.fitted import FittedModel, Fitter, file_of, refuse_unknown_parameters
+from hxcli.analyses.fit.fitted import FittedModel, Fitter, refuse_unknown_parameters
 from hxcli.analyses.fit.flags import WORDS
 from hxcli.analyses.fit.options import (
     NEARLY_ULTRAMETRIC,
@@ -21,6 +19,7 @@ from hxcli.analyses.fit.options import (
     models_on,
     refuse_unread_edges,
 )
+from hxcli.analyses.fit.ranking import HEADER, about, fits_table, parameter_table, ranked, summary_row
 from hxcli.close_names import listed
 from hxcli.edge_data import edge_columns
 from hxcli.errors import Doubt, Note, OptionError
@@ -30,15 +29,12 @@ from hxcli.models import named_model
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import GaussianModel
 from hxcli.painting import Painted, RegimeTable, paint, unpainted
-from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.phylogeny import Phylogeny
 from hxcli.regime_tree import Regimes, RegimeTree, paint_alike
 from hxcli.traits import Observations
 
 # The model that others are compared with by simulation.
 NULL = "bm"
-
-# What criteria of equal models differ by, as a share of them.
-_ROUNDING = 1e-12
 
 
 def fit(
@@ -145,30 +141,6 @@ def fit_models(
     return [found[trait * len(chosen) : (trait + 1) * len(chosen)] for trait in range(count)]
 
 
-def weights_of(fitted: Sequence[FittedModel]) -> tuple[FloatArray, FloatArray]:
-    """Both (M,): differences of the corrected criterion from the best, and Akaike weights.
-
-    Burnham and Anderson (2002, Model Selection and Multimodel Inference). A model whose criterion is infinite or that
-    has no likelihood has the weight 0.
-    """
-    aicc = np.array([each.aicc if math.isfinite(each.aicc) else np.inf for each in fitted])
-    best = aicc.min(initial=np.inf)
-    if not np.isfinite(best):
-        return np.full(len(aicc), np.nan), np.zeros(len(aicc))
-    delta = aicc - best
-    # Else models that are one model stand in the order of their last digits.
-    delta[delta <= _ROUNDING * max(abs(best), 1.0)] = 0.0
-    weights = np.exp(-delta / 2)
-    return delta, weights / weights.sum()
-
-
-def ranked(fitted: Sequence[FittedModel]) -> list[tuple[FittedModel, float, float]]:
-    """Models with difference and weight, the best first; ties in the order of their names."""
-    delta, weights = weights_of(fitted)
-    order = sorted(range(len(fitted)), key=lambda i: (np.inf if math.isnan(delta[i]) else delta[i], fitted[i].name))
-    return [(fitted[i], float(delta[i]), float(weights[i])) for i in order]
-
-
 def _refuse_different_means(fitter: Fitter, models: Sequence[GaussianModel]) -> None:
     """Restricted likelihoods are comparable among models with the same mean only (Harville 1974)."""
     means = {model.name: _kind_of_mean(fitter.bound(model).unknowns) for model in models}
@@ -197,10 +169,10 @@ def _findings(
         traits=traits,
         tips_used=tuple(each[0].n for each in fitted),
         method=f"models compared by AICc, likelihoods by {options.estimator}",
-        tables={"fits table": _fits_table(ordered), "parameter table": _parameter_table(ordered)},
-        header=("trait", "model", "log likelihood", "k", "AICc", "difference", "weight", "parameters", "flags"),
-        rows=[(each.trait, _summary_row(each, delta, weight)) for rows in ordered for each, delta, weight in rows],
-        about_traits=[{"models": [_about(*row) for row in rows]} for rows in ordered],
+        tables={"fits table": fits_table(ordered), "parameter table": parameter_table(ordered)},
+        header=HEADER,
+        rows=[(each.trait, summary_row(each, delta, weight)) for rows in ordered for each, delta, weight in rows],
+        about_traits=[{"models": [about(*row) for row in rows]} for rows in ordered],
         warnings=_warnings(phylogeny, ordered),
     )
 
@@ -216,61 +188,6 @@ def _null_models(
     fields = edge_fields(painted, edge_columns(painted, options.edge_data))
     fitter = Fitter(fields, painted.observations(observations), replace(options, held=held, intervals=False))
     return [fitter.fit(named_model(NULL), trait) for trait in range(len(fitted))]
-
-
-def _fits_table(ordered: list[list[tuple[FittedModel, float, float]]]) -> dict[str, list[Any]]:
-    rows = [row for each in ordered for row in each]
-    return {
-        "trait": [each.trait for each, _, _ in rows],
-        "model": [each.name for each, _, _ in rows],
-        "n": [each.n for each, _, _ in rows],
-        "k": [each.k for each, _, _ in rows],
-        "log_likelihood": [each.log_likelihood for each, _, _ in rows],
-        "aic": [each.aic for each, _, _ in rows],
-        "aicc": [each.aicc for each, _, _ in rows],
-        "delta_aicc": [delta for _, delta, _ in rows],
-        "weight": [weight for _, _, weight in rows],
-        "converged": [each.optimum.certificate.converged for each, _, _ in rows],
-        "flags": [";".join(each.flags) for each, _, _ in rows],
-    }
-
-
-def _parameter_table(ordered: list[list[tuple[FittedModel, float, float]]]) -> dict[str, list[Any]]:
-    rows = [
-        (each.trait, each.name, name, *estimate)
-        for traits in ordered
-        for each, _, _ in traits
-        for name, estimate in each.parameters.items()
-    ]
-    names = ("trait", "model", "parameter", "value", "lower", "upper", "how")
-    return {name: [row[number] for row in rows] for number, name in enumerate(names)}
-
-
-def _summary_row(each: FittedModel, delta: float, weight: float) -> tuple[str, ...]:
-    parameters = ", ".join(f"{name} {estimate.value:.4g}" for name, estimate in each.parameters.items())
-    figures = (f"{each.log_likelihood:.6g}", str(each.k), f"{each.aicc:.6g}", f"{delta:.4g}", f"{weight:.3f}")
-    return (each.trait, each.name, *figures, parameters, ";".join(each.flags))
-
-
-def _about(each: FittedModel, delta: float, weight: float) -> Mapping[str, Any]:
-    return {
-        "model": each.name,
-        "n": each.n,
-        "k": each.k,
-        "estimator": each.estimator,
-        "log_likelihood": each.log_likelihood,
-        "aic": each.aic,
-        "aicc": each.aicc,
-        "delta_aicc": delta,
-        "weight": weight,
-        "flags": list(each.flags),
-        "certificate": each.certificate(),
-        "parameters": {
-            name: {"value": estimate.value, "lower": estimate.lower, "upper": estimate.upper, "how": estimate.how}
-            for name, estimate in each.parameters.items()
-        },
-        **file_of(each.bound.model),
-    }
 
 
 def _warnings(phylogeny: Phylogeny, ordered: list[list[tuple[FittedModel, float, float]]]) -> tuple[str, ...]:

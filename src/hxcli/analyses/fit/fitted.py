@@ -19,7 +19,8 @@ from hxcli.inference.akaike import Akaike
 from hxcli.inference.edge_variances import refuse_negative_variances
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood, framed
 from hxcli.inference.maximum_likelihood import Optimum, maximise
-from hxcli.inference.profile_intervals import Interval, Quantity, profile_intervals
+from hxcli.inference.profile_intervals import profile_intervals
+from hxcli.inference.quantity import Interval, Quantity
 from hxcli.model import Sde, over_edges
 from hxcli.models import GRID_MODELS
 from hxcli.models.bound_model import BoundModel
@@ -85,6 +86,16 @@ class FittedModel(Akaike):
     def name(self) -> str:
         """The model's name."""
         return self.bound.name
+
+    @property
+    def converged(self) -> bool:
+        """Whether the optimum is certain."""
+        return self.optimum.certificate.converged
+
+    @property
+    def of_file(self) -> Mapping[str, Any]:
+        """What the record says of a user's file."""
+        return file_of(self.bound.model)
 
     @property
     def nothing_varies(self) -> bool:

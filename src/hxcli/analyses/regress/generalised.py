@@ -15,7 +15,8 @@ from hxcli.analyses.regress.formula import Design
 from hxcli.inference.akaike import Akaike
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood
 from hxcli.inference.maximum_likelihood import Optimum, maximise
-from hxcli.inference.profile_intervals import Interval, Quantity, profile_intervals
+from hxcli.inference.profile_intervals import profile_intervals
+from hxcli.inference.quantity import Interval, Quantity
 from hxcli.models.bound_model import BoundModel
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.units import location_and_scale, units_of

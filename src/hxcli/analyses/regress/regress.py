@@ -19,7 +19,7 @@ from hxcli.close_names import counted
 from hxcli.errors import Doubt, InputError, Note, OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
-from hxcli.inference.profile_intervals import Interval
+from hxcli.inference.quantity import Interval
 from hxcli.models import named_model
 from hxcli.models.bound_model import BoundModel
 from hxcli.models.edge_fields import edge_fields

@@ -21,7 +21,8 @@ from hxcli.inference.akaike import aic
 from hxcli.inference.matrix_edges import refuse_no_covariances
 from hxcli.inference.matrix_likelihood import MatrixLikelihood
 from hxcli.inference.maximum_likelihood import Optimum, maximise
-from hxcli.inference.profile_intervals import Quantity, profile_intervals
+from hxcli.inference.profile_intervals import profile_intervals
+from hxcli.inference.quantity import Interval, Quantity
 from hxcli.models.bound_model import BoundModel
 from hxcli.models.edge_fields import edge_fields, trait_fields
 from hxcli.models.model_file import load_model_file
@@ -104,9 +105,15 @@ def joint_model(
 
 
 def fit_file(
-    bound: BoundModel, observations: Observations, *, tau2: float, held: Mapping[str, float], level: float
+    bound: BoundModel,
+    observations: Observations,
+    *,
+    tau2: float,
+    held: Mapping[str, float],
+    level: float,
+    intervals: bool = True,
 ) -> FittedFile:
-    """The most likely parameters of a user's model of traits together, with profile likelihood intervals.
+    """The most likely parameters of a user's model of traits together, with profile likelihood intervals if wanted.
 
     Raises:
         InputError: Edges whose variances are no covariances, with the file's line.
@@ -145,7 +152,7 @@ def fit_file(
     return FittedFile(
         likelihood,
         optimum,
-        _parameters(likelihood, optimum, level),
+        _parameters(likelihood, optimum, level, intervals),
         k,
         tuple(flag for flag, holds in flags.items() if holds),
     )
@@ -161,6 +168,7 @@ def ancestral_under_file(
     edge_data: EdgeTable | None = None,
     level: float = 0.95,
     tau2: float = 0.0,
+    intervals: bool = True,
 ) -> JointReconstruction:
     """States of all nodes and missing cells given all cells of all traits, under the model in a user's file.
 
@@ -176,6 +184,7 @@ def ancestral_under_file(
         edge_data: Further columns of the edges.
         level: Probability of the intervals of states and parameters.
         tau2: Observation variance, trait^2, added to the known standard errors' squares.
+        intervals: Whether profile likelihood intervals of the parameters are wanted.
 
     Raises:
         InputError: The file is refused, with the line.
@@ -184,7 +193,7 @@ def ancestral_under_file(
     """
     bound = joint_model(phylogeny, observations, model, start, edge_data)
     refuse_unknown_parameters({}, start, [bound])
-    fit = fit_file(bound, observations, tau2=tau2, held=held or {}, level=level)
+    fit = fit_file(bound, observations, tau2=tau2, held=held or {}, level=level, intervals=intervals)
     x = fit.optimum.x
     estimates, standard_errors = fit.likelihood.states(x)
     shape = estimates.shape
@@ -220,14 +229,15 @@ def ancestral_under_file(
     )
 
 
-def _parameters(likelihood: MatrixLikelihood, optimum: Optimum, level: float) -> dict[str, Estimate]:
+def _parameters(likelihood: MatrixLikelihood, optimum: Optimum, level: float, wanted: bool) -> dict[str, Estimate]:
     count = len(likelihood.coordinates)
     quantities = [
         Quantity(each.name, -1, np.eye(count)[place], plain=not each.log)
         for place, each in enumerate(likelihood.coordinates)
     ]
     quantities += [Quantity(name, place, np.zeros(count)) for place, name in enumerate(likelihood.unknowns)]
-    intervals = profile_intervals(likelihood, optimum, quantities, level)
+    none = {each.name: Interval(math.nan, math.nan) for each in quantities}
+    intervals = profile_intervals(likelihood, optimum, quantities, level) if wanted else none
     # The ends of supports exactly, not as their logarithms round.
     exact = likelihood.parameters(optimum.x)
     found = {
