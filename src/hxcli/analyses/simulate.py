@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -14,7 +15,7 @@ from hxcli.analyses.simulate_grid import draw_on_grid
 from hxcli.analyses.simulate_joint import draw_jointly
 from hxcli.analyses.simulate_states import draw_states
 from hxcli.edge_data import EdgeTable, edge_columns
-from hxcli.errors import Note, OptionError
+from hxcli.errors import InputError, Note, OptionError
 from hxcli.findings import TableFindings
 from hxcli.inference.likelihood_columns import framed
 from hxcli.model import Gaussian, Rates, abstract_edge, discover
@@ -99,7 +100,8 @@ def simulate(
         bound = model.on(fields, traits=tuple(str(trait) for trait in range(1, size + 1)))
         values = draw_jointly(bound, known, number, seed)[painted.nodes if nodes else painted.nodes[phylogeny.tips]]
         columns = [f"trait{trait}_{draw}" for draw in range(1, number + 1) for trait in bound.traits]
-        return _findings(phylogeny, model, number, columns, values.reshape(len(values), -1), nodes, known, seed)
+        found = _findings(phylogeny, model, number, columns, values.reshape(len(values), -1), nodes, known, seed)
+        return replace(found, method=_method(number, f" of {size} traits together", model, seed))
     bound = model.on(fields)
     given = {**_of_fit(called, fitted, bound), **(held or {})}
     names: tuple[str, ...] = ("",)
@@ -122,7 +124,11 @@ def _returned(model: GaussianModel, fields: EdgeFields) -> Any:
         return Gaussian(variance=jax.ShapeDtypeStruct((), float))
     # Any trait's figures: what kind of model it is depends on none.
     columns = trait_fields(fields.columns, np.array([0.5, 1.5, 2.5]))
-    return discover(model.edge, abstract_edge(columns)).returned
+    try:
+        return discover(model.edge, abstract_edge(columns)).returned
+    except InputError:
+        # Where it is those of traits together that it asks for, what is wrong is that there are no traits here.
+        return discover(model.edge, abstract_edge(fields.columns)).returned
 
 
 def _findings(
@@ -140,13 +146,18 @@ def _findings(
         phylogeny=phylogeny,
         traits=(),
         tips_used=(),
-        method=f"{number} simulated under {model.name}, seed {seed}",
+        method=_method(number, "", model, seed),
         tables={"simulation": {"names": columns, "values": values, "nodes": nodes}},
         header=(),
         rows=(),
         about_all={"model": model.name, "root": model.root_name, "parameters": dict(given), "seed": seed},
         warnings=notes,
     )
+
+
+def _method(number: int, of: str, model: GaussianModel, seed: int) -> str:
+    draws = "1 draw" if number == 1 else f"{number} draws"
+    return f"{draws}{of} simulated under {model.name}, seed {seed}"
 
 
 def edges_at(bound: BoundModel, given: Mapping[str, float]) -> NodeEdges:

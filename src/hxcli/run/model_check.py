@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from hxcli.errors import InputError, ModelError
+from hxcli.errors import HxError, InputError, ModelError
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.traits import Observations
 
@@ -42,8 +42,11 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
 
     fields = edge_fields(phylogeny, edge_columns(unpainted(phylogeny), edge_data))
     values = observations.values[:, 0] if observations.traits else np.zeros(0)
-    fields = EdgeFields(phylogeny, trait_fields(fields.columns, values), fields.regimes)
+    of_trees, fields = fields.columns, EdgeFields(phylogeny, trait_fields(fields.columns, values), fields.regimes)
     model = named_model(name)
+    # A file of traits together may do with the figures of all what cannot be done with those of one.
+    if observations.traits and model.text and _returns_matrices(model, trait_fields(of_trees, observations.values)):
+        return joint_lines(phylogeny, observations, name, edge_data)
     returned = discover(model.edge, abstract_edge(fields.columns)).returned
     if isinstance(returned, Rates):
         return state_lines(phylogeny, observations, name, edge_data)
@@ -84,6 +87,17 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
             refuse_negative_variances(likelihood, x)
 
     return [*lines, *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, bound.name, *steps, look)]
+
+
+def _returns_matrices(model: Any, columns: Mapping[str, Any]) -> bool:
+    """Whether a model returns matrices where an edge has the figures of all traits."""
+    from hxcli.model import Gaussian, abstract_edge, discover
+
+    try:
+        returned = discover(model.edge, abstract_edge(columns)).returned
+    except HxError:
+        return False
+    return isinstance(returned, Gaussian) and returned.variance.ndim == 2
 
 
 def joint_lines(phylogeny: Phylogeny, observations: Observations, name: str, edge_data: Any) -> list[str]:
