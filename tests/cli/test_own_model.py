@@ -481,3 +481,43 @@ def test_a_file_of_two_traits_is_checked_and_drawn(hx, here: Path):
         depth = covariance[0, 1]
         np.testing.assert_allclose(covariance[0, 0], depth + 0.25, rtol=0.15)
         np.testing.assert_allclose(covariance[1, 1], 4 * depth + 0.25, rtol=0.15)
+
+
+SPANS = """
+def model(edge):
+    first, second = edge.trait_high - edge.trait_low
+    return Gaussian(variance=log_normal("s", median=1, sd=1) * edge.length * jnp.diag(jnp.array([first, second])))
+"""
+
+
+@pytest.mark.slow
+def test_a_file_that_asks_for_the_figures_of_all_traits_is_seen_to_be_of_several(hx, here: Path):
+    (here / "mine.py").write_text(HEAD + SPANS)
+    (here / "two.csv").write_text("name,u,v\nA,1,2\nB,2,\nC,4,1\nD,3,3\n")
+    done = hx("check", "tree.nwk", "two.csv", "--model", "mine.py")
+    assert done.code == 0, done.err
+    assert "model    mine: returns Gaussian with matrices, so the exact Gaussian sweeps of traits together" in done.err
+    # Spans of 3 and 2, over edges of lengths 0.5 to 1.5.
+    assert "edges    variance of u 1.5 to 4.5, v 1 to 3, all covariances" in done.err
+    done = hx("simulate", "tree.nwk", "--model", "mine.py", "--set", "s=1", "-o", "drawn")
+    assert done.code == 2
+    assert "an edge has no 'trait_high'" in done.err
+
+
+@pytest.mark.slow
+def test_a_file_of_traits_together_is_fitted_on_every_tree_of_a_sample(hx, here: Path):
+    (here / "mine.py").write_text(HEAD + JOINT.partition("def noise")[0])
+    first = (here / "tree.nwk").read_text().strip()
+    (here / "two.nwk").write_text(f"{first}\n{first.replace(':1', ':1.5', 1)}\n")
+    (here / "two.csv").write_text("name,u,v\nA,1,2\nB,2,\nC,4,1\nD,3,3\n")
+    given = ("two.csv", "--together", "--model", "mine.py")
+    done = hx("ancestral", "two.nwk", *given, "--all-trees", "-o", "all")
+    assert done.code == 0, done.err
+    found = {(r["tree"], r["trait"], r["parameter"]): float(r["value"]) for r in rows(here / "all.trees.csv")}
+    for tree in ("1", "2"):
+        assert hx("ancestral", "two.nwk", *given, "--tree-index", tree, "-o", "one").code == 0
+        alone = {row["parameter"]: float(row["value"]) for row in rows(here / "one.params.csv")}
+        for name in ("s(1)", "s(2)", "r"):
+            for trait in ("u", "v"):
+                assert found[tree, trait, name] == pytest.approx(alone[name], rel=1e-6)
+    assert found["1", "u", "s(1)"] != pytest.approx(found["2", "u", "s(1)"], rel=1e-3)

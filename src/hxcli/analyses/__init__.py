@@ -65,8 +65,9 @@ ANALYSES: dict[str, Analysis] = {
         of_samples=_POOLED,
     ),
     "together under a file": Analysis(
-        "hxcli.analyses.together.under_file:ancestral_under_file", (STATES, "parameter table")
+        "hxcli.analyses.together.under_file:ancestral_under_file", (STATES, "parameter table"), of_samples=_POOLED
     ),
+    "fit together": Analysis("hxcli.analyses.together.fit:fit_together", ("fits table", "parameter table")),
     "maps": Analysis(
         "hxcli.analyses.maps.maps:refuse_numbers",
         ("maps", "expected table", "first times table", "maps picture", "parameter table"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
@@ -84,6 +85,10 @@ def fit(
     out_params: Annotated[
         str | None, typer.Option("--out-params", metavar="FILE", help="Only the parameters: .csv .tsv .parquet.")
     ] = None,
+    together: Annotated[
+        bool,
+        typer.Option("--together", help="Models of all traits together: bm, lambda, ou, files that return matrices."),
+    ] = False,
     simulations: SimulationChoices,
     which: StateReadingChoices,
     states: StateModelChoices,
@@ -94,7 +99,8 @@ def fit(
     Models are compared by maximum likelihood. Writes PREFIX.fits.csv (the comparison), PREFIX.params.csv (parameters
     with profile likelihood intervals) and PREFIX.json (with a certificate of every optimum); --bootstrap writes
     PREFIX.bootstrap.csv, --adequacy PREFIX.adequacy.csv. Traits of states (columns of text that --column names, any
-    that --discrete names) have models of their own: er, sym, ard, f81, ordered.
+    that --discrete names) have models of their own: er, sym, ard, f81, ordered. --together compares models of all
+    traits together, one likelihood of all cells each.
 
     \b
     Example:
@@ -102,6 +108,23 @@ def fit(
     """
     fitting = models.fit_options()
     without, asked = simulations.without(), simulations.asked()
+    if together:
+        beside = {"--plot": plot, "--estimator reml": estimator is Estimator.REML}
+        _refuse_beside_together(
+            models, {**beside, **dict.fromkeys(asked.values(), True), "--all-trees": run.sample.all_trees}
+        )
+        return run.request(
+            "fit together",
+            tree,
+            traits,
+            named={"fits table": out_fits, "parameter table": out_params},
+            side={"edge_data": models.side_inputs()["edge_data"]},
+            command="fit",
+            level=level,
+            tau2=tau2,
+            intervals=intervals,
+            **{name: fitting[name] for name in ("models", "held", "start", "edge_data") if name in fitting},
+        )
     of_states = {
         **states.options(fitting["models"], fitting["held"], level),
         "intervals": intervals,
@@ -134,3 +157,27 @@ def fit(
         **random,
         **shown,
     )
+
+
+def _refuse_beside_together(models: ModelChoices, asked: Mapping[str, Any]) -> None:
+    """Raises where an option goes with traits by themselves only.
+
+    Raises:
+        BadParameter: It names the option.
+    """
+    given = {
+        **asked,
+        "--ou-root": models.ou_root,
+        "--lambda-max": models.lambda_max,
+        "--regimes": models.regimes,
+    }
+    instead = {
+        "--all-trees": "take trees one by one with --tree-index",
+        "--estimator reml": "they are compared by ml",
+        "--regimes": "write what differs in --edge-data",
+    }
+    for option, value in given.items():
+        if value:
+            raise typer.BadParameter(
+                f"{option} does not go with models of traits together ({instead.get(option, 'leave it out')})"
+            )

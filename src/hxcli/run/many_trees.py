@@ -255,6 +255,12 @@ def _of_numbers(
         from hxcli.analyses.together.tables import covariances_of
 
         analysis.more = covariances_of
+    if job.analysis == "together under a file":
+        from hxcli.analyses.together.tables import parameters_of
+
+        # Of a sample the values are pooled, and no tree's intervals are told.
+        analysis.options |= {"intervals": False}
+        analysis.more = parameters_of
     return analysis
 
 

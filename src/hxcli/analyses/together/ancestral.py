@@ -73,7 +73,7 @@ def ancestral_together(
         tau2=tau2,
     )
     fit = fit_jointly(problem)
-    return described(problem, fit, _correlations(problem, fit, level), estimator, level, tau2, wanted, loo)
+    return described(problem, fit, correlations(problem, fit, level), estimator, level, tau2, wanted, loo)
 
 
 def described(
@@ -107,7 +107,6 @@ def described(
         centre, spread = (each[:, None] for each in left_out(problem, cells, states))
         rows = left_out_cells(problem, cells, (centre, spread), problem.phylogeny, every, _HELD)
     on_the_side = beside(told, rows)
-    densities = problem.evaluate(*fit.parameters).densities
     parameters: dict[str, tuple[Any, str]] = {
         "sigma2": (rates, estimator),
         "tau2": (tau2, "given"),
@@ -133,7 +132,7 @@ def described(
     return JointReconstruction.of(
         found,
         about_all={
-            "log_likelihood": float(fit.log_likelihood - densities @ np.log(units.scale)),
+            "log_likelihood": likelihood_of(problem, fit),
             "log_likelihood_how": "restricted log likelihood" if estimator == "REML" else "log likelihood",
             "certificate": certificate,
             "leave_one_cell_out": None if coverage is None else coverage.as_json(),
@@ -148,7 +147,14 @@ def in_own_units(problem: JointProblem, covariance: FloatArray) -> FloatArray:
     return covariance * scale * scale[:, None]
 
 
-def _correlations(problem: JointProblem, fit: JointFit, level: float) -> CorrelationFigures:
+def likelihood_of(problem: JointProblem, fit: JointFit) -> float:
+    """The log likelihood at the fit, in the traits' own units."""
+    densities = problem.evaluate(*fit.parameters).densities
+    return float(fit.log_likelihood - densities @ np.log(problem.units.scale))
+
+
+def correlations(problem: JointProblem, fit: JointFit, level: float) -> CorrelationFigures:
+    """The intervals of the correlations."""
     if not (problem.complete and problem.model == "bm"):
         return profile_intervals(problem, fit, level)
     scale = np.sqrt(np.diag(fit.parameters.rate))

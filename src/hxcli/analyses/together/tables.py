@@ -51,5 +51,11 @@ def covariances_of(found: Reconstruction) -> dict[str, FloatArray]:
     return {f"covariance({trait})": column for trait, column in zip(traits, whole.T, strict=True)}
 
 
+def parameters_of(found: Reconstruction) -> dict[str, FloatArray]:
+    """Name -> (D,) of a model of traits together, whose every parameter is one of all traits."""
+    table, count = found.tables["parameter table"], len(found.traits)
+    return {name: np.full(count, value) for name, value in zip(table["parameter"], table["value"], strict=True)}
+
+
 def _pairs(size: int) -> tuple[Any, Any]:
     return np.triu_indices(size)
