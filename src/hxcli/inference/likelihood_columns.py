@@ -289,6 +289,8 @@ class TraitLikelihood(MovedCoordinates):
 
     def _rates(self, values: FloatArray) -> list[Coordinate]:
         """The rates as coordinates of their own, around the one at which the tips would differ as they do."""
+        if not self.bound.rates:
+            return []
         points = np.array([[float(each.to_search(each.start)) for each in self.bound.coordinates]])
         variance = np.asarray(self.bound.edges(points, dict(self.on.columns)).variance)[:, 0]
         spread = float(np.nanvar(values)) if np.isfinite(values).any() else 0.0

@@ -6,7 +6,7 @@ import importlib
 import inspect
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -65,6 +65,7 @@ class GaussianModel:
         noise: Function of a tip that gives the variance of its observations' errors; None for none of the model's own.
         text, sha256: Of a user's file, whose parameters are in the units of the files; "" for a built-in model.
         stands_alone: Whether the text says all that the user's model depends on.
+        replaced: What stands in the place of the file's own root and noise, where something does.
     """
 
     name: str
@@ -79,6 +80,16 @@ class GaussianModel:
     text: str = ""
     sha256: str = ""
     stands_alone: bool = False
+    replaced: tuple[Any, ...] = ()
+
+    def with_parts(self, root: Callable[..., Any] | None, noise: Callable[..., Any] | None) -> GaussianModel:
+        """The same model with another root or another noise.
+
+        Args:
+            root, noise: As the attributes are: functions, or callable data classes, of this package.
+        """
+        replaced = root if root is not self.root else "own", noise if noise is not self.noise else "own"
+        return replace(self, root=root, noise=noise, replaced=replaced)
 
     @property
     def built_in(self) -> str:
@@ -119,7 +130,7 @@ class GaussianModel:
     def program_identity(self) -> tuple[Any, ...]:
         """What its programs depend on, as `hxcli.engine.program` asks for it."""
         if self.stands_alone:
-            return self.name, self.text
+            return self.name, self.text, self.replaced
         return self.edge, self.root, self.noise, self.text
 
     def _edges(self, layout: Layout, fields: Mapping[str, Any], values: Mapping[str, Any]) -> Edges:

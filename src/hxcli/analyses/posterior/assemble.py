@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
-from hxcli.analyses.posterior.question import Asked, Options
+from hxcli.analyses.posterior.question import Options
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved, unit_of
 from hxcli.analyses.posterior.tables import further_tables
 from hxcli.engine.topology import BoolArray
@@ -21,6 +21,12 @@ from hxcli.traits import Observations
 
 # In the unit of computation, relative to the state.
 _ROUNDING = 1e-12
+_WORDS = {
+    "given parameters": "for given parameters",
+    "quadrature": "and parameters by quadrature",
+    "independence": "and parameters by the independence sampler",
+    "nuts": "and parameters by the no-U-turn sampler",
+}
 
 
 def report(
@@ -99,7 +105,8 @@ def _is_beyond(one: Solved | None, units: Units, trait: int) -> bool:
     """Whether a finite figure of a parameter is infinite in the trait's own unit."""
     if one is None:
         return False
-    pairs = [(one.figures[name], factors) for name, factors in _factors(units, trait).items()]
+    factors_of = _factors(units, trait).items()
+    pairs = [(one.figures[name], factors) for name, factors in factors_of if name in one.figures]
     with np.errstate(over="ignore", invalid="ignore"):
         moved = [(figures, figures.times(*factors)) for figures, factors in pairs]
     return any(
@@ -122,13 +129,14 @@ def _method(options: Options, solved: Sequence[Solved | None]) -> str:
     )
     if options.sigma2 is not None and options.tau2 is not None:
         return f"{process}, posterior of all nodes for given variances, {options.root}"
-    how = {"quadrature": "by quadrature", "nuts": "by the no-U-turn sampler"}[options.method]
-    priors = next((one.priors for one in solved if one is not None), {})
+    first = next((one for one in solved if one is not None), None)
+    how = _WORDS[options.method if first is None else first.details["method"]]
+    priors = {} if first is None else first.priors
     told = "".join(f", {name} ~ {prior}" for name, prior in priors.items())
     # Several means have priors of their own, of which the root's is one.
     of_means = any(prior == "flat" or prior.startswith("normal") for prior in priors.values())
-    root = "" if of_means else f", {options.root}"
-    return f"{process}, posterior of all nodes and parameters {how}{root}{told}"
+    root = (first.given.root if first is not None else "") or ("" if of_means else options.root)
+    return f"{process}, posterior of all nodes {how}{', ' * bool(root)}{root}{told}"
 
 
 def _factors(units: Units, trait: int) -> dict[str, tuple[float, float]]:
@@ -140,14 +148,21 @@ def _factors(units: Units, trait: int) -> dict[str, tuple[float, float]]:
 
 def _parameters(units: Units, solved: Sequence[Solved | None], options: Options) -> dict[str, tuple[Any, Any]]:
     parameters: dict[str, tuple[Any, Any]] = {}
-    for name, given in (("sigma2", options.sigma2), ("tau2", options.tau2)):
+    declared = [one.told if one is not None else () for one in solved]
+    for name in dict.fromkeys(name for told in declared for name, _, _ in told if name != "root"):
+        # Of a trait without a value nothing is known.
+        own = [next(((prior, each) for key, prior, each in told if key == name), ("", None)) for told in declared]
+        hows = ["given" if prior is None else f"posterior mean, prior {prior}" for prior, _ in own]
+        parameters[name] = np.array([np.nan if each is None else each.mean for _, each in own]), hows
+    variances = {} if any(declared) else {"sigma2": options.sigma2, "tau2": options.tau2}
+    for name, given in variances.items():
         if given is not None:
             parameters[name] = (given, "given")
             continue
         values, hows = [], []
         for trait, one in enumerate(solved):
             factor, _ = _factors(units, trait)[name]
-            prior = getattr(one.asked, f"prior_{name}") if one is not None else None
+            prior = one.given.priors.get(name) if one is not None else None
             values.append(one.figures[name].mean * factor if one is not None else np.nan)
             hows.append(f"posterior mean, prior {prior}" if prior is not None else "posterior mean")
         parameters[name] = (np.array(values), hows)
@@ -162,7 +177,7 @@ def _parameters(units: Units, solved: Sequence[Solved | None], options: Options)
             np.array([np.nan if each is None else each.probability for each in best]),
             ["" if each is None else f"probability of {each.name}" for each in best],
         )
-    if options.method == "quadrature":
+    if all(one is None or np.isfinite(one.log_evidence) for one in solved):
         parameters[evidence] = (np.array([evidence_of(one, units, i) for i, one in enumerate(solved)]), how)
     return parameters
 
@@ -189,14 +204,16 @@ def own_parameters(units: Units, trait: int, one: Solved | None) -> list[tuple[s
     own = _factors(units, trait)
     if one is None:
         return [(parameter, None, None) for parameter in own]
+    if one.told:
+        return list(one.told)
     # Shape parameters have no unit of the trait.
     place = float(units.scale[trait]), float(units.location[trait]), units.length
     further = {key: unit_of(one.kinds.get(key, ""), *place) for key in one.figures if key not in own}
     found: list[tuple[str, str | None, Figures | None]] = []
     for parameter, (factor, plus) in {**own, **further}.items():
-        prior = getattr(one.asked, f"prior_{parameter}", None) or one.priors.get(parameter)
+        prior = one.given.priors.get(parameter) or one.priors.get(parameter)
         called = one.rate if parameter == "sigma2" else parameter
-        found.append((called, str(prior) if prior else None, one.figures[parameter].times(factor, plus)))
+        found.append((called, prior, one.figures[parameter].times(factor, plus)))
     return found
 
 
@@ -215,14 +232,12 @@ def parameter_row(trait: str, parameter: str, prior: str | None, figures: Figure
 def _details(one: Solved | None, units: Units, trait: int, more: Mapping[str, Any]) -> dict[str, Any]:
     if one is None:
         return {}
-    asked = one.asked
-    priors = {"sigma2": asked.prior_sigma2, "tau2": asked.prior_tau2}
     return {
         "posterior": {
-            "priors": {name: str(prior) for name, prior in priors.items() if prior is not None},
-            "priors_scaled_to_the_data": list(asked.scaled_to_data),
+            "priors": dict(one.given.priors),
+            "priors_scaled_to_the_data": list(one.given.scaled_to_data),
             "log_evidence": evidence_of(one, units, trait) if np.isfinite(one.log_evidence) else None,
-            "log_evidence_of": _evidence_of(asked),
+            "log_evidence_of": evidence_in_words(one.given.flat_root),
             **one.details,
             **more,
         },
@@ -246,10 +261,6 @@ def _models(one: Solved, units: Units, trait: int) -> dict[str, Any]:
             for each in one.models
         ]
     }
-
-
-def _evidence_of(asked: Asked) -> str:
-    return evidence_in_words(asked.question.root is None)
 
 
 def evidence_in_words(flat_root: bool) -> str:

@@ -10,8 +10,9 @@ import numpy as np
 from hxcli.analyses.fit.fitted import file_of
 from hxcli.analyses.fit.options import refuse_unread_edges
 from hxcli.analyses.posterior.assemble import evidence_in_words, evidence_of, own_parameters
+from hxcli.analyses.posterior.declared_question import TAU2
 from hxcli.analyses.posterior.grid_posterior import is_open, method_for, posterior_on_grid
-from hxcli.analyses.posterior.grid_question import TAU2, GridQuestion
+from hxcli.analyses.posterior.grid_question import GridQuestion
 from hxcli.analyses.posterior.grid_report import AveragedTrait, UnderModel, averaged, grid_report, of_known
 from hxcli.analyses.posterior.joint_draws import trait_seed
 from hxcli.analyses.posterior.model_posterior import posterior_under_models
@@ -262,7 +263,7 @@ def _gaussian(question: ModelQuestion, solved: Solved, units: Units, trait: int)
     own = solved.nodes
     mean, lower, upper = (each * scale + location for each in (own.mean, own.lower, own.upper))
     figures = DensityFigures(mean, own.deviation * scale, lower, upper, np.ones(len(mean), np.int64))
-    log_evidence, flat_root = evidence_of(solved, units, trait), solved.asked.question.root is None
+    log_evidence, flat_root = evidence_of(solved, units, trait), solved.given.flat_root
     parameters = [each for each in own_parameters(units, trait, solved) if each[0] != "root"]
     details = {
         "priors": {name: prior for name, prior, _ in parameters if prior is not None},

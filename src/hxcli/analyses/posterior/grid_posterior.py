@@ -14,11 +14,10 @@ from hxcli.analyses.posterior.solution import PROBABILITIES, Figures
 from hxcli.engine.topology import BoolArray
 from hxcli.errors import Doubt, Note
 from hxcli.findings import number
-from hxcli.inference.box_quadrature import SHALLOW, Box, integrate_box, places_at
+from hxcli.inference.box_quadrature import SHALLOW, integrate_box, places_at
 from hxcli.inference.grid_density import GridDensity
 from hxcli.inference.grid_likelihood import CELLS, GridDensities, GridLikelihood
 from hxcli.inference.grid_mixture import mixed_densities
-from hxcli.inference.marginal_density import Marginals
 from hxcli.inference.threads import SETS, in_threads
 from hxcli.phylogeny import FloatArray, canonical_order
 from hxcli.prebuilt.grid_densities import DensityFigures, density_figures, extrapolated_figures
@@ -185,7 +184,8 @@ def _integrated(question: GridQuestion, density: GridDensity, trait: str) -> _We
     for axis, name in enumerate(question.names):
         mean = float(both[0] @ values[:, axis]) if box.moments else np.nan
         deviation = float(np.sqrt(both[0] @ (values[:, axis] - mean) ** 2)) if box.moments else np.nan
-        figures[name] = Figures(mean, deviation, _quantiles(density, box, axis))
+        quantiles = density.priors[axis].value(box.quantiles(axis, np.array(PROBABILITIES)))
+        figures[name] = Figures(mean, deviation, np.asarray(quantiles, float))
     notes = () if box.moments else (Note("with these priors the parameters have no finite mean and variance: empty"),)
     details = {"method": "quadrature", "grid": [len(axis) for axis in box.axes]}
 
@@ -193,12 +193,6 @@ def _integrated(question: GridQuestion, density: GridDensity, trait: str) -> _We
         return places_at(box, random.random((count, 2)).T)
 
     return _Weighed(density.search(places[kept]), weights, box.error, figures, box.log_evidence, details, draw, notes)
-
-
-def _quantiles(density: GridDensity, box: Box, axis: int) -> FloatArray:
-    others = tuple(other for other in range(len(box.axes)) if other != axis)
-    marginal = Marginals(box.axes[axis], box.weights.sum(others)[None])
-    return np.asarray(density.priors[axis].value(marginal.quantiles(np.array([PROBABILITIES]))[0]), float)
 
 
 def _drawn(density: GridDensity, options: Options, seed: list[int], method: str) -> GridChains:

@@ -10,7 +10,7 @@ import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
 from hxcli.analyses.posterior.assemble import parameter_row
-from hxcli.analyses.posterior.grid_question import TAU2
+from hxcli.analyses.posterior.declared_question import TAU2
 from hxcli.analyses.posterior.model_posterior import model_priors
 from hxcli.analyses.posterior.question import Options
 from hxcli.analyses.posterior.solution import Figures

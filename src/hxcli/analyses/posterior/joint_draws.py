@@ -20,14 +20,14 @@ class Draws(NamedTuple):
     """K joint draws for one trait, in the unit of computation.
 
     Attributes:
-        sigma2, tau2: (K,).
+        sigma2, tau2: (K,); None where all parameters are in `more`.
         states: (K, N).
         more: Further parameters of a model by name, (K,) each; nan in draws of another model.
         model: (K,) names of the models; empty for one.
     """
 
-    sigma2: FloatArray
-    tau2: FloatArray
+    sigma2: FloatArray | None
+    tau2: FloatArray | None
     states: FloatArray
     more: Mapping[str, FloatArray] = {}
     model: Sequence[str] = ()

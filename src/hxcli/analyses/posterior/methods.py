@@ -11,7 +11,7 @@ from hxcli.analyses.posterior.joint_draws import Draws, draw_states, joint_draws
 from hxcli.analyses.posterior.joint_pairs import mixed_pairs
 from hxcli.analyses.posterior.leave_one_out import leave_one_out
 from hxcli.analyses.posterior.question import Asked, Options
-from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
+from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved, given_to
 from hxcli.analyses.posterior.states import nodes_and_root, sampling_record
 from hxcli.errors import Doubt, ModelError, Note
 from hxcli.inference.normal_mixture import NodeFigures, Weighted, quantiles
@@ -58,7 +58,7 @@ def integrated_posterior(
     root = integral.cells.root
     count, known = float(root["count"][0]), float(root["known"][0])
     return Solved(
-        asked,
+        given_to(asked),
         nodes,
         {
             "sigma2": parameter_figures(question, plane, integral, "sigma2", probabilities),
@@ -110,7 +110,7 @@ def sampled_posterior(
         sigma2, tau2 = spaced(sampled, options.draws)
         draws = Draws(sigma2, tau2, draw_states(question, sigma2, tau2, seed))
     return Solved(
-        asked,
+        given_to(asked),
         nodes,
         {"sigma2": figures("sigma2", sampled.sigma2), "tau2": figures("tau2", sampled.tau2), "root": root},
         float("nan"),

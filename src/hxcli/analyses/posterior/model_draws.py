@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import jax
@@ -17,6 +17,7 @@ from hxcli.inference.marginal_density import Marginals
 from hxcli.inference.model_chains import ModelDensity
 from hxcli.inference.parameter_plane import Plane, Question
 from hxcli.inference.quadrature import Integrated
+from hxcli.inference.state_columns import StateColumns
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.deviation_draws import draw_deviations
 from hxcli.prebuilt.units import Units
@@ -79,18 +80,24 @@ def draw_plane_parameters(
     return w, logs[0], logs[1]
 
 
-def draw_model_states(
-    density: ModelDensity, topology: Topology, values: Mapping[str, FloatArray], seed: Sequence[int]
+def draw_column_states(
+    states_at: Callable[[FloatArray], StateColumns], topology: Topology, values: FloatArray, seed: Sequence[int]
 ) -> tuple[FloatArray, FloatArray]:
-    """(K, N) states and (K, P) unknowns of the mean, one joint draw at each of K sets of the parameters."""
+    """(K, N) states and (K, P) unknowns of the mean, one joint draw at each of K sets of the parameters.
+
+    Args:
+        states_at: From some of the sets to all nodes together.
+        topology: N nodes.
+        values: (K, ...) the sets.
+        seed: Of the random numbers.
+    """
     generator = np.random.default_rng([*seed, 1])
     key = jax.random.fold_in(jax.random.key(seed[0]), seed[1])
-    count = len(next(iter(values.values())))
+    count = len(values)
     step = max(1, min(count, _MOST_NUMBERS // topology.size))
     states, unknowns = [], []
     for number, start in enumerate(range(0, count, step)):
-        some = {name: value[start : start + step] for name, value in values.items()}
-        found = density.states(some, joint=True)
+        found = states_at(values[start : start + step])
         roots = np.linalg.cholesky(found.covariance + 1e-300 * np.eye(found.covariance.shape[1]))
         apart = np.einsum("kpq,kq->kp", roots, generator.normal(size=found.unknowns.shape))
         noise, own_key = generator.normal(size=found.alone[0].shape), jax.random.fold_in(key, number)
@@ -119,7 +126,12 @@ def draws_of(
         units: Rates are told per unit of its length.
         seed: Of the random numbers.
     """
-    states, unknowns = draw_model_states(density, topology, values, seed)
+    names = list(values)
+
+    def states_at(some: FloatArray) -> StateColumns:
+        return density.states({name: some[:, place] for place, name in enumerate(names)}, joint=True)
+
+    states, unknowns = draw_column_states(states_at, topology, np.stack([values[name] for name in names], 1), seed)
     first = question.rates[0]
     more = {name: values[name] for name in values if name not in question.rates and name != TAU2}
     for name in question.rates[1:]:

@@ -25,7 +25,16 @@ from hxcli.analyses.posterior.model_density import TAU2, density_of
 from hxcli.analyses.posterior.model_draws import PlaneAt, draw_plane_parameters, draws_of
 from hxcli.analyses.posterior.model_question import ModelQuestion
 from hxcli.analyses.posterior.question import Asked, Options, ask
-from hxcli.analyses.posterior.solution import CHANGE, PROBABILITIES, RATE, STATE, Figures, Solved, WeighedModel
+from hxcli.analyses.posterior.solution import (
+    CHANGE,
+    PROBABILITIES,
+    RATE,
+    STATE,
+    Figures,
+    Solved,
+    WeighedModel,
+    given_to,
+)
 from hxcli.analyses.posterior.states import nodes_and_root
 from hxcli.errors import Doubt, ModelError, Note
 from hxcli.inference.marginal_density import Marginals
@@ -125,7 +134,7 @@ def posterior_under_models(
     first = points[0].found.cells.root
     count, known = float(first["count"][0]), float(first["known"][0])
     return Solved(
-        asked,
+        given_to(asked),
         nodes,
         figures,
         _log_sum([math.log(prior) + each for prior, each in zip(priors, evidences, strict=True)]),

@@ -18,7 +18,16 @@ from hxcli.analyses.posterior.model_draws import draws_of
 from hxcli.analyses.posterior.model_posterior import mean_figures, priors_in_words
 from hxcli.analyses.posterior.model_question import ModelQuestion
 from hxcli.analyses.posterior.question import Options, ask
-from hxcli.analyses.posterior.solution import CHANGE, PROBABILITIES, RATE, STATE, Figures, Solved, WeighedModel
+from hxcli.analyses.posterior.solution import (
+    CHANGE,
+    PROBABILITIES,
+    RATE,
+    STATE,
+    Figures,
+    Solved,
+    WeighedModel,
+    given_to,
+)
 from hxcli.analyses.posterior.states import nodes_and_root, sampling_record
 from hxcli.errors import Doubt
 from hxcli.inference.model_chains import Chains, ModelDensity
@@ -82,7 +91,7 @@ def sampled_under_model(
         draws = draws_of(question, density, topology, painted.nodes, drawn, units, seed)
     files = [file_of(question.bound.model)["file"]] if question.bound.model.text else []
     return Solved(
-        asked,
+        given_to(asked),
         nodes,
         {"sigma2": figures.pop("sigma2"), "tau2": figures.pop(TAU2), "root": root, **figures},
         float("nan"),

@@ -62,13 +62,36 @@ class WeighedModel(NamedTuple):
     log_evidence: float
 
 
+class Given(NamedTuple):
+    """What a posterior was given beforehand, as it is told.
+
+    Attributes:
+        priors: Of `sigma2` and `tau2` those that have a prior -> it in words.
+        scaled_to_data: Of those the ones that were made for the observations.
+        flat_root: Whether the root has no prior.
+        root: The root in words; "" for what the options say.
+    """
+
+    priors: Mapping[str, str]
+    scaled_to_data: tuple[str, ...]
+    flat_root: bool
+    root: str = ""
+
+
+def given_to(asked: Asked) -> Given:
+    """What a question says."""
+    priors = {"sigma2": asked.prior_sigma2, "tau2": asked.prior_tau2}
+    texts = {name: str(prior) for name, prior in priors.items() if prior is not None}
+    return Given(texts, asked.scaled_to_data, asked.question.root is None)
+
+
 class Solved(NamedTuple):
     """The posterior of one trait, in the unit of computation.
 
     Attributes:
-        asked: The question.
+        given: What it was given.
         nodes: (N,) figures of all nodes.
-        figures: Of `sigma2`, `tau2` and `root`.
+        figures: Of `sigma2`, `tau2`, `root` and all else.
         log_evidence: Log density of the observations; nan where it was not computed.
         densities: How many one-dimensional densities it is made of.
         moments: Whether the variances have a mean and a variance themselves.
@@ -82,9 +105,11 @@ class Solved(NamedTuple):
         rate: What the first rate is called.
         priors: Parameter -> its prior in words, of those that are no variances.
         mixture: Of all nodes, under models; None otherwise.
+        told: Name, prior in words (None for none) and figures of every parameter in the trait's own units, where these
+            are not those of `figures`, which is empty then.
     """
 
-    asked: Asked
+    given: Given
     nodes: NodeFigures
     figures: Mapping[str, Figures]
     log_evidence: float
@@ -100,3 +125,4 @@ class Solved(NamedTuple):
     rate: str = "sigma2"
     priors: Mapping[str, str] = {}
     mixture: Mixture | None = None
+    told: Sequence[tuple[str, str | None, Figures | None]] = ()

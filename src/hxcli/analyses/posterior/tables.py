@@ -36,15 +36,11 @@ def further_tables(
     tables: dict[str, dict[str, Any]] = {}
     drawn = [(i, one.draws) for i, one in enumerate(solved) if one is not None and one.draws is not None]
     if drawn:
-        count = len(drawn[0][1].sigma2)
-        scales = [float(units.scale[i]) for i, _ in drawn]
+        count = len(drawn[0][1].states)
         tables["draws"] = {
             "draw": np.tile(np.arange(1, count + 1), len(drawn)),
             "trait": np.repeat([names[i] for i, _ in drawn], count).tolist(),
-            "sigma2": np.concatenate(
-                [d.sigma2 * s / units.length * s for (_, d), s in zip(drawn, scales, strict=True)]
-            ),
-            "tau2": np.concatenate([d.tau2 * s * s for (_, d), s in zip(drawn, scales, strict=True)]),
+            **_variances(units, drawn),
             **_further_columns(units, solved, drawn),
             "states": np.concatenate([d.states * units.scale[i] + units.location[i] for i, d in drawn]),
         }
@@ -67,6 +63,17 @@ def further_tables(
     return Further(tables, details, tuple(warnings))
 
 
+def _variances(units: Units, drawn: Sequence[tuple[int, Draws]]) -> dict[str, Any]:
+    """The rates and observation variances of draws in the traits' own units, where they are not among the others."""
+    found: dict[str, list[Any]] = {"sigma2": [], "tau2": []}
+    for trait, each in drawn:
+        scale = float(units.scale[trait])
+        if each.sigma2 is not None and each.tau2 is not None:
+            found["sigma2"].append(each.sigma2 * scale / units.length * scale)
+            found["tau2"].append(each.tau2 * scale * scale)
+    return {name: np.concatenate(columns) for name, columns in found.items() if columns}
+
+
 def _further_columns(
     units: Units, solved: Sequence[Solved | None], drawn: Sequence[tuple[int, Draws]]
 ) -> dict[str, Any]:
@@ -80,7 +87,7 @@ def _further_columns(
             one = solved[trait]
             kind = "" if one is None else one.kinds.get(name, "")
             factor, plus = unit_of(kind, float(units.scale[trait]), float(units.location[trait]), units.length)
-            columns.append(each.more.get(name, np.full(len(each.sigma2), np.nan)) * factor + plus)
+            columns.append(each.more.get(name, np.full(len(each.states), np.nan)) * factor + plus)
         found[name] = np.concatenate(columns)
     return found
 
@@ -99,8 +106,7 @@ def _left_out(phylogeny: Phylogeny, name: str, units: Units, trait: int, one: So
     scale, location = float(units.scale[trait]), float(units.location[trait])
     mean, deviation, log_density = found.predicted
     own = Predicted(mean * scale + location, deviation * scale, log_density - np.log(scale))
-    given = one.asked.prior_sigma2 is None and one.asked.prior_tau2 is None
-    given = given and all(one.kinds.get(each) in (STATE, CHANGE) for each in one.priors)
+    given = not one.given.priors and all(one.kinds.get(each) in (STATE, CHANGE) for each in one.priors)
     parameters = "given" if given else "held at their posterior given all tips"
     tips = phylogeny.labels[found.tips].tolist()
     return left_out_rows(tips, name, found.observed * scale + location, own, parameters)
