@@ -53,14 +53,14 @@ REFUSED = {
         "def model(edge):\n    return Gaussian(variance=edge.length * jnp.eye(2))\n",
         "--model mine.py: traits together take one of bm, lambda, ou",
     ),
-    "posterior": (
+    "posterior --prior-tau2 lognormal(0,1)": (
         BROWNIAN + "def noise(tip):\n    return log_normal('e')\n",
-        "mine.py: line 7: noise(tip) is not in posteriors",
+        "--prior-tau2 with --model mine.py: its noise(tip) is the observation variance",
     ),
     "posterior --loo": ("def model(edge):\n    return Sde(0.0, 1.0)\n", "--loo with --model mine.py"),
     "posterior --tau2 0": (
-        BROWNIAN.replace("'s',", "").replace("length)", "length**normal('p'))"),
-        "RATES names 0 here",
+        BROWNIAN.replace("'s',", "").replace("log_normal('s')", "param('s', low=0)"),
+        "mine.py: line 6: the parameter 's' has no prior and one end only",
     ),
     # A likelihood of negative variances, which rises as they vanish.
     "fit --no-intervals -q": (
@@ -73,8 +73,8 @@ REFUSED = {
         "model mine: its ends are 5 and 1",
     ),
     "posterior --tau2 1": (
-        BROWNIAN.replace("length)", "length ** normal('p'))"),
-        "the prior of p is normal(mean=0, sd=1)",
+        BROWNIAN.replace("length)", "length + param('p') * edge.is_tip)").replace("'s',", ""),
+        "with flat 'root', 'p' and the other priors the posterior has no finite integral",
     ),
 }
 

@@ -180,8 +180,8 @@ def posterior(
         typer.Option(
             "--prior",
             metavar="NAME=PRIOR",
-            help="Prior of a model's shape parameter or mean; of rates of states, q or 'q(a,b)', or a file's own "
-            "parameter; with --together of "
+            help="Prior of a model's shape parameter or mean, or of any parameter of a file; of rates of states, q or "
+            "'q(a,b)'; with --together of "
             "sigma or sigma(TRAIT), roots of the rates, and of correlation, such as lkj(2); repeatable.",
         ),
     ] = None,
@@ -209,11 +209,12 @@ def posterior(
 ) -> AnalysisRequest:
     """Bayesian posterior of all nodes and of the parameters, of traits of numbers and of traits of states.
 
-    No sampling: the variances are integrated out, with an error bound that is measured and stated. The interval in
-    trees is the shortest one (highest posterior density); the table has the equal-tailed one too. --model takes another
-    model, whose shape parameter is integrated over too; several are weighed by their evidence and averaged. --together
-    takes the traits as correlated and samples their covariance. Of traits of states (columns of text that --column
-    names, any that --discrete names): the rates of change, and the probability of every state averaged over them.
+    The variances are integrated out, with an error bound that is measured and stated. The interval in trees is the
+    shortest one (highest posterior density); the table has the equal-tailed one too. --model takes another model, whose
+    shape parameter is integrated over too, or a file, all of whose parameters are: more than two are sampled (extra
+    mcmc). Several models are weighed by their evidence and averaged. --together takes the traits as correlated and
+    samples their covariance. Of traits of states (columns of text that --column names, any that --discrete names): the
+    rates of change, and the probability of every state averaged over them.
 
     \b
     Example:

@@ -89,14 +89,6 @@ class Box(NamedTuple):
         marginal = Marginals(self.axes[axis], self.weights.sum(others)[None])
         return np.asarray(marginal.quantiles(probabilities[None])[0])
 
-    def draw(self, uniform: FloatArray) -> FloatArray:
-        """(K, F) draws, of uniform numbers (K, F): the first coordinate, and the second given the first."""
-        first = self.quantiles(0, uniform[:, 0])
-        if len(self.axes) == 1:
-            return first[:, None]
-        given = Marginals(self.axes[1], interpolated(self.axes[0], self.weights, first))
-        return np.stack([first, given.quantiles(uniform[:, 1:])[:, 0]], 1)
-
 
 def places_at(box: Box, uniform: FloatArray) -> FloatArray:
     """(K, F) places at quantiles (2, K): of the first coordinate, and of the second given the first.

@@ -144,6 +144,21 @@ def normals(mixture: Mixture) -> tuple[Any, Any]:
     return mean + slope * offset, scale * variance + slope**2 * spread
 
 
+def joined_mixtures(parts: Sequence[tuple[Mixture, float]]) -> Mixture:
+    """One mixture of several of the same nodes, each with its weight."""
+    starts = np.cumsum([0, *(part.mean.shape[1] for part, _ in parts)])
+    components = [
+        part.components._replace(column=part.components.column + start, weight=part.components.weight * weight)
+        for (part, weight), start in zip(parts, starts, strict=False)
+    ]
+    joined = Components(*(np.concatenate(values) for values in zip(*components, strict=True)))
+    fields = [
+        np.concatenate([np.asarray(getattr(part, name)) for part, _ in parts], 1)
+        for name in ("mean", "slope", "variance")
+    ]
+    return Mixture(fields[0], fields[1], fields[2], joined._replace(weight=joined.weight / joined.weight.sum()))
+
+
 def at_nodes(mixture: Mixture, nodes: Any) -> Mixture:
     """The mixtures of the nodes with these numbers."""
     # On the host: each of these operations would be a program of its own on the device.

@@ -144,17 +144,7 @@ class FittedModel(Akaike):
             name: value[0] * (rate if name in bound.model.rates else 1)
             for name, value in likelihood.values_at(self.optimum.x).items()
         }
-        place = 0
-        beta = likelihood.unknowns_at(self.optimum.figures)
-        for name, shape in bound.layout:
-            size = math.prod(shape)
-            values[name] = beta[place : place + size].reshape(shape)
-            place += size
-        functions = [each for each in (bound.model.edge, bound.model.noise) if each is not None]
-        found: dict[str, Any] = {}
-        for function in functions:
-            found |= over_edges(function, values, bound.fields.columns).recorded
-        return {name: np.asarray(value, float) for name, value in found.items() if np.ndim(value) == 1}
+        return recorded_at(bound, values, likelihood.unknowns_at(self.optimum.figures))
 
     def certificate(self) -> dict[str, Any]:
         """How the optimum was found, as JSON values."""
@@ -283,6 +273,26 @@ class Fitter:
             held=held,
         )
         return likelihood, own
+
+
+def recorded_at(bound: BoundModel, values: Mapping[str, FloatArray], unknowns: FloatArray) -> dict[str, FloatArray]:
+    """What the functions of a file record of every edge, (N,) each.
+
+    Args:
+        bound: The file on a tree.
+        values: Its parameters, but for those of the mean.
+        unknowns: (P,) the unknowns of the mean.
+    """
+    whole, place = dict(values), 0
+    for name, shape in bound.layout:
+        size = math.prod(shape)
+        whole[name] = unknowns[place : place + size].reshape(shape)
+        place += size
+    found: dict[str, Any] = {}
+    for function in (bound.model.edge, bound.model.noise):
+        if function is not None:
+            found |= over_edges(function, whole, bound.fields.columns).recorded
+    return {name: np.asarray(value, float) for name, value in found.items() if np.ndim(value) == 1}
 
 
 def largest_lambda(fields: EdgeFields) -> float:

@@ -80,6 +80,7 @@ def report(
         deviations,
         level=level,
         interval="HPD",
+        columns=_columns(shape, solved),
         ends=(ends["lower"], ends["upper"]),
         parameters=_parameters(units, solved, options),
         root_how=("posterior mean", "posterior standard deviation"),
@@ -93,6 +94,15 @@ def report(
         warnings=(*warnings, *further.warnings),
         rates_from_data=False,
     )
+
+
+def _columns(shape: tuple[int, int], solved: Sequence[Solved | None]) -> dict[str, FloatArray]:
+    """Further columns of the table, (N, D) each; nan where a trait has none."""
+    found: dict[str, FloatArray] = {}
+    for trait, one in enumerate(solved):
+        for name, column in one.columns.items() if one is not None else ():
+            found.setdefault(name, np.full(shape, np.nan))[:, trait] = column
+    return found
 
 
 def _at_given_root(columns: Mapping[str, FloatArray], root: FloatArray) -> BoolArray:
@@ -135,7 +145,9 @@ def _method(options: Options, solved: Sequence[Solved | None]) -> str:
     told = "".join(f", {name} ~ {prior}" for name, prior in priors.items())
     # Several means have priors of their own, of which the root's is one.
     of_means = any(prior == "flat" or prior.startswith("normal") for prior in priors.values())
-    root = (first.given.root if first is not None else "") or ("" if of_means else options.root)
+    root = "" if of_means else options.root
+    if first is not None and first.given.root is not None:
+        root = first.given.root
     return f"{process}, posterior of all nodes {how}{', ' * bool(root)}{root}{told}"
 
 
@@ -148,16 +160,18 @@ def _factors(units: Units, trait: int) -> dict[str, tuple[float, float]]:
 
 def _parameters(units: Units, solved: Sequence[Solved | None], options: Options) -> dict[str, tuple[Any, Any]]:
     parameters: dict[str, tuple[Any, Any]] = {}
-    declared = [one.told if one is not None else () for one in solved]
+    several = [one for one in solved if one is not None and len(one.models) > 1]
+    declared = [one.told if one is not None and not several else () for one in solved]
     for name in dict.fromkeys(name for told in declared for name, _, _ in told if name != "root"):
         # Of a trait without a value nothing is known.
         own = [next(((prior, each) for key, prior, each in told if key == name), ("", None)) for told in declared]
         hows = ["given" if prior is None else f"posterior mean, prior {prior}" for prior, _ in own]
         parameters[name] = np.array([np.nan if each is None else each.mean for _, each in own]), hows
-    variances = {} if any(declared) else {"sigma2": options.sigma2, "tau2": options.tau2}
-    for name, given in variances.items():
+    for name, given in (("sigma2", options.sigma2), ("tau2", options.tau2)):
         if given is not None:
             parameters[name] = (given, "given")
+            continue
+        if any(one is not None and name not in one.figures for one in solved):
             continue
         values, hows = [], []
         for trait, one in enumerate(solved):
@@ -170,7 +184,6 @@ def _parameters(units: Units, solved: Sequence[Solved | None], options: Options)
         evidence, how = "log_likelihood", f"log marginal likelihood, {options.root}"
     else:
         evidence, how = "log_evidence", "log evidence"
-    several = [one for one in solved if one is not None and len(one.models) > 1]
     if several:
         best = [max(one.models, key=lambda each: each.probability) if one is not None else None for one in solved]
         parameters["probability"] = (

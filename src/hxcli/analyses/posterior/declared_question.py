@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ class DeclaredQuestion:
         root = _asked_root(model, options)
         self.flat_root = root is None
         start = {} if self._noise is None else {TAU2: _middle(self._noise)}
-        self.bound: BoundModel = model.with_parts(root, noise).on(own, start)
+        self.bound: BoundModel = _with_parts(model, root, noise).on(own, start)
         known = self.known - {TAU2}
         self.held = {name: value for name, value in options.held.items() if name in known}
         free = [each for each in self.bound.coordinates if each.name not in self.held]
@@ -90,6 +91,11 @@ class DeclaredQuestion:
     def known(self) -> set[str]:
         """Names of all its parameters but the observation variance."""
         return {each.name for each in self.bound.coordinates} - {TAU2} | set(self.bound.fixed)
+
+    @property
+    def prior_names(self) -> set[str]:
+        """Names of what may have a prior of the user's."""
+        return {*self.names} - {TAU2}
 
     @property
     def flat_means(self) -> int:
@@ -111,6 +117,12 @@ class DeclaredQuestion:
             return PositivePrior(self._noise)
         declared = self.bound.declarations[coordinate.parameter]
         return coordinate_prior(coordinate, declared, given.get(coordinate.name), spread)
+
+
+@lru_cache(16)
+def _with_parts(model: GaussianModel, root: Any, noise: Any) -> GaussianModel:
+    # One model for all traits, so that one program serves them.
+    return model.with_parts(root, noise)
 
 
 def _noise_prior(model: GaussianModel, fields: EdgeFields, options: Options, values: Any, trait: str) -> Prior | None:

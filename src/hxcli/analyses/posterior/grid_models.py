@@ -10,15 +10,16 @@ import numpy as np
 from hxcli.analyses.fit.fitted import file_of
 from hxcli.analyses.fit.options import refuse_unread_edges
 from hxcli.analyses.posterior.assemble import evidence_in_words, evidence_of, own_parameters
-from hxcli.analyses.posterior.declared_question import TAU2
+from hxcli.analyses.posterior.declared_question import DeclaredQuestion
+from hxcli.analyses.posterior.gaussian_question import GaussianQuestion
 from hxcli.analyses.posterior.grid_posterior import is_open, method_for, posterior_on_grid
 from hxcli.analyses.posterior.grid_question import GridQuestion
 from hxcli.analyses.posterior.grid_report import AveragedTrait, UnderModel, averaged, grid_report, of_known
 from hxcli.analyses.posterior.joint_draws import trait_seed
-from hxcli.analyses.posterior.model_posterior import posterior_under_models
-from hxcli.analyses.posterior.model_question import ModelQuestion, refuse_unweighable, settled_names
+from hxcli.analyses.posterior.model_question import ModelQuestion, refuse_unweighable
 from hxcli.analyses.posterior.question import Options
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
+from hxcli.analyses.posterior.whole_files import FIGURES, names_of, refuse_mismatched, under_gaussian
 from hxcli.edge_data import edge_columns
 from hxcli.errors import Doubt, ModelError, OptionError
 from hxcli.findings import number
@@ -40,8 +41,6 @@ from hxcli.traits import Observations
 _REACH = 7.0
 # Numbers in one block of nodes times components times walls.
 _BLOCK = 1 << 22
-# Two values of a trait, for a model that asks for figures of them.
-_FIGURES = np.array([0.0, 2.0])
 
 
 def grid_models(painted: Painted, options: Options) -> dict[str, GaussianModel]:
@@ -53,7 +52,7 @@ def grid_models(painted: Painted, options: Options) -> dict[str, GaussianModel]:
     """
     found: dict[str, GaussianModel] = {}
     fields = edge_fields(painted, edge_columns(painted, options.edge_data))
-    seen = EdgeFields(fields.phylogeny, trait_fields(fields.columns, _FIGURES), fields.regimes)
+    seen = EdgeFields(fields.phylogeny, trait_fields(fields.columns, FIGURES), fields.regimes)
     for name in options.models:
         built_in = name in GRID_MODELS
         if not built_in and not name.split(":")[0].endswith(".py"):
@@ -70,6 +69,7 @@ def posterior_with_grids(
     painted: Painted,
     units: Units,
     models: Mapping[str, GaussianModel],
+    whole: Mapping[str, GaussianModel],
     options: Options,
     level: float,
 ) -> Reconstruction:
@@ -81,6 +81,7 @@ def posterior_with_grids(
         painted: The tree with its regimes.
         units: Of the computation of the other models.
         models: Name -> the models that are on a grid.
+        whole: Name -> files all of whose parameters are integrated over alike.
         options: What the user wants.
         level: Probability of the intervals.
 
@@ -90,25 +91,29 @@ def posterior_with_grids(
     """
     _refuse_products(options, next(iter(models)))
     fields = edge_fields(painted, edge_columns(painted, options.edge_data))
-    refuse_unread_edges(options.edge_data, list(models.values()))
+    refuse_unread_edges(options.edge_data, [*models.values(), *whole.values()])
     seen, placed = painted.observations(observations), painted.observations(units.observations(observations))
-    gaussian = {name: ModelQuestion(name, painted, units, options) for name in options.models if name not in models}
+    declared = {**models, **whole}
+    others = {name: ModelQuestion(name, painted, units, options) for name in options.models if name not in declared}
     told: list[AveragedTrait] = []
     for trait in range(len(observations.traits)):
-        questions: dict[str, ModelQuestion | GridQuestion] = {
-            name: gaussian[name] if name in gaussian else GridQuestion(name, models[name], fields, seen, trait, options)
-            for name in options.models
-        }
+        questions: dict[str, ModelQuestion | DeclaredQuestion] = {}
+        for name in options.models:
+            of_kind = GridQuestion if name in models else GaussianQuestion
+            there = others.get(name)
+            questions[name] = there or of_kind(name, declared[name], fields, seen, trait, options)
         if trait == 0:
-            _refuse_mismatched(questions, options)
+            refuse_mismatched(questions, options)
             _refuse_many_draws(questions, options)
         under = []
         for question in questions.values():
             if isinstance(question, GridQuestion):
                 under.append(_on_grid(painted, observations, trait, question, options, level, len(questions) > 1))
-            else:
-                solved = posterior_under_models(painted, placed, units, trait, [question], question.options, level)
-                under.append(_gaussian(question, solved, units, trait))
+                continue
+            solved = under_gaussian(painted, placed, units, trait, question, options, level)
+            if not np.isfinite(solved.log_evidence):
+                refuse_unweighable(question.name, names_of(question))
+            under.append(_gaussian(question.name, solved, units, trait))
         told.append(averaged(under, options, level))
     return grid_report(phylogeny, observations, told, options, level)
 
@@ -133,39 +138,12 @@ def _refuse_products(options: Options, name: str) -> None:
                 )
 
 
-def _refuse_many_draws(questions: Mapping[str, ModelQuestion | GridQuestion], options: Options) -> None:
+def _refuse_many_draws(questions: Mapping[str, ModelQuestion | DeclaredQuestion], options: Options) -> None:
     """Raises where more draws are asked for than a sampler makes."""
     for each in questions.values():
         sampled = isinstance(each, GridQuestion) and method_for(each, options.method) in ("independence", "nuts")
         if sampled and options.draws > options.chains * options.samples:
             raise OptionError(f"--draws {options.draws} is more than the sampler makes (give more --samples)")
-
-
-def _refuse_mismatched(questions: Mapping[str, ModelQuestion | GridQuestion], options: Options) -> None:
-    """Raises where names are of no parameter, or models cannot be weighed."""
-    known: set[str] = set()
-    free: set[str] = set()
-    for each in questions.values():
-        if isinstance(each, GridQuestion):
-            known |= each.known
-            free |= {*each.names} - {TAU2}
-        else:
-            known |= {one.name for one in each.bound.coordinates}
-            free |= {*each.means, *(shape.name for shape in each.shapes)}
-    settled_names(options, list(questions), known, free)
-    if len(questions) == 1:
-        return
-    for each in questions.values():
-        if options.method == "nuts":
-            refuse_unweighable(each.name, ())
-        if not isinstance(each, GridQuestion) and len(each.shapes) > 1:
-            refuse_unweighable(each.name, [one.name for one in each.shapes])
-    if len({each.flat_means for each in questions.values()}) > 1:
-        counts = ", ".join(f"{each.name} ({each.flat_means})" for each in questions.values())
-        raise OptionError(
-            f"models with different numbers of unknowns without a proper prior cannot be weighed: {counts} (give the "
-            "root --root normal:MEAN,VARIANCE and means --prior 'NAME=normal(MEAN,SD)', or one --model at a time)"
-        )
 
 
 def _on_grid(
@@ -251,7 +229,7 @@ def _fixed(value: float) -> Figures:
     return Figures(value, 0.0, np.full(len(PROBABILITIES), value))
 
 
-def _gaussian(question: ModelQuestion, solved: Solved, units: Units, trait: int) -> UnderModel:
+def _gaussian(name: str, solved: Solved, units: Units, trait: int) -> UnderModel:
     """One trait under a model whose edges are Gaussian."""
     scale, location = float(units.scale[trait]), float(units.location[trait])
     mixture = solved.mixture
@@ -272,7 +250,7 @@ def _gaussian(question: ModelQuestion, solved: Solved, units: Units, trait: int)
         **solved.details,
     }
     return UnderModel(
-        question.name,
+        name,
         log_evidence,
         figures,
         ends,

@@ -38,7 +38,15 @@ from hxcli.analyses.posterior.solution import (
 from hxcli.analyses.posterior.states import nodes_and_root
 from hxcli.errors import Doubt, ModelError, Note
 from hxcli.inference.marginal_density import Marginals
-from hxcli.inference.normal_mixture import Components, Mixture, Weighted, at_nodes, node_figures, quantiles
+from hxcli.inference.normal_mixture import (
+    Components,
+    Mixture,
+    Weighted,
+    at_nodes,
+    joined_mixtures,
+    node_figures,
+    quantiles,
+)
 from hxcli.inference.parameter_plane import Plane, plane_of
 from hxcli.inference.quadrature import Integrated, integrate
 from hxcli.inference.threads import in_threads
@@ -113,7 +121,11 @@ def posterior_under_models(
     probabilities = [float(weights[[p.model == m for p in points]].sum()) for m in range(len(questions))]
     used = [(point, weight) for point, weight in zip(points, weights, strict=True) if weight > _NEGLIGIBLE]
     mixtures = _mixtures(used, _FINE)
-    fine, coarse = _combined(used, mixtures), _combined(used, _mixtures(used, _COARSE))
+    shares = [weight for _, weight in used]
+    fine, coarse = (
+        joined_mixtures([(each.mixture, weight) for each, weight in zip(found, shares, strict=True)])
+        for found in (mixtures, _mixtures(used, _COARSE))
+    )
     nodes, root = nodes_and_root(fine, coarse, painted.nodes, level)
     error = max(max(errors), float(nodes.error.max()), *(point.found.error for point, _ in used))
     asked = points[0].asked
@@ -353,22 +365,6 @@ def _left_out(painted: Painted, used: Sequence[tuple[Point, float]], mixtures: S
     over = [(point.asked.question.seen, weighted, weight) for (point, weight), weighted in parts]
     found = leave_one_out(painted.phylogeny.topology, over)
     return found._replace(tips=in_places(found.tips, painted.nodes))
-
-
-def _combined(used: Sequence[tuple[Point, float]], mixtures: Sequence[Weighted]) -> Mixture:
-    """One mixture of the mixtures at all points."""
-    parts = [(each.mixture, weight) for each, (_, weight) in zip(mixtures, used, strict=True)]
-    starts = np.cumsum([0, *(part.mean.shape[1] for part, _ in parts)])
-    components = [
-        part.components._replace(column=part.components.column + start, weight=part.components.weight * weight)
-        for (part, weight), start in zip(parts, starts, strict=False)
-    ]
-    joined = Components(*(np.concatenate(values) for values in zip(*components, strict=True)))
-    fields = [
-        np.concatenate([np.asarray(getattr(part, name)) for part, _ in parts], 1)
-        for name in ("mean", "slope", "variance")
-    ]
-    return Mixture(fields[0], fields[1], fields[2], joined._replace(weight=joined.weight / joined.weight.sum()))
 
 
 def _pooled(used: Sequence[tuple[Point, float]], which: str) -> Figures:

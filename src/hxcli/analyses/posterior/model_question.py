@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from hxcli.analyses.fit.fitted import largest_lambda, with_all
 from hxcli.analyses.fit.options import has_roots, height_spread, refuse_unidentified, refuse_unread_edges
-from hxcli.analyses.posterior.own_priors import own_mean_priors, own_priors, prior_fits
+from hxcli.analyses.posterior.own_priors import normal_priors, with_rate_prior
 from hxcli.analyses.posterior.question import Options
 from hxcli.close_names import listed
 from hxcli.edge_data import edge_columns
@@ -20,7 +21,7 @@ from hxcli.inference.priors import Prior, parse_normal, parse_prior
 from hxcli.models import named_model
 from hxcli.models.bound_model import BoundModel, Coordinate
 from hxcli.models.edge_fields import edge_fields
-from hxcli.models.gaussian_model import OFFSET
+from hxcli.models.gaussian_model import OFFSET, Edges
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.gls import swept_design
@@ -85,15 +86,11 @@ class ModelQuestion:
             self.bound.give(fixed, options.held[fixed])
         self.asked_as = name
         self.means = tuple(each for each in self.bound.unknowns if each != OFFSET)
-        if not self.means:
-            raise OptionError(
-                f"hx posterior --model {name}: the model has no means, and posteriors are of models with some (MEANS "
-                "names them in the file)"
-            )
-        self.options = own_priors(self.bound, options) if model.text else options
+        self.options = with_rate_prior(self.bound, options) if model.text else options
         self.normal = {each: parse_normal(options.priors[each]) for each in self.means if each in options.priors}
         if model.text and self.options.root == "flat root":
-            self.normal = {**own_mean_priors(self.bound), **self.normal}
+            declared = {name: own for name, own in normal_priors(self.bound).items() if math.isfinite(own[1])}
+            self.normal = {**declared, **self.normal}
         self._settle_means(name)
         coordinates = self.bound.coordinates
         self.held = {each.name: options.held[each.name] for each in coordinates if each.name in options.held}
@@ -167,28 +164,43 @@ class ModelQuestion:
 
     def edges(self, values: Mapping[str, float], trait: int) -> ModelEdges:
         """The edges at values of the free shape parameters, in the unit of computation."""
-        values = {**self.held, **values}
-        x = np.array([[float(each.to_search(values[each.name])) for each in self.bound.coordinates]])
-        found = self.bound.edges(x, dict(self.framed.columns))
-        count = len(self.means)
-        if len(self.bound.unknowns) > count and (np.any(found.shift[..., -1]) or np.any(found.root_mean[..., -1])):
+        found, designs = self._linked(values)
+        if not self._fits(found, designs):
             raise OptionError(
-                f"hx posterior --model {self.bound.model.source}: its means have a part that no mean in MEANS "
-                "multiplies, and posteriors are of models without one (hx ancestral --model takes it)"
+                f"hx posterior --model {self.bound.model.source}: its means do not all move when the values do, "
+                "at some values of its parameters (take RATES out of the file: all parameters are then alike)"
             )
-        design = swept_design(self.framed.tree.topology, found.scale, found.shift, found.root_mean)
         size, unit = self.framed.size, self._units.length
         scale, variance = (np.asarray(each)[:size, 0] for each in (found.scale, found.variance))
         # Of no meaning at the root.
         scale = np.where(np.arange(size) == 0, 1.0, scale)
         root_variance = float(np.asarray(found.root_variance)[0]) / unit
-        designs = np.asarray(design)[:size, 0, :count]
-        if count > 1 and abs(designs[:, [with_all(each) for each in self.means]].sum(1) - 1).max() > _MOVES:
-            raise OptionError(
-                f"hx posterior --model {self.bound.model.source}: its means do not all move when the values do, and "
-                "several means are integrated over where they do (hx ancestral --model takes it)"
-            )
         return ModelEdges(variance / unit, scale, designs, root_variance, self.mean_priors(trait))
+
+    def moves_alike(self) -> bool:
+        """Whether all means move when all values do, at some values of the shape parameters."""
+        for share in (0.4, 0.5, 0.6):
+            starts = ((shape, shape.prior.start()) for shape in self.shapes)
+            values = {shape.name: shape.value(low + share * (high - low)) for shape, (low, high) in starts}
+            if not self._fits(*self._linked(values)):
+                return False
+        return True
+
+    def _linked(self, values: Mapping[str, float]) -> tuple[Edges, FloatArray]:
+        """The edges, and the design (N, P) of the means, at values of the free shape parameters."""
+        values = {**self.held, **values}
+        x = np.array([[float(each.to_search(values[each.name])) for each in self.bound.coordinates]])
+        found: Edges = self.bound.edges(x, dict(self.framed.columns))
+        design = swept_design(self.framed.tree.topology, found.scale, found.shift, found.root_mean)
+        return found, np.asarray(design)[: self.framed.size, 0, : len(self.means)]
+
+    def _fits(self, found: Edges, designs: FloatArray) -> bool:
+        """Whether no part of the means is alone, and all means together move as the values do."""
+        count = len(self.means)
+        if len(self.bound.unknowns) > count and (np.any(found.shift[..., -1]) or np.any(found.root_mean[..., -1])):
+            return False
+        moving = [with_all(each) for each in self.means]
+        return bool(abs(designs[:, moving].sum(1) - 1).max() <= _MOVES)
 
     def _prior(self, coordinate: Coordinate, options: Options) -> Shape:
         name = coordinate.name
@@ -198,11 +210,6 @@ class ModelQuestion:
                 raise OptionError(f"--prior {name}: its prior is uniform over its support (leave the option out)")
             prior = parse_prior(options.priors[name])
             return Shape(name, prior, 0.0, str(prior))
-        if self.bound.model.text and not prior_fits(declared, coordinate):
-            raise OptionError(
-                f"hx posterior --model {self.bound.model.source}: the prior of {name} is {declared.prior or 'none'} "
-                f"over {coordinate.low:.6g} to {coordinate.high:.6g} (take log_normal, or uniform between its ends)"
-            )
         if declared.family == "log_normal":
             prior = Prior(
                 "lognormal", (float(f"{np.log(declared.numbers['median']):.6g}"), float(declared.numbers["sd"]))

@@ -16,6 +16,7 @@ from hxcli.analyses.posterior.model_posterior import posterior_under_models
 from hxcli.analyses.posterior.model_question import ModelQuestion, given_models, model_questions, refuse_unweighable
 from hxcli.analyses.posterior.question import Options, ask
 from hxcli.analyses.posterior.solution import Solved
+from hxcli.analyses.posterior.whole_files import posterior_with_files, whole_files
 from hxcli.errors import OptionError
 from hxcli.models import refuse_one_name_twice
 from hxcli.node_pairs import PairTable
@@ -73,8 +74,12 @@ def posterior(
     if given_models(wanted):
         painted = painted_tree(phylogeny, wanted.regimes)
         refuse_one_name_twice(wanted.models)
-        if on_grids := grid_models(painted, wanted):
-            return posterior_with_grids(phylogeny, observations, painted, units, on_grids, wanted, level)
+        on_grids, whole = grid_models(painted, wanted), whole_files(painted, units, wanted)
+        if on_grids:
+            return posterior_with_grids(phylogeny, observations, painted, units, on_grids, whole, wanted, level)
+        if whole:
+            found = posterior_with_files(painted, observations, units, whole, wanted, level)
+            return report(phylogeny, observations, units, found, wanted, level)
         questions = model_questions(painted, units, wanted)
         wanted = _settled(wanted, questions)
         placed = painted.observations(seen)

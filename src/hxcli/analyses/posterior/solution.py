@@ -69,13 +69,13 @@ class Given(NamedTuple):
         priors: Of `sigma2` and `tau2` those that have a prior -> it in words.
         scaled_to_data: Of those the ones that were made for the observations.
         flat_root: Whether the root has no prior.
-        root: The root in words; "" for what the options say.
+        root: The root in words, "" for nothing; None for what the options say.
     """
 
     priors: Mapping[str, str]
     scaled_to_data: tuple[str, ...]
     flat_root: bool
-    root: str = ""
+    root: str | None = None
 
 
 def given_to(asked: Asked) -> Given:
@@ -107,6 +107,7 @@ class Solved(NamedTuple):
         mixture: Of all nodes, under models; None otherwise.
         told: Name, prior in words (None for none) and figures of every parameter in the trait's own units, where these
             are not those of `figures`, which is empty then.
+        columns: Further columns of the table of nodes, (N,) each.
     """
 
     given: Given
@@ -126,3 +127,4 @@ class Solved(NamedTuple):
     priors: Mapping[str, str] = {}
     mixture: Mixture | None = None
     told: Sequence[tuple[str, str | None, Figures | None]] = ()
+    columns: Mapping[str, FloatArray] = {}

@@ -12,8 +12,11 @@ from hxcli.analyses.pairs import PAIRS, PairFigures, pair_details, pair_figures,
 from hxcli.analyses.posterior.joint_draws import Draws
 from hxcli.analyses.posterior.solution import CHANGE, STATE, Solved, unit_of
 from hxcli.node_pairs import NodePairs
-from hxcli.phylogeny import Phylogeny
+from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.units import Units
+
+# Columns of draws before all others.
+_FIRST = ("sigma2", "tau2")
 
 
 class Further(NamedTuple):
@@ -40,8 +43,7 @@ def further_tables(
         tables["draws"] = {
             "draw": np.tile(np.arange(1, count + 1), len(drawn)),
             "trait": np.repeat([names[i] for i, _ in drawn], count).tolist(),
-            **_variances(units, drawn),
-            **_further_columns(units, solved, drawn),
+            **_parameter_columns(units, solved, drawn),
             "states": np.concatenate([d.states * units.scale[i] + units.location[i] for i, d in drawn]),
         }
     rows: list[LeftOutRows] = []
@@ -63,33 +65,33 @@ def further_tables(
     return Further(tables, details, tuple(warnings))
 
 
-def _variances(units: Units, drawn: Sequence[tuple[int, Draws]]) -> dict[str, Any]:
-    """The rates and observation variances of draws in the traits' own units, where they are not among the others."""
-    found: dict[str, list[Any]] = {"sigma2": [], "tau2": []}
-    for trait, each in drawn:
-        scale = float(units.scale[trait])
-        if each.sigma2 is not None and each.tau2 is not None:
-            found["sigma2"].append(each.sigma2 * scale / units.length * scale)
-            found["tau2"].append(each.tau2 * scale * scale)
-    return {name: np.concatenate(columns) for name, columns in found.items() if columns}
+def own_draws(units: Units, trait: int, one: Solved) -> dict[str, FloatArray]:
+    """Parameter -> (K,) its draws in the trait's own units."""
+    drawn, found = one.draws, {}
+    assert drawn is not None
+    scale, location = float(units.scale[trait]), float(units.location[trait])
+    if drawn.sigma2 is not None and drawn.tau2 is not None:
+        found = {"sigma2": drawn.sigma2 * scale / units.length * scale, "tau2": drawn.tau2 * scale * scale}
+    for name, values in drawn.more.items():
+        factor, plus = unit_of(one.kinds.get(name, ""), scale, location, units.length)
+        found[name] = values * factor + plus
+    return found
 
 
-def _further_columns(
+def _parameter_columns(
     units: Units, solved: Sequence[Solved | None], drawn: Sequence[tuple[int, Draws]]
 ) -> dict[str, Any]:
-    """The models of draws and their further parameters, in the traits' own units; nan where a trait has none."""
-    found: dict[str, Any] = {}
-    if drawn[0][1].model:
-        found["model"] = [name for _, each in drawn for name in each.model]
-    for name in dict.fromkeys(name for _, each in drawn for name in each.more):
-        columns = []
-        for trait, each in drawn:
-            one = solved[trait]
-            kind = "" if one is None else one.kinds.get(name, "")
-            factor, plus = unit_of(kind, float(units.scale[trait]), float(units.location[trait]), units.length)
-            columns.append(each.more.get(name, np.full(len(each.states), np.nan)) * factor + plus)
-        found[name] = np.concatenate(columns)
-    return found
+    """Variances, models and further parameters of draws, in the traits' own units; nan where a trait has none."""
+    own = [own_draws(units, trait, one) for trait, _ in drawn if (one := solved[trait]) is not None]
+    columns: dict[str, Any] = {}
+    for name in dict.fromkeys(name for found in own for name in found):
+        parts = [
+            found.get(name, np.full(len(each.states), np.nan)) for found, (_, each) in zip(own, drawn, strict=True)
+        ]
+        columns[name] = np.concatenate(parts)
+    first = {name: columns[name] for name in _FIRST if name in columns}
+    model = {"model": [name for _, each in drawn for name in each.model]} if drawn[0][1].model else {}
+    return {**first, **model, **{name: column for name, column in columns.items() if name not in first}}
 
 
 def _pairs(one: Solved | None, scale: float, location: float, level: float) -> PairFigures | None:

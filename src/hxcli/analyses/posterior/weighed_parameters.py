@@ -1,0 +1,188 @@
+"""Sets of the parameters of a density with their weights: the one that is given, or those that integrate over it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.analyses.posterior.question import Options
+from hxcli.analyses.posterior.solution import PROBABILITIES, Figures
+from hxcli.errors import Doubt, ModelError, Note, OptionError
+from hxcli.inference.box_quadrature import Box, integrate_box
+from hxcli.inference.column_density import ColumnDensity
+from hxcli.phylogeny import FloatArray
+
+# Unknown parameters that are integrated out rather than sampled.
+MOST_INTEGRATED = 2
+# Largest error wanted of the quadrature, in double and single precision, and weight of all of its points together that
+# do not count at the nodes.
+_TOLERANCE, _ROUGH_TOLERANCE, _NEGLIGIBLE = 1e-5, 1e-3, 1e-8
+# Draws that stand for all others at the nodes, and how far apart they are taken to be, in standard deviations.
+_MOST_COMPONENTS, _SMOOTHED = 512, 0.25
+# Weight of places at which a flat unknown is not determined above which there is no posterior; points a side and
+# random ones at which a sampled density is looked at for such places, how far below the top they are harmless, and
+# how far above the others nothing can be sampled.
+_LOST, _LINE, _SPRAY, _FALLEN, _BEYOND = 1e-3, 65, 512, 6.0, 100.0
+# How far along a parameter without a prior a density has to have fallen off, in its spreads.
+_FAR = 1e4
+
+
+class Weighed(NamedTuple):
+    """Sets of F parameters and their weights.
+
+    Attributes:
+        places: (M, F) coordinates of the density.
+        weights: (M,) that add up to 1.
+        coarse: (M,) others that should give the same.
+        error: How far apart these are.
+        spacing: Of a grid, its step in standard deviations; of draws, what they are to be smoothed by.
+        figures: Of the parameters.
+        log_evidence: Log density of the observations; nan where it was not computed.
+        details: For the run record.
+        box: All points of a quadrature; None where there was none.
+        draws: (C, S, F) of a sampler; None where there was none.
+        notes: What the user should know.
+    """
+
+    places: FloatArray
+    weights: FloatArray
+    coarse: FloatArray
+    error: float
+    spacing: float
+    figures: Mapping[str, Figures]
+    log_evidence: float
+    details: Mapping[str, Any]
+    box: Box | None = None
+    draws: FloatArray | None = None
+    notes: tuple[Note, ...] = ()
+
+
+def method_for(count: int, method: str) -> str:
+    """`given`, `quadrature` or `sampling`, of so many unknown parameters."""
+    if not count:
+        return "given"
+    return "sampling" if method == "nuts" or count > MOST_INTEGRATED else "quadrature"
+
+
+def weighed_parameters(density: ColumnDensity, options: Options, seed: list[int], endless: str) -> Weighed:
+    """The posterior of the parameters by the method that so many of them take.
+
+    Args:
+        density: Of F parameters.
+        options: What the user wants.
+        seed: Of the random numbers.
+        endless: What to say where there is no finite integral.
+
+    Raises:
+        ModelError: There is none.
+        HxError: NumPyro is needed, and is not installed.
+    """
+    how = method_for(len(density.priors), options.method)
+    if how == "given":
+        found = _given(density)
+    elif how == "quadrature":
+        found = _integrated(density, endless)
+    else:
+        found = _sampled(density, options, seed, endless)
+    _, loose = density.heights(found.places)
+    if found.weights[loose].sum() > _LOST:
+        raise _no_integral(endless)
+    return found
+
+
+def _no_integral(endless: str) -> ModelError:
+    return ModelError(endless)
+
+
+def _given(density: ColumnDensity) -> Weighed:
+    nothing, one = np.zeros((1, 0)), np.ones(1)
+    return Weighed(nothing, one, one, 0.0, 0.0, {}, float(density(nothing)[0]), {"method": "given parameters"})
+
+
+def _integrated(density: ColumnDensity, endless: str) -> Weighed:
+    tolerance = _TOLERANCE if jnp.result_type(float) == jnp.float64 else _ROUGH_TOLERANCE
+    box = integrate_box(density, density.sizes, density.starts, tolerance, endless)
+    places, weights = box.places, box.weights.ravel()
+    order = np.argsort(-weights, kind="stable")
+    kept = np.sort(order[: np.searchsorted(np.cumsum(weights[order]), 1 - _NEGLIGIBLE) + 1])
+    values = density.values(places)
+    figures = {}
+    for axis, name in enumerate(density.names):
+        mean = float(weights @ values[:, axis]) if box.moments else np.nan
+        deviation = float(np.sqrt(weights @ (values[:, axis] - mean) ** 2)) if box.moments else np.nan
+        quantiles = density.priors[axis].value(box.quantiles(axis, np.array(PROBABILITIES)))
+        figures[name] = Figures(mean, deviation, np.asarray(quantiles, float))
+    notes = () if box.moments else (Note("with these priors the parameters have no finite mean and variance: empty"),)
+    details = {"method": "quadrature", "grid": [len(axis) for axis in box.axes]}
+    fine, coarse = weights[kept], box.coarse.ravel()[kept]
+    spread = np.sqrt(weights @ (places - weights @ places) ** 2)
+    spacing = float(max((axis[1] - axis[0]) / own for axis, own in zip(box.axes, spread, strict=True)))
+    fine, coarse = fine / fine.sum(), coarse / coarse.sum()
+    return Weighed(places[kept], fine, coarse, box.error, spacing, figures, box.log_evidence, details, box, notes=notes)
+
+
+def _sampled(density: ColumnDensity, options: Options, seed: list[int], endless: str) -> Weighed:
+    # Here, because nothing else needs NumPyro's company.
+    from hxcli.inference.no_u_turn import unhealthy
+    from hxcli.inference.parameter_chains import sample_parameters
+
+    if options.draws > options.chains * options.samples:
+        raise OptionError(f"--draws {options.draws} is more than the sampler makes (give more --samples)")
+    asked = "--model with several unknown parameters"
+    method = "nuts" if options.method == "nuts" else ""
+    low, high = np.array(density.starts).T
+    heights, loose = density.heights(_over_range(density, (low + high) / 2, seed))
+    if (heights[loose] > heights[~loose].max(initial=-np.inf) + _BEYOND).any():
+        # Before anything is sampled.
+        raise _no_integral(endless)
+    found = sample_parameters(density, options.chains, options.samples, seed, asked, method)
+    _refuse_endless(density, found.spaced(_SPRAY), seed, endless)
+    drawn = density.values(found.places.reshape(-1, len(density.priors)))
+    figures = {}
+    for axis, name in enumerate(density.names):
+        own = drawn[:, axis]
+        quantiles = np.quantile(own, PROBABILITIES)
+        figures[name] = Figures(float(own.mean()), float(own.std()), quantiles, found.diagnostics[name])
+    places = found.spaced(_MOST_COMPONENTS)
+    even = np.full(len(places), 1 / len(places))
+    notes: tuple[Note, ...] = ()
+    if wrong := unhealthy(found.divergences, found.diagnostics):
+        advice = "give more --samples, narrower --prior, or hold parameters with --set"
+        notes = (Doubt(f"the sampler has not converged: {wrong} ({advice})"),)
+    details = {
+        **found.details,
+        "chains": options.chains,
+        "samples_per_chain": options.samples,
+        "diagnostics": found.diagnostics,
+        "components": len(places),
+    }
+    return Weighed(places, even, even, 0.0, _SMOOTHED, figures, found.log_evidence, details, None, found.places, notes)
+
+
+def _over_range(density: ColumnDensity, place: FloatArray, seed: list[int]) -> FloatArray:
+    """(K, F) places all over the range of the priors: on lines through one, and anywhere."""
+    low, high = np.array(density.starts).T
+    lines = np.repeat(place[None], len(place) * _LINE, 0)
+    for axis in range(len(place)):
+        lines[axis * _LINE : (axis + 1) * _LINE, axis] = np.linspace(low[axis], high[axis], _LINE)
+    return np.concatenate([lines, np.random.default_rng([*seed, 4]).uniform(low, high, (_SPRAY, len(place)))])
+
+
+def _refuse_endless(density: ColumnDensity, drawn: FloatArray, seed: list[int], endless: str) -> None:
+    """Raises where a density has mass at places at which it means nothing, or does not fall off.
+
+    A sampler that began elsewhere would not see it.
+    """
+    heights = density(drawn)
+    best = drawn[int(np.argmax(heights))]
+    found, loose = density.heights(_over_range(density, best, seed))
+    flat = [axis for axis, prior in enumerate(density.priors) if prior.flat]
+    far = np.repeat(best[None], 2 * len(flat), 0)
+    for number, axis in enumerate(flat):
+        far[2 * number : 2 * number + 2, axis] = -_FAR, _FAR
+    outside = np.concatenate([found[loose], density(far) if flat else []])
+    if (outside > heights.max() - _FALLEN).any():
+        raise _no_integral(endless)

@@ -1,0 +1,242 @@
+"""The posterior density of all parameters of a Gaussian model, K sets of them at once, over coordinates without bounds.
+
+What the means are linear in and has a normal or a flat prior is solved for at every set, and its uncertainty is in the
+density, which is that of the observations themselves or, with flat priors, of their contrasts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from hxcli.engine.program import program
+from hxcli.engine.topology import BoolArray
+from hxcli.engine.tree import Tree
+from hxcli.inference.likelihood_columns import TraitLikelihood
+from hxcli.inference.likelihood_programs import Shape, swept_columns
+from hxcli.inference.parameter_priors import ParameterPrior
+from hxcli.inference.state_columns import WIDTHS, StateColumns, state_columns
+from hxcli.models.gaussian_model import Edges, GaussianModel, Layout
+from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.parameter_columns import in_widths
+
+# Columns of the sweeps whose gradients are wanted.
+_GRADIENTS = (8,)
+# In a coordinate, for slopes of priors and of values, which are smooth.
+_STEP = 1e-4
+# A flat unknown of the mean with so many standard deviations of the values is not determined by them.
+_LOOSE = 1e4
+# Of a coordinate, what its value is an entry of.
+Entries = tuple[tuple[str, int], ...]
+
+
+class ColumnDensity:
+    """The likelihood of one trait times the priors of F parameters.
+
+    Attributes:
+        likelihood: Of the trait, F coordinates, no rate solved for.
+        names: Of the parameters.
+        priors: Theirs, in their order.
+        means: (2, P) means and precisions of the priors of the P unknowns of the mean, 0 for a flat one.
+    """
+
+    def __init__(self, likelihood: TraitLikelihood, priors: Sequence[ParameterPrior], means: FloatArray) -> None:
+        self.likelihood, self.priors, self.means = likelihood, tuple(priors), means
+        self.names = tuple(each.name for each in likelihood.coordinates)
+        self._entries: Entries = tuple((each.parameter, each.entry) for each in likelihood.coordinates)
+        self._given = {name: value[0] for name, value in likelihood.values_at(likelihood.start).items()}
+        there = np.asarray(likelihood.tree["number"])
+        values = np.asarray(likelihood.tree["value"])[there > 0]
+        self._spread = float(values.std()) or 1.0
+
+    @property
+    def tree(self) -> Tree:
+        """The tree with the observations as fields."""
+        return self.likelihood.tree
+
+    @property
+    def starts(self) -> list[tuple[float, float]]:
+        """F ranges of the coordinates that hold most of the priors."""
+        return [prior.start() for prior in self.priors]
+
+    def values(self, w: FloatArray) -> FloatArray:
+        """(K, F) the parameters at K places w, (K, F)."""
+        found = self._columns(w, lambda prior, own: prior.value(own))
+        # The priors' supports are the declarations', but for rounding.
+        ends = [(each.low, each.high) for each in self.likelihood.coordinates]
+        return np.clip(found, *np.array(ends).T) if ends else found
+
+    def sizes(self, w: FloatArray) -> FloatArray:
+        """(K, F) what grows as the logarithms of the parameters do."""
+        return self._columns(w, lambda prior, own: prior.size(own))
+
+    def log_prior(self, w: FloatArray) -> FloatArray:
+        """(K,) log densities of the coordinates under the priors alone."""
+        return self._columns(w, lambda prior, own: prior.log_density(own)).sum(1)
+
+    def __call__(self, w: FloatArray) -> FloatArray:
+        """(K,) log posterior densities of the coordinates, up to the evidence; -inf where there is none."""
+        return self.heights(w)[0]
+
+    def heights(self, w: FloatArray) -> tuple[FloatArray, BoolArray]:
+        """The log posterior densities, (K,), and where a flat unknown of the mean is hardly determined at all, (K,)."""
+        found, loose = [], []
+        for (part,) in self._parts(self.values(w), WIDTHS):
+            edges = self._edges(part)
+            tau2 = np.full(len(part), self.likelihood.tau2)
+            given, means = jnp.asarray(self.likelihood.given_beta), jnp.asarray(self.means)
+            height, deviation = _heights(self.tree, edges, tau2, given, means, self.likelihood.shape)
+            found.append(np.asarray(height, float))
+            loose.append(np.asarray(deviation, float) > _LOOSE * self._spread)
+        total = np.concatenate(found)[: len(w)] + self.log_prior(w)
+        return np.where(np.isnan(total), -np.inf, total), np.concatenate(loose)[: len(w)]
+
+    def depths(self, w: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Minus the log posterior densities, (K,), and their gradients, (K, F); 1e300 and 0 where there is none."""
+        found = []
+        likelihood = self.likelihood
+        model, layout, columns = likelihood.bound.model, likelihood.bound.layout, dict(likelihood.on.columns)
+        given, means = jnp.asarray(likelihood.given_beta), jnp.asarray(self.means)
+        for (part,) in self._parts(self.values(w), _GRADIENTS):
+            found.append(
+                _slopes(
+                    model, layout, self._entries, likelihood.shape, part, self._given, columns, self.tree,
+                    likelihood.tau2, given, means,
+                )
+            )  # fmt: skip
+        heights, slopes = (np.concatenate([np.asarray(each[i], float) for each in found])[: len(w)] for i in (0, 1))
+        ahead, behind = w + _STEP, w - _STEP
+
+        def slope(of: Callable[[ParameterPrior, Any], Any]) -> FloatArray:
+            return (self._columns(ahead, of) - self._columns(behind, of)) / (2 * _STEP)
+
+        by_value = slope(lambda prior, own: prior.value(own))
+        gradients = slopes * by_value + slope(lambda prior, own: prior.log_density(own))
+        depths = -(heights + self.log_prior(w))
+        sound = np.isfinite(depths) & np.isfinite(gradients).all(1)
+        return np.where(sound, depths, 1e300), np.where(sound[:, None], -gradients, 0.0)
+
+    def reported(self, w: FloatArray) -> FloatArray:
+        """`values`, as samplers ask for them."""
+        return self.values(w)
+
+    def traced(self, top: FloatArray) -> Callable[[Any], Any]:
+        """The log posterior density at one place (F,), to be called while tracing; whatever the top is."""
+        del top
+        likelihood = self.likelihood
+        columns = dict(likelihood.on.columns)
+        given, means = jnp.asarray(likelihood.given_beta), jnp.asarray(self.means)
+
+        def of_place(w: Any) -> Any:
+            values = jnp.stack([prior.value(w[place]) for place, prior in enumerate(self.priors)])[None]
+            log_prior = sum(prior.log_density(w[place]) for place, prior in enumerate(self.priors))
+            height = _height(
+                likelihood.bound.model, likelihood.bound.layout, self._entries, likelihood.shape, values, self._given,
+                columns, self.tree, likelihood.tau2, given, means,
+            )  # fmt: skip
+            return height[0] + log_prior
+
+        return of_place
+
+    def parameters(self, values: FloatArray) -> dict[str, FloatArray]:
+        """All parameters but for those of the mean, (1, *shape) each, at one set of the free ones, (F,)."""
+        return _moved(self._entries, self._given, values[None], np)
+
+    def states(self, values: FloatArray, *, joint: bool = False) -> StateColumns:
+        """All nodes at K sets of the parameters, (K, F); `joint` for what nodes owe to each other."""
+
+        def edges_of(part: Any) -> tuple[Edges, Any]:
+            return self._edges(part), np.full(len(part), self.likelihood.tau2)
+
+        # Sets of no parameter are columns too.
+        table = values if values.shape[1] else np.zeros((len(values), 1))
+        return state_columns(self.likelihood, table, edges_of, self.means, joint=joint)
+
+    def _edges(self, values: Any) -> Edges:
+        """The edges at K sets of the parameters, (K, F)."""
+        bound = self.likelihood.bound
+        found: Edges = bound.model.edges(
+            bound.layout, dict(self.likelihood.on.columns), _moved(self._entries, self._given, values, np)
+        )
+        return found
+
+    def _parts(self, values: FloatArray, widths: tuple[int, ...]) -> list[list[Any]]:
+        table = values if values.shape[1] else np.zeros((len(values), 1))
+        return in_widths(self.tree.size, table, widths=widths)
+
+    def _columns(self, w: FloatArray, of: Callable[[ParameterPrior, Any], Any]) -> FloatArray:
+        columns = [np.asarray(of(prior, w[:, place]), float) for place, prior in enumerate(self.priors)]
+        return np.stack(columns, 1) if columns else np.zeros((len(w), 0))
+
+
+def _moved(entries: Entries, given: Any, values: Any, xp: Any) -> dict[str, Any]:
+    """Parameter -> (K, *shape): those that are given, and K sets of the others, (K, F)."""
+    count = values.shape[0]
+    found = {name: xp.broadcast_to(value, (count, *np.shape(value))) for name, value in given.items()}
+    for number, (name, entry) in enumerate(entries):
+        shape = found[name].shape
+        flat = found[name].reshape(count, -1)
+        parts = [values[:, number : number + 1] if place == entry else flat[:, place : place + 1]
+                 for place in range(flat.shape[1])]  # fmt: skip
+        found[name] = xp.concatenate(parts, 1).reshape(shape)
+    return found
+
+
+@program(static_argnums=5)
+def _heights(tree: Any, edges: Edges, tau2: Any, given_beta: Any, means: Any, shape: Shape) -> tuple[Any, Any]:
+    """Log densities, (K,), and the largest standard deviation of a flat unknown of the mean, inf if undetermined."""
+    _, solution, _, _ = swept_columns(tree, edges, tau2, given_beta, shape, means)
+    variances = jnp.diagonal(solution.covariance, axis1=1, axis2=2)
+    flat = jnp.where(means[1] > 0, 0.0, variances)
+    largest = jnp.sqrt(jnp.max(flat, axis=1, initial=0.0))
+    determined = solution.rank >= means.shape[1]
+    return solution.log_likelihood(restricted=True), jnp.where(determined, largest, jnp.inf)
+
+
+def _height(
+    model: GaussianModel,
+    layout: Layout,
+    entries: Entries,
+    shape: Shape,
+    values: Any,
+    given: Any,
+    columns: Any,
+    tree: Tree,
+    tau2: Any,
+    given_beta: Any,
+    means: Any,
+) -> Any:
+    """(K,) log densities at K sets of the parameters, (K, F); to be called while tracing."""
+    edges = model._edges(layout, columns, _moved(entries, given, values, jnp))
+    noise = jnp.full(values.shape[0], tau2)
+    _, solution, _, _ = swept_columns(tree, edges, noise, given_beta, shape, means)
+    return solution.log_likelihood(restricted=True)
+
+
+@program(static_argnums=(0, 1, 2, 3))
+def _slopes(
+    model: GaussianModel,
+    layout: Layout,
+    entries: Entries,
+    shape: Shape,
+    values: Any,
+    given: Any,
+    columns: Any,
+    tree: Tree,
+    tau2: Any,
+    given_beta: Any,
+    means: Any,
+) -> tuple[Any, Any]:
+    """`_height`, and its derivatives by the parameters of every set, (K, F)."""
+
+    def total(values: Any) -> tuple[Any, Any]:
+        found = _height(model, layout, entries, shape, values, given, columns, tree, tau2, given_beta, means)
+        # Of impossible sets there is no slope.
+        return jnp.where(jnp.isfinite(found), found, 0.0).sum(), found
+
+    slopes, heights = jax.grad(total, has_aux=True)(values)
+    return heights, slopes
