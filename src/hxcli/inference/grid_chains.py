@@ -22,7 +22,7 @@ from hxcli.inference.parameter_chains import ParameterChains, sample_parameters,
 from hxcli.inference.threads import in_threads
 from hxcli.phylogeny import FloatArray
 
-# Cells on which parameters are drawn.
+# Cells on which parameters are drawn at first.
 SAMPLED_CELLS = 64
 # A place takes milliseconds.
 _BUDGET = Budget(draws=500, wanted=0.5, fewest=1, most=4, more=2)
@@ -39,11 +39,12 @@ class FewCells:
 
     Attributes:
         names: Of the parameters.
+        cells: How many.
     """
 
-    def __init__(self, density: GridDensity) -> None:
-        self._density = density
-        self._few = density.likelihood.on_cells(SAMPLED_CELLS)
+    def __init__(self, density: GridDensity, cells: int) -> None:
+        self._density, self.cells = density, cells
+        self._few = density.likelihood.on_cells(cells)
         self.names = [each.name for each in density.likelihood.coordinates]
         self._at, self._slope, self._more = np.zeros(len(self.names)), np.zeros(len(self.names)), 0.0
 
@@ -51,7 +52,7 @@ class FewCells:
         """Has value and slope of the likelihood on many cells at a place (F,), where these are finite."""
         at = self._density.search(w[None])[0]
         value, gradient = self._density.likelihood.value_and_gradient(at)
-        few, few_gradient = self._few.unextrapolated(at, SAMPLED_CELLS, slopes=True)
+        few, few_gradient = self._few.unextrapolated(at, self.cells, slopes=True)
         if np.isfinite(gradient - few_gradient).all() and np.isfinite(value - few):
             self._at, self._slope, self._more = at, gradient - few_gradient, value - few
 
@@ -121,7 +122,9 @@ class GridChains(NamedTuple):
     density: FewCells
 
 
-def sample_on_grid(density: GridDensity, chains: int, samples: int, seed: list[int], method: str) -> GridChains:
+def sample_on_grid(
+    density: GridDensity, chains: int, samples: int, seed: list[int], method: str, cells: int
+) -> GridChains:
     """Runs the sampler that takes so long as a grid does.
 
     Args:
@@ -129,13 +132,14 @@ def sample_on_grid(density: GridDensity, chains: int, samples: int, seed: list[i
         chains, samples: Number of chains, and of draws of each.
         seed: Two numbers.
         method: `nuts`, or `independence`.
+        cells: On which it runs.
 
     Raises:
         HxError: NumPyro is not installed.
     """
     # Before any work is done.
     numpyro_for(_ASKED)
-    few = FewCells(density)
+    few = FewCells(density, cells)
     tops = tops_of(few, seed, _SEARCHES)
     few.touch(tops[0])
     found = sample_parameters(few, chains, samples, seed, _ASKED, method, _BUDGET, tops)

@@ -164,7 +164,7 @@ class GridLikelihood(MovedCoordinates):
         root = np.ones(self.cells) if parts.root is None else np.asarray(parts.root, float)
         cells = self.engine.drawn(parts.generator, *self.on_edges(parts.own), root, chances)
         low, width = float(parts.cells.low), float(parts.cells.width)
-        states = self.from_coordinate(low + (cells + within) * width)
+        states = np.array(self.from_coordinate(low + (cells + within) * width))
         known = self.known_root(x)
         if not np.isnan(known):
             states[:, 0] = known

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -126,8 +127,7 @@ def posterior_on_grid(
         elif how == "quadrature":
             weighed = _integrated(question, density, trait)
         else:
-            drawn = drawn or _drawn(density, options, seed, how)
-            weighed = _sampled(question, density, drawn, options)
+            drawn, weighed = _well_drawn(question, density, drawn, options, seed, how)
         by_cells, by_range, moved = _grid_errors(density.likelihood, weighed, free)
         error = max(by_cells, by_range)
         if not (by_cells > _CLOSE and 2 * cells <= _MOST_CELLS):
@@ -195,16 +195,39 @@ def _integrated(question: GridQuestion, density: GridDensity, trait: str) -> _We
     return _Weighed(density.search(places[kept]), weights, box.error, figures, box.log_evidence, details, draw, notes)
 
 
-def _drawn(density: GridDensity, options: Options, seed: list[int], method: str) -> GridChains:
-    # Here, because nothing else needs NumPyro's company.
-    from hxcli.inference.grid_chains import sample_on_grid
+def _well_drawn(
+    question: GridQuestion,
+    density: GridDensity,
+    drawn: GridChains | None,
+    options: Options,
+    seed: list[int],
+    method: str,
+) -> tuple[GridChains, _Weighed]:
+    """Draws on few cells, or on twice as many where these are too wide, and what they come to on many.
 
-    return sample_on_grid(density, options.chains, options.samples, seed, method)
+    Args:
+        question: The model.
+        density: On many cells.
+        drawn: Draws that are there already; None for none.
+        options: What the user wants.
+        seed: Of the random numbers.
+        method: `nuts`, which takes too long to begin again, or `independence`.
+    """
+    # Here, because nothing else needs NumPyro's company.
+    from hxcli.inference.grid_chains import SAMPLED_CELLS, sample_on_grid
+
+    sample = partial(sample_on_grid, density, options.chains, options.samples, seed, method)
+    drawn = drawn or sample(SAMPLED_CELLS)
+    weighed = _sampled(question, density, drawn, options)
+    shift = weighed.details["shift_by_the_cells_of_the_sampler"]
+    if not shift <= _SHIFTED and method != "nuts" and drawn.density.cells == SAMPLED_CELLS:
+        drawn = sample(2 * SAMPLED_CELLS)
+        weighed = _sampled(question, density, drawn, options)
+    return drawn, weighed
 
 
 def _sampled(question: GridQuestion, density: GridDensity, drawn: GridChains, options: Options) -> _Weighed:
     """Draws on few cells, some of them weighed by what they are on many."""
-    from hxcli.inference.grid_chains import SAMPLED_CELLS
     from hxcli.inference.no_u_turn import unhealthy
 
     chains = drawn.chains
@@ -231,7 +254,7 @@ def _sampled(question: GridQuestion, density: GridDensity, drawn: GridChains, op
         "samples_per_chain": options.samples,
         "diagnostics": chains.diagnostics,
         "components": count,
-        "cells_of_the_sampler": SAMPLED_CELLS,
+        "cells_of_the_sampler": drawn.density.cells,
         "shift_by_the_cells_of_the_sampler": shift,
         "effective_components": float(1 / (weights**2).sum()),
         "log_evidence_error": number(error),
