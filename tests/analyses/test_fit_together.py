@@ -62,7 +62,7 @@ def test_models_of_single_traits_are_none_of_traits_together(tmp_path: Path) -> 
     phylogeny, seen = read(tmp_path)
     with pytest.raises(OptionError, match="models of traits together are bm, lambda, ou and files"):
         fit_together(phylogeny, seen, models=("eb",))
-    with pytest.raises(OptionError, match="bm is there twice"):
+    with pytest.raises(OptionError, match="--model bm is given twice"):
         fit_together(phylogeny, seen, models=("bm", "bm"))
     with pytest.raises(OptionError, match="--start is for models in files"):
         fit_together(phylogeny, seen, start={"alpha": 1.0})

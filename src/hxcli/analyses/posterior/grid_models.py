@@ -19,15 +19,15 @@ from hxcli.analyses.posterior.joint_draws import trait_seed
 from hxcli.analyses.posterior.model_question import ModelQuestion, refuse_unweighable
 from hxcli.analyses.posterior.question import Options
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Solved
-from hxcli.analyses.posterior.whole_files import FIGURES, names_of, refuse_mismatched, under_gaussian
+from hxcli.analyses.posterior.whole_files import models_returning, names_of, refuse_mismatched, under_gaussian
 from hxcli.edge_data import edge_columns
 from hxcli.errors import Doubt, ModelError, OptionError
 from hxcli.findings import number
 from hxcli.inference.grid_mixture import rebinned
 from hxcli.inference.normal_mixture import Mixture, normals
 from hxcli.model import Sde
-from hxcli.models import GRID_MODELS, named_model
-from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
+from hxcli.models import GRID_MODELS
+from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import GaussianModel
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -50,17 +50,7 @@ def grid_models(painted: Painted, options: Options) -> dict[str, GaussianModel]:
         OptionError: There is no such model.
         InputError: A file that is refused.
     """
-    found: dict[str, GaussianModel] = {}
-    fields = edge_fields(painted, edge_columns(painted, options.edge_data))
-    seen = EdgeFields(fields.phylogeny, trait_fields(fields.columns, FIGURES), fields.regimes)
-    for name in options.models:
-        built_in = name in GRID_MODELS
-        if not built_in and not name.split(":")[0].endswith(".py"):
-            continue
-        model = named_model(name)
-        if built_in or isinstance(model.on(seen).returned, Sde):
-            found[name] = model
-    return found
+    return models_returning(Sde, painted, options, GRID_MODELS)
 
 
 def posterior_with_grids(

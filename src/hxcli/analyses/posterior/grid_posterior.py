@@ -11,7 +11,7 @@ import numpy as np
 
 from hxcli.analyses.posterior.grid_question import GridQuestion
 from hxcli.analyses.posterior.question import Options
-from hxcli.analyses.posterior.solution import PROBABILITIES, Figures
+from hxcli.analyses.posterior.solution import Figures
 from hxcli.engine.topology import BoolArray
 from hxcli.errors import Doubt, Note
 from hxcli.findings import number
@@ -180,12 +180,10 @@ def _integrated(question: GridQuestion, density: GridDensity, trait: str) -> _We
     kept = np.sort(order[: np.searchsorted(np.cumsum(both[0][order]), 1 - _NEGLIGIBLE) + 1])
     weights = both[:, kept] / both[:, kept].sum(1, keepdims=True)
     values = density.values(places)
-    figures = {}
-    for axis, name in enumerate(question.names):
-        mean = float(both[0] @ values[:, axis]) if box.moments else np.nan
-        deviation = float(np.sqrt(both[0] @ (values[:, axis] - mean) ** 2)) if box.moments else np.nan
-        quantiles = density.priors[axis].value(box.quantiles(axis, np.array(PROBABILITIES)))
-        figures[name] = Figures(mean, deviation, np.asarray(quantiles, float))
+    figures = {
+        name: Figures.of_box(box, axis, values[:, axis], density.priors[axis])
+        for axis, name in enumerate(question.names)
+    }
     notes = () if box.moments else (Note("with these priors the parameters have no finite mean and variance: empty"),)
     details = {"method": "quadrature", "grid": [len(axis) for axis in box.axes]}
 
@@ -232,11 +230,9 @@ def _sampled(question: GridQuestion, density: GridDensity, drawn: GridChains, op
 
     chains = drawn.chains
     all_values = density.values(chains.places.reshape(-1, len(question.priors)))
-    figures = {}
-    for i, name in enumerate(question.names):
-        own = all_values[:, i]
-        quantiles = np.quantile(own, PROBABILITIES)
-        figures[name] = Figures(float(own.mean()), float(own.std()), quantiles, chains.diagnostics[name])
+    figures = {
+        name: Figures.of_draws(all_values[:, i], chains.diagnostics[name]) for i, name in enumerate(question.names)
+    }
     components = chains.spaced(_MOST_COMPONENTS)
     count = len(components)
     logs = density(components) - drawn.density(components)

@@ -144,9 +144,7 @@ def sampled_rates(question: RateQuestion, wanted: RateOptions, level: float, see
     ends = np.full((len(mean), 2), np.nan)
     for place in density.free:
         own, label = values[:, place], density.pattern.labels[place]
-        figures[place] = Figures(
-            float(mean[place]), float(own.std()), np.quantile(own, PROBABILITIES), found.diagnostics[label]
-        )
+        figures[place] = Figures.of_draws(own, found.diagnostics[label])
         ends[place] = np.quantile(own, [(1 - level) / 2, (1 + level) / 2])
     wrong = unhealthy(found.divergences, found.diagnostics)
     advice = f"give more --samples, a model of fewer {question.unknown}s, narrower --prior, or hold some with --set"

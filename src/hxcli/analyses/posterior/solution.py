@@ -12,7 +12,9 @@ from hxcli.analyses.pairs import PairStates
 from hxcli.analyses.posterior.joint_draws import Draws
 from hxcli.analyses.posterior.question import Asked
 from hxcli.errors import Note
+from hxcli.inference.box_quadrature import Box
 from hxcli.inference.normal_mixture import Mixture, NodeFigures
+from hxcli.inference.parameter_priors import ParameterPrior
 from hxcli.phylogeny import FloatArray
 
 # Kinds of parameters by their unit: a state of the trait, a change of it, a rate.
@@ -40,6 +42,19 @@ class Figures(NamedTuple):
     deviation: float
     quantiles: FloatArray
     diagnostics: Mapping[str, float] = {}
+
+    @classmethod
+    def of_draws(cls, draws: FloatArray, diagnostics: Mapping[str, float]) -> Figures:
+        """Of one parameter at draws (K,)."""
+        return cls(float(draws.mean()), float(draws.std()), np.quantile(draws, PROBABILITIES), diagnostics)
+
+    @classmethod
+    def of_box(cls, box: Box, axis: int, values: FloatArray, prior: ParameterPrior) -> Figures:
+        """Of the parameter of one axis of an integral, whose values (K,) at its points are given."""
+        weights = box.weights.ravel()
+        mean = float(weights @ values) if box.moments else np.nan
+        deviation = float(np.sqrt(weights @ (values - mean) ** 2)) if box.moments else np.nan
+        return cls(mean, deviation, np.asarray(prior.value(box.quantiles(axis, np.array(PROBABILITIES))), float))
 
     def times(self, factor: float, plus: float = 0.0) -> Figures:
         """The same figures in another unit."""

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.analyses.posterior.question import Options
-from hxcli.analyses.posterior.solution import PROBABILITIES, Figures
+from hxcli.analyses.posterior.solution import Figures
 from hxcli.errors import Doubt, ModelError, Note, OptionError
 from hxcli.inference.box_quadrature import Box, integrate_box
 from hxcli.inference.column_density import ColumnDensity
@@ -109,12 +109,10 @@ def _integrated(density: ColumnDensity, endless: str) -> Weighed:
     order = np.argsort(-weights, kind="stable")
     kept = np.sort(order[: np.searchsorted(np.cumsum(weights[order]), 1 - _NEGLIGIBLE) + 1])
     values = density.values(places)
-    figures = {}
-    for axis, name in enumerate(density.names):
-        mean = float(weights @ values[:, axis]) if box.moments else np.nan
-        deviation = float(np.sqrt(weights @ (values[:, axis] - mean) ** 2)) if box.moments else np.nan
-        quantiles = density.priors[axis].value(box.quantiles(axis, np.array(PROBABILITIES)))
-        figures[name] = Figures(mean, deviation, np.asarray(quantiles, float))
+    figures = {
+        name: Figures.of_box(box, axis, values[:, axis], density.priors[axis])
+        for axis, name in enumerate(density.names)
+    }
     notes = () if box.moments else (Note("with these priors the parameters have no finite mean and variance: empty"),)
     details = {"method": "quadrature", "grid": [len(axis) for axis in box.axes]}
     fine, coarse = weights[kept], box.coarse.ravel()[kept]
@@ -141,11 +139,9 @@ def _sampled(density: ColumnDensity, options: Options, seed: list[int], endless:
     found = sample_parameters(density, options.chains, options.samples, seed, asked, method)
     _refuse_endless(density, found.spaced(_SPRAY), seed, endless)
     drawn = density.values(found.places.reshape(-1, len(density.priors)))
-    figures = {}
-    for axis, name in enumerate(density.names):
-        own = drawn[:, axis]
-        quantiles = np.quantile(own, PROBABILITIES)
-        figures[name] = Figures(float(own.mean()), float(own.std()), quantiles, found.diagnostics[name])
+    figures = {
+        name: Figures.of_draws(drawn[:, axis], found.diagnostics[name]) for axis, name in enumerate(density.names)
+    }
     places = found.spaced(_MOST_COMPONENTS)
     even = np.full(len(places), 1 / len(places))
     notes: tuple[Note, ...] = ()

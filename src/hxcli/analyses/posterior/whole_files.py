@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 import numpy as np
 
@@ -19,7 +19,7 @@ from hxcli.analyses.posterior.solution import Solved
 from hxcli.edge_data import edge_columns
 from hxcli.errors import OptionError
 from hxcli.model import Gaussian
-from hxcli.models import named_model
+from hxcli.models import is_model_file, named_model
 from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
 from hxcli.models.gaussian_model import GaussianModel
 from hxcli.painting import Painted
@@ -27,7 +27,7 @@ from hxcli.prebuilt.units import Units
 from hxcli.traits import Observations
 
 # Two values of a trait, for a model that asks for figures of them.
-FIGURES = np.array([0.0, 2.0])
+_FIGURES = np.array([0.0, 2.0])
 
 
 def whole_files(painted: Painted, units: Units, options: Options) -> dict[str, GaussianModel]:
@@ -37,18 +37,33 @@ def whole_files(painted: Painted, units: Units, options: Options) -> dict[str, G
         OptionError: There is no such model.
         InputError: A file that is refused.
     """
-    found: dict[str, GaussianModel] = {}
     fields = edge_fields(painted, edge_columns(painted, options.edge_data))
-    seen = EdgeFields(fields.phylogeny, trait_fields(fields.columns, FIGURES), fields.regimes)
-    for name in options.models:
-        if not name.split(":")[0].endswith(".py"):
-            continue
-        model = named_model(name)
-        if not isinstance(model.on(seen).returned, Gaussian):
-            continue
-        if not fits_plane(model, fields, options) or not ModelQuestion(name, painted, units, options).moves_alike():
-            found[name] = model
-    return found
+    return {
+        name: model
+        for name, model in models_returning(Gaussian, painted, options).items()
+        if not (fits_plane(model, fields, options) and ModelQuestion(name, painted, units, options).moves_alike())
+    }
+
+
+def models_returning(
+    kind: type, painted: Painted, options: Options, built_in: Container[str] = ()
+) -> dict[str, GaussianModel]:
+    """Name -> model of the files that return a kind, and of built-in models that do.
+
+    Args:
+        kind: `Gaussian` or `Sde`.
+        painted: The tree with its regimes.
+        options: What the user wants.
+        built_in: Names of built-in models that are looked at too.
+
+    Raises:
+        OptionError: There is no such model.
+        InputError: A file that is refused.
+    """
+    fields = edge_fields(painted, edge_columns(painted, options.edge_data))
+    seen = EdgeFields(fields.phylogeny, trait_fields(fields.columns, _FIGURES), fields.regimes)
+    asked = {name: named_model(name) for name in options.models if name in built_in or is_model_file(name)}
+    return {name: model for name, model in asked.items() if isinstance(model.on(seen).returned, kind)}
 
 
 def questions_of_file(

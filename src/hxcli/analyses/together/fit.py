@@ -21,7 +21,7 @@ from hxcli.findings import TableFindings
 from hxcli.inference.akaike import Akaike
 from hxcli.inference.joint_fit import JointFit, fit_jointly
 from hxcli.inference.joint_problem import JointModel, JointProblem
-from hxcli.models import is_model_file
+from hxcli.models import is_model_file, refuse_one_name_twice
 from hxcli.phylogeny import Phylogeny
 from hxcli.traits import Observations
 
@@ -103,11 +103,8 @@ def fit_together(
             raise OptionError(
                 f"--model {name}: models of traits together are {', '.join(BUILT_IN)} and files that return matrices"
             )
+    refuse_one_name_twice(names)
     bound = [joint_model(phylogeny, observations, name, start, edge_data) for name in names if is_model_file(name)]
-    called = [name for name in names if not is_model_file(name)] + [each.name for each in bound]
-    twice = next((name for name in called if called.count(name) > 1), None)
-    if twice is not None:
-        raise OptionError(f"--model: {twice} is there twice (give it once, or another name: FILE.py:NAME)")
     if bound:
         refuse_unknown_parameters(held, start, bound)
     elif held or start or edge_data is not None:
