@@ -66,6 +66,30 @@ def test_moments_are_those_of_the_exact_process(path: str) -> None:
     np.testing.assert_array_equal(states[6], states[2])
 
 
+BY_EDGE = """
+import jax.numpy as jnp
+from hxcli.model import Gaussian, Sde, param
+def model(edge):
+    a, t, s = param("alpha", low=0), param("theta"), param("sigma2", low=0)
+    pull = a * (1 + edge.is_tip)
+    return Sde(lambda x: pull * (t + edge.start - x), jnp.sqrt(s * (1 + edge.length)))
+def root():
+    return Gaussian(mean=param("m"), variance=0.0)
+"""
+
+
+def test_moments_where_every_edge_has_a_diffusion_of_its_own(tmp_path) -> None:
+    (tmp_path / "by_edge.py").write_text(BY_EDGE)
+    states = drawn(str(tmp_path / "by_edge.py"), alpha=0.8, theta=0.4, sigma2=0.5, m=-1.0)
+    start = np.array([0.0, 0.0, 0.0, 0.7, 0.7, 1e-5, 1e-5])
+    for node in range(1, 6):
+        pull, optimum = 0.8 * (1 + (node > 2)), 0.4 + start[node]
+        decay = np.exp(-pull * LENGTHS[node])
+        change = states[node] - optimum - decay * (states[PARENTS[node]] - optimum)
+        spread = np.sqrt(0.5 * (1 + LENGTHS[node]) * (1 - decay**2) / (2 * pull))
+        assert stats.kstest(change / spread, "norm").pvalue > 1e-4, node
+
+
 @pytest.mark.slow
 def test_a_root_far_from_where_the_diffusion_stays_comes_back_as_it_should(path: str) -> None:
     """Weights of cells differ by 1e43 between the root and the optimum."""

@@ -10,11 +10,13 @@ import scipy.linalg
 from hxcli.analyses.fit.fitted import quantities_of
 from hxcli.engine.topology import from_parents
 from hxcli.errors import HxError
+from hxcli.inference.edge_kinds import edge_kinds
 from hxcli.inference.grid_likelihood import GridLikelihood
 from hxcli.inference.grid_search import maximise_on_grid, profile_ends
 from hxcli.inference.likelihood_columns import TraitLikelihood, framed
 from hxcli.inference.maximum_likelihood import maximise
 from hxcli.inference.profile_intervals import profile_intervals
+from hxcli.model import Sde, param
 from hxcli.models import named_model
 from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
 from hxcli.phylogeny import Phylogeny
@@ -68,10 +70,10 @@ def on_grid(model, case, **options) -> GridLikelihood:
     return GridLikelihood(model.on(EdgeFields(fields.phylogeny, columns)), observations, 0, **options)
 
 
-def in_two_ways(case, tmp_path) -> tuple[TraitLikelihood, GridLikelihood]:
+def in_two_ways(case, tmp_path, text: str = OU) -> tuple[TraitLikelihood, GridLikelihood]:
     """One process as a Gaussian and as a diffusion on the grid."""
     path = tmp_path / "ou.py"
-    path.write_text(OU)
+    path.write_text(text)
     fields, observations = case
     gaussian = TraitLikelihood(
         named_model(f"{path}:linear").on(fields),
@@ -218,7 +220,8 @@ def test_noise_of_a_file_is_that_of_known_errors(case, tmp_path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("def model(edge):\n    return Sde(lambda x: x * edge.length, 1.0)\n", "differs from edge to edge"),
+        ("def model(edge):\n    return Sde(lambda x: x, 1.0, high=9 + edge.start)\n", "ends hang on edge.start"),
+        ("def model(edge):\n    return Sde(lambda x: x, 1.0 * edge.is_tip)\n", "a drift and no diffusion"),
         ("def model(edge):\n    return Sde(lambda x: x, 1.0, axis='cube')\n", "axis 'cube'"),
         ("def model(edge):\n    return Sde(0.0, 1.0, axis='log')\n", "is of a positive trait"),
         (
@@ -232,3 +235,80 @@ def test_what_a_grid_cannot_do_is_refused(case, tmp_path, text: str, message: st
     path.write_text("from hxcli.model import Sde\n" + text)
     with pytest.raises(HxError, match=message):
         on_grid(named_model(str(path)), case, cells=32)
+
+
+REGIMES = """
+import jax.numpy as jnp
+from hxcli.model import Gaussian, Sde, log_normal, normal
+
+def alpha():
+    return log_normal("alpha", median=0.7, sd=1)
+
+def theta(edge):
+    return normal("theta", mean=0, sd=2, shape=(3,))[edge.diet]
+
+def sigma2(edge):
+    return edge.rate * log_normal("sigma2", median=1, sd=1, shape=(2,))[jnp.minimum(edge.diet, 1)]
+
+def linear(edge):
+    pull = alpha() * edge.rate
+    decay = jnp.exp(-pull * edge.length)
+    return Gaussian(decay, theta(edge) * (1 - decay), sigma2(edge) * (1 - decay**2) / (2 * pull))
+
+def sde(edge):
+    pull, optimum = alpha() * edge.rate, theta(edge)
+    return Sde(lambda x: pull * (optimum - x), jnp.sqrt(sigma2(edge)))
+
+def root(tree):
+    return Gaussian(mean=0.1, variance=0.3)
+"""
+
+
+@pytest.mark.parametrize("clock", ["one rate", "a rate an edge"])
+def test_a_process_that_differs_from_edge_to_edge_written_in_two_ways(case, tmp_path, clock) -> None:
+    """Optima and noise by regime; and a clock by which every edge is walked at a speed of its own."""
+    random, size = np.random.default_rng(5), case[0].phylogeny.topology.size
+    rate = random.uniform(0.5, 2.0, size) if clock == "a rate an edge" else np.full(size, 1.5)
+    columns = {**case[0].columns, "diet": random.integers(0, 3, size), "rate": rate}
+    edges = EdgeFields(case[0].phylogeny, columns)
+    gaussian, grid = in_two_ways((edges, case[1]), tmp_path, REGIMES)
+    order = [[each.name for each in gaussian.coordinates].index(each.name) for each in grid.coordinates]
+    x = random.normal(0, 0.15, len(order))
+    back = np.empty(len(order))
+    back[order] = x
+    wanted, slopes = gaussian.value_and_gradient(back)
+    value, gradient = grid.value_and_gradient(x)
+    assert abs(value - wanted) < 1e-4
+    assert grid.grid_error(x) < 1e-4
+    np.testing.assert_allclose(gradient, slopes[order], atol=1e-3)
+    fine, coarse = (grid.densities(x, cells) for cells in (160, 80))
+    halves = [density_figures(each.chances, each.states, each.walls, 0.95) for each in (fine, coarse)]
+    found = extrapolated_figures(*halves, fine.walls)
+    means, variances, _ = gaussian.states(back)
+    inner, sd = ~case[0].phylogeny.topology.is_leaf, np.sqrt(variances)
+    np.testing.assert_allclose(found.estimate[inner], means[inner], atol=1e-4)
+    np.testing.assert_allclose(found.standard_error[inner], sd[inner], atol=1e-4)
+    draws = grid.drawn(x, random.random((400, size)), random.random((400, size)))
+    assert (abs(draws.mean(0) - means)[inner] < 4.5 * sd[inner] / 20).all()
+    np.testing.assert_allclose(draws.std(0)[inner], sd[inner], rtol=0.16)
+
+
+def test_what_edges_have_in_common(case) -> None:
+    """Kinds are told apart by what a diffusion hangs on, and groups by more than a factor."""
+    size = case[0].phylogeny.topology.size
+    columns = {**case[0].columns, "diet": np.arange(size) % 3, "rate": np.linspace(1, 2, size)}
+    states, sets = np.linspace(-1.0, 1.0, 5), [{"a": np.asarray(value)} for value in (0.0, 0.7)]
+
+    def kinds(function):
+        found = edge_kinds(function, sets, columns, states)
+        return len(found.group), len(found.first)
+
+    def alpha():
+        return param("a")
+
+    assert kinds(lambda edge: Sde(lambda x: -alpha() * x, 1.0 / edge.tree_height)) == (1, 1)
+    assert kinds(lambda edge: Sde(0.0 * edge.diet, 1.0)) == (3, 1)
+    assert kinds(lambda edge: Sde(lambda x: edge.rate * -alpha() * x, edge.rate**0.5)) == (size - 1, 1)
+    # One optimum at the usual values and three elsewhere.
+    assert kinds(lambda edge: Sde(lambda x: alpha() * edge.diet - x, 1.0)) == (3, 3)
+    assert kinds(lambda edge: Sde(lambda x: -x, 1.0 + edge.rate)) == (size - 1, size - 1)

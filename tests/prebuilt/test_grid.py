@@ -18,7 +18,7 @@ from hxcli.prebuilt.grid import log_at_root, swept_down, swept_up
 from hxcli.prebuilt.grid_densities import density_figures, shortest_intervals
 from hxcli.prebuilt.grid_generator import make_cells, make_generator
 from hxcli.prebuilt.grid_observations import root_weights, seen
-from hxcli.prebuilt.grid_transition import backwards, forwards, make_transition
+from hxcli.prebuilt.grid_transition import backwards, forwards, make_transition, make_transitions
 
 CELLS = 64
 TOPOLOGY = from_parents([0, 0, 0, 1, 1, 2, 2, 2, 4, 4])
@@ -54,9 +54,10 @@ CASE = Observed(TOPOLOGY, LENGTHS, VALUES, ERRORS)
 
 def pieces(case: Observed, sde: Sde, low: float, high: float, cells: int) -> Any:
     tree, grid = case.tree(cells), make_cells(low, high, cells, sde.axis)
-    own = seen(tree, sde, grid)
-    ready = Tree.from_data(tree.topology, {"time": own.time, "inner": tree["inner"]})
-    return ready, grid, make_generator(sde, grid), own
+    own = seen(tree, {}, lambda kind: sde, grid)
+    group = jnp.zeros(len(own.time), int)
+    ready = Tree.from_data(tree.topology, {"time": own.time, "group": group, "inner": tree["inner"]})
+    return ready, grid, jax.tree.map(lambda each: each[None], make_generator(sde, grid)), own
 
 
 def dense_generator(generator: Any) -> Any:
@@ -97,7 +98,7 @@ def test_small_chances_keep_their_digits() -> None:
 
 def by_brute_force(case: Observed, generator: Any, own: Any, root: Any) -> tuple[float, Any]:
     """The log likelihood and all densities by dense exponentials and plain recursion over a few nodes."""
-    size, dense = case.topology.size, dense_generator(generator)
+    size, dense = case.topology.size, dense_generator(jax.tree.map(lambda each: each[0], generator))
     step = [scipy.linalg.expm(float(t) * dense) for t in own.time[:size]]
     below = [np.array(own.likelihood[i]) for i in range(size)]
     over = [None] * size
@@ -118,7 +119,7 @@ def test_both_sweeps_are_the_dense_ones() -> None:
     def swept(noise: Any) -> Any:
         ready, cells, generator, own = pieces(CASE, Sde(sde.drift, noise), -2.5, 2.5, CELLS)
         root = root_weights(Gaussian(mean=0.2, variance=0.09), cells, "linear")
-        transition = make_transition(generator, own.time.max())
+        transition = make_transitions(generator, own.time.max())
         tips = ready.update(likelihood=(CELLS,), log_scale=()).set(likelihood=own.likelihood, log_scale=own.log_scale)
         density = swept_down(swept_up(tips, transition), transition, root).density
         logs = [log_at_root(ready, generator, own.likelihood, own.log_scale, at) for at in (root, None)]
@@ -170,7 +171,7 @@ def test_it_nears_the_exact_process_as_the_square_of_the_width() -> None:
     @jax.jit
     def both(params: Any) -> Any:
         ready, grid, generator, own = pieces(CASE, ou(params), -4, 4.5, cells)
-        transition = make_transition(generator, own.time.max())
+        transition = make_transitions(generator, own.time.max())
         root = root_weights(Gaussian(mean=0.2, variance=0.9 / 1.6), grid, "linear")
         tips = ready.update(likelihood=(cells,), log_scale=()).set(likelihood=own.likelihood, log_scale=own.log_scale)
         density = swept_down(swept_up(tips, transition), transition, root).density

@@ -2,32 +2,62 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from hxcli.engine.topology import Topology, from_parents
 from hxcli.inference.grid_engine import GridEngine
 from hxcli.model import Sde
-from hxcli.prebuilt.grid_generator import make_cells, make_generator
-from hxcli.prebuilt.grid_levels import Found, swept
+from hxcli.prebuilt.grid_generator import Generator, make_cells, make_generator
+from hxcli.prebuilt.grid_levels import Found, GroupedEdges, swept
 from hxcli.prebuilt.grid_spectrum import SpectralEdges, spectrum_of
 from hxcli.prebuilt.grid_squares import SquaredEdges
 from tests.prebuilt.test_grid import CASE, CELLS, TOPOLOGY, pieces
 
+# One walk on all edges, and three.
+ALONE, SOME = np.zeros(TOPOLOGY.size, int), np.array([0, 0, 1, 1, 0, 2, 2, 1, 1, 2])
+
+
+def walk_of(*generators: Any) -> Any:
+    """(G, k) rates of walks."""
+    return Generator(
+        *(np.concatenate([np.asarray(each, float) for each in part]) for part in zip(*generators, strict=True))
+    )
+
+
+def by_eigenvectors(walk: Any, time: np.ndarray, group: np.ndarray) -> GroupedEdges:
+    def made(number: int, time: np.ndarray) -> SpectralEdges:
+        spectrum = spectrum_of(*(each[number] for each in walk))
+        assert spectrum is not None
+        return SpectralEdges(spectrum, time)
+
+    return GroupedEdges(time, group, made)
+
+
+def by_squares(walk: Any, time: np.ndarray, group: np.ndarray) -> GroupedEdges:
+    """Of two groups at a time: others are made anew."""
+
+    def made(number: int, time: np.ndarray) -> SquaredEdges:
+        return SquaredEdges(*(each[number] for each in walk), time)
+
+    return GroupedEdges(time, group, made, 2)
+
 
 @pytest.mark.parametrize("ends", ["reflecting", "absorbing"])
 @pytest.mark.parametrize("root", ["best", "flat"])
-def test_all_ways_agree_in_everything(ends: str, root: str) -> None:
+@pytest.mark.parametrize("group", [ALONE, SOME])
+def test_all_ways_agree_in_everything(ends: str, root: str, group: np.ndarray) -> None:
     sde = Sde(lambda x: 0.5 * (x - x**3), 0.9, ends=ends)
     _, _, generator, own = pieces(CASE, sde, -2.0, 2.0, CELLS)
-    walk = [np.asarray(each, float) for each in generator]
+    others = [pieces(CASE, Sde(lambda x: 0.3 - x, noise, ends=ends), -2.0, 2.0, CELLS)[2] for noise in (0.6, 1.1)]
+    walk = walk_of(generator, *others[: group.max()])
     time, likelihood = (np.asarray(each, float)[: TOPOLOGY.size] for each in (own.time, own.likelihood))
     weights = None if root == "best" else np.ones(CELLS)
-    exact = GridEngine(TOPOLOGY)._compiled(generator, time, likelihood, weights, slopes=True, densities=True)
+    exact = GridEngine(TOPOLOGY, group)._compiled(walk, time, likelihood, weights, slopes=True, densities=True)
     assert exact.slopes is not None
-    spectrum = spectrum_of(*walk)
-    assert spectrum is not None
-    for edges in (SpectralEdges(spectrum, time), SquaredEdges(*walk, time)):
+    for edges in (by_eigenvectors(walk, time, group), by_squares(walk, time, group)):
         found = swept(TOPOLOGY, edges, likelihood, weights, slopes=True)
         assert found.doubt < 1e-9
         assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-10)
@@ -37,9 +67,9 @@ def test_all_ways_agree_in_everything(ends: str, root: str) -> None:
         for name in ("up", "down", "lost", "time"):
             mine, other = getattr(found.slopes, name), getattr(exact.slopes, name)
             if name == "up":
-                mine, other = mine[:-1], other[:-1]
+                mine, other = mine[:, :-1], other[:, :-1]
             if name == "down":
-                mine, other = mine[1:], other[1:]
+                mine, other = mine[:, 1:], other[:, 1:]
             if name == "time":
                 mine, other = mine[time > 0], other[time > 0]
             np.testing.assert_allclose(mine, other, atol=1e-9, err_msg=name)
@@ -51,7 +81,7 @@ def test_all_ways_agree_in_everything(ends: str, root: str) -> None:
 @pytest.mark.parametrize("way", ["eigenvectors", "squares"])
 def test_siblings_need_not_be_neighbours(way: str) -> None:
     _, _, generator, _ = pieces(CASE, Sde(lambda x: 0.5 * (x - x**3), 0.9), -2.0, 2.0, CELLS)
-    walk = [np.asarray(each, float) for each in generator]
+    walk = walk_of(generator)
     topology = from_parents([0, 0, 0, 1, 2, 1, 2, 3, 4, 3, 4])
     ordered = np.array([0, 1, 2, 3, 5, 4, 6, 7, 9, 8, 10])
     place = np.argsort(ordered)
@@ -62,9 +92,7 @@ def test_siblings_need_not_be_neighbours(way: str) -> None:
     time, likelihood = random.uniform(0.1, 1, topology.size), random.uniform(0.01, 1, (topology.size, CELLS))
 
     def found(topology: Topology, time: np.ndarray, likelihood: np.ndarray) -> Found:
-        spectrum = spectrum_of(*walk)
-        assert spectrum is not None
-        edges = SpectralEdges(spectrum, time) if way == "eigenvectors" else SquaredEdges(*walk, time)
+        edges = (by_eigenvectors if way == "eigenvectors" else by_squares)(walk, time, np.zeros(len(time), int))
         return swept(topology, edges, likelihood, np.ones(CELLS), slopes=True)
 
     first = found(topology, time, likelihood)
@@ -74,7 +102,9 @@ def test_siblings_need_not_be_neighbours(way: str) -> None:
     assert first.slopes is not None
     assert second.slopes is not None
     np.testing.assert_allclose(first.slopes.up, second.slopes.up, atol=1e-10)
-    exact = GridEngine(topology)._compiled(generator, time, likelihood, np.ones(CELLS), slopes=False, densities=True)
+    exact = GridEngine(topology, np.zeros(11, int))._compiled(
+        walk, time, likelihood, np.ones(CELLS), slopes=False, densities=True
+    )
     assert first.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-10)
     np.testing.assert_allclose(first.density, exact.density, atol=1e-10)
 
@@ -82,13 +112,11 @@ def test_siblings_need_not_be_neighbours(way: str) -> None:
 def test_what_rounding_would_spoil_is_noticed_and_squares_keep_it() -> None:
     """Tips side by side on a short edge, far apart: what one says there is smaller than rounding."""
     _, _, generator, own = pieces(CASE, Sde(0.0, 0.02), -2.5, 2.5, CELLS)
-    walk = [np.asarray(each, float) for each in generator]
+    walk = walk_of(generator)
     time, likelihood = (np.asarray(each, float)[: TOPOLOGY.size] for each in (own.time, own.likelihood))
-    spectrum = spectrum_of(*walk)
-    assert spectrum is not None
-    assert not swept(TOPOLOGY, SpectralEdges(spectrum, time), likelihood, np.ones(CELLS), slopes=True).doubt < 1e-7
-    found = GridEngine(TOPOLOGY).swept(generator, time, likelihood, np.ones(CELLS))
-    exact = GridEngine(TOPOLOGY)._compiled(generator, time, likelihood, np.ones(CELLS), slopes=False, densities=False)
+    assert not swept(TOPOLOGY, by_eigenvectors(walk, time, ALONE), likelihood, np.ones(CELLS), slopes=True).doubt < 1e-7
+    found = GridEngine(TOPOLOGY, ALONE).swept(walk, time, likelihood, np.ones(CELLS))
+    exact = GridEngine(TOPOLOGY, ALONE)._compiled(walk, time, likelihood, np.ones(CELLS), slopes=False, densities=False)
     assert found.log_likelihood == pytest.approx(exact.log_likelihood, abs=1e-9)
 
 

@@ -25,7 +25,6 @@ from hxcli.inference.normal_mixture import Components, Mixture, node_figures
 from hxcli.model import Gaussian
 from hxcli.models import GRID_MODELS
 from hxcli.models.claims import unnamed_means
-from hxcli.models.recorded import Recorded
 from hxcli.node_pairs import NodePairs, PairTable
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -96,7 +95,7 @@ def model_states(
     on_the_side = beside(table, _left_out(phylogeny, painted, [[each] for each in fitted], None) if loo else None)
     name = fitted[0].name
     root = f", root {fitted[0].bound.model.root_name}" if fitted[0].bound.model.root_name else ""
-    estimator, recorded = fitted[0].estimator, [each.recorded() for each in fitted]
+    estimator = fitted[0].estimator
     found = reconstruction(
         phylogeny,
         observations,
@@ -107,13 +106,10 @@ def model_states(
         parameters=_parameters(fitted, chosen),
         root_how=(f"conditional mean under {name}", "its standard error"),
         method=f"model {name}{root}, all nodes given all tips, parameters by {estimator}",
-        columns=_columns(painted, fitted, recorded),
+        columns=_columns(painted, fitted),
         ends=_ends(painted, on_grid) if on_grid else None,
         tables=on_the_side.tables,
-        details={
-            each.trait: {"fit": _about(each), **own.details, **on_the_side.details.get(each.trait, {})}
-            for each, own in zip(fitted, recorded, strict=True)
-        },
+        details={each.trait: {"fit": _about(each), **on_the_side.details.get(each.trait, {})} for each in fitted},
         warnings=(
             *height_notes(phylogeny),
             *_estimator_notes(fitted, chosen),
@@ -160,14 +156,14 @@ def _stacked(painted: Painted, columns: Sequence[Any]) -> FloatArray:
     return np.stack([np.asarray(each, float)[painted.nodes] for each in columns], 1)
 
 
-def _columns(painted: Painted, fitted: Sequence[FittedModel], recorded: Sequence[Recorded]) -> dict[str, FloatArray]:
+def _columns(painted: Painted, fitted: Sequence[FittedModel]) -> dict[str, FloatArray]:
     """Further columns: numbers of modes of densities, and what a user's model records of every edge."""
     found = {}
     on_grid = [each for each in fitted if isinstance(each, GridFittedModel)]
     if on_grid:
         found["modes"] = _stacked(painted, [each.modes for each in on_grid])
-    columns = [each.columns for each in recorded]
-    return found | {name: _stacked(painted, [each[name] for each in columns]) for name in columns[0]}
+    recorded = [each.recorded() for each in fitted]
+    return found | {name: _stacked(painted, [each[name] for each in recorded]) for name in recorded[0]}
 
 
 def _ends(painted: Painted, fitted: Sequence[GridFittedModel]) -> tuple[FloatArray, FloatArray]:

@@ -11,20 +11,19 @@ is many small steps instead, each of half its drift, its noise, and the other ha
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from hxcli.analyses.settled_diffusion import SettledDiffusion, range_of_paths, settled_diffusion
 from hxcli.engine.topology import BoolArray
 from hxcli.errors import Doubt, ModelError, Note, OptionError
-from hxcli.model import Edge, Sde, evaluate
-from hxcli.model.edges import OF_THE_TREE
-from hxcli.models.edge_fields import EdgeFields, trait_fields
+from hxcli.inference.edge_kinds import grouped, refuse_many_groups
+from hxcli.models.edge_fields import EdgeFields
 from hxcli.models.gaussian_model import GaussianModel
 from hxcli.phylogeny import FloatArray, Phylogeny, canonical_order
 from hxcli.prebuilt.grid_generator import AXES, Generator, coefficients, make_cells, make_generator
@@ -35,10 +34,7 @@ from hxcli.prebuilt.grid_squares import SquaredEdges
 _SLOW = 0.3
 # How much drift and diffusion may change along a step, as shares of themselves; and the most steps along an edge.
 _CHANGE, _MOST_STEPS = 0.05, 5000
-# Cells; and, of the grid of a model without ends, paths and steps that look where a trait goes.
-_CELLS, _PATHS, _STEPS = 400, 400, 400
-# How far beyond these paths the grid goes, as a share of what they span.
-_MARGIN = 0.5
+_CELLS = 400
 # What a rate is at least beside the one the other way.
 _LEAST_RATE = 1e-13
 # An edge on which the trait spreads by so many widths of a cell is walked.
@@ -46,8 +42,6 @@ _WALKED = 2.0
 # Chances from a cell are by eigenvectors where the root of its weight is at most so many times below the largest: their
 # rounding is multiplied by that.
 _MOST_ROUNDING = 1e5
-# Two traits' figures, on which no diffusion may depend where there is no trait.
-_FIGURES = ([0.5, 1.5, 2.5], [0.25, 1.0, 4.0])
 
 
 class Drawn(NamedTuple):
@@ -82,7 +76,8 @@ def draw_on_grid(
             observed values; ends at which lineages are lost.
         ModelError: A diffusion that runs away.
     """
-    sde, root = _settled(model, fields, given)
+    settled = settled_diffusion(model, fields, given)
+    sde = settled.sde
     if sde.ends == "absorbing":
         raise OptionError(f"model {model.name}: lineages are lost at its ends, so that no tree of tips can be drawn")
     size = phylogeny.topology.size
@@ -92,12 +87,12 @@ def draw_on_grid(
     numbers[:3, order] = random.random((3, size, count))
     numbers[3, order] = random.standard_normal((size, count))
     to_coordinate, to_state = AXES[sde.axis]
-    mean, variance = root
+    mean, variance = settled.root
     first = mean + np.sqrt(variance) * random.standard_normal(count)
     begun = np.asarray(to_coordinate(jnp.asarray(first)), float)
-    local = jax.jit(jax.vmap(lambda z: _local(sde, z)))
-    grid = _Grid(model.name, sde, _range(sde, local, begun, float(phylogeny.root_distances.max())), phylogeny)
-    z, noisier = _drawn(phylogeny, grid, local, begun, numbers, _Normals(seed, order, numbers.shape[1:]))
+    ends = range_of_paths(settled, begun, float(phylogeny.root_distances.max()))
+    grid = _Grid(model.name, settled, ends, phylogeny)
+    z, noisier = _drawn(phylogeny, grid, settled, begun, numbers, _Normals(seed, order, numbers.shape[1:]))
     if not np.isfinite(z).all():
         raise ModelError(f"model {model.name}: its drift or diffusion is no number at some states that it reaches")
     notes: tuple[Note, ...] = ()
@@ -110,13 +105,6 @@ def draw_on_grid(
             ),
         )
     return Drawn(np.asarray(to_state(jnp.asarray(z)), float), notes)
-
-
-def _local(sde: Sde, z: Any) -> tuple[Any, Any, Any]:
-    """() drift, half the squared diffusion, and how fast both change along the drift, at a place of the coordinate."""
-    drift, half = coefficients(sde, z)
-    drift_slope, half_slope = jax.jacfwd(lambda z: coefficients(sde, z))(z)
-    return drift, half, abs(drift_slope) + abs(drift * half_slope) / jnp.where(half > 0, half, 1.0)
 
 
 class _Normals:
@@ -136,22 +124,40 @@ class _Normals:
 
 
 class _Grid:
-    """Cells, and the walk between them."""
+    """Cells, and the walks between them, of C kinds of edges.
 
-    def __init__(self, name: str, sde: Sde, ends: tuple[float, float], phylogeny: Phylogeny) -> None:
-        """Raises ModelError: no walk goes everywhere."""
-        made = make_cells(*ends, _CELLS, sde.axis)
-        up, down, lost = (np.array(each, float) for each in make_generator(sde, made))
+    Attributes:
+        start, end: Of the cells, in the coordinate.
+        width: Of a cell.
+        speed: (C,) how many times faster every kind is walked than its group.
+        group: (C,) of every kind.
+        chances: Of every group.
+    """
+
+    def __init__(self, name: str, settled: SettledDiffusion, ends: tuple[float, float], phylogeny: Phylogeny) -> None:
+        """Raises ModelError: no walk goes everywhere, or walks differ between too many edges."""
+        made = make_cells(*ends, _CELLS, settled.sde.axis)
+
+        def rates(kind: Any) -> Any:
+            sde = settled.on_kind(kind)
+            return make_generator(sde, made), jax.vmap(lambda z: coefficients(sde, z)[1])(made.z)
+
+        rates_of_kinds, half = jax.jit(jax.vmap(rates))(np.arange(settled.kinds))
+        up, down, lost = (np.array(each, float) for each in rates_of_kinds)
         # Against a drift far faster than the noise a rate is below rounding; nobody walks there.
-        noisy = np.asarray(jax.vmap(lambda z: coefficients(sde, z)[1])(made.z)) > 0
-        least = _LEAST_RATE * np.maximum(up, down) * noisy
-        up[:-1], down[1:] = np.maximum(up, least)[:-1], np.maximum(down, least)[1:]
-        walk = Generator(up, down, lost)
-        if not _joined(walk):
+        least = _LEAST_RATE * np.maximum(up, down) * (np.asarray(half) > 0)
+        up[:, :-1], down[:, 1:] = np.maximum(up, least)[:, :-1], np.maximum(down, least)[:, 1:]
+        total = up.sum(1)
+        # A kind of edges on which nothing happens is walked nowhere.
+        if not all(_joined(*each) for each in zip(up[total > 0], down[total > 0], strict=True)):
             raise ModelError(f"model {name}: its drift and diffusion leave parts of its range that nothing reaches")
+        self.group, first = grouped([np.concatenate([up, down], 1)])
+        refuse_many_groups(name, len(first))
+        self.speed = total / np.where(total > 0, total, 1.0)[first][self.group]
         self.start, self.width = float(made.low), float(made.width)
         self.end = self.start + _CELLS * self.width
-        self.chances = _Chances(walk, float(phylogeny.lengths.max()))
+        longest = float((phylogeny.lengths * self.speed[settled.of_edge]).max())
+        self.chances = [_Chances(Generator(*(each[one] for each in (up, down, lost))), longest) for one in first]
 
     def walkable(self, drift: FloatArray, half: FloatArray, time: FloatArray) -> BoolArray:
         """Whether noise leaves a cell in a time, and drift is not faster than it."""
@@ -165,7 +171,12 @@ class _Grid:
 
 
 def _drawn(
-    phylogeny: Phylogeny, grid: _Grid, local: Any, begun: FloatArray, numbers: FloatArray, normals: _Normals
+    phylogeny: Phylogeny,
+    grid: _Grid,
+    settled: SettledDiffusion,
+    begun: FloatArray,
+    numbers: FloatArray,
+    normals: _Normals,
 ) -> tuple[FloatArray, float]:
     """(N, count) draws in the coordinate, and how many times too large their standard deviation may be somewhere."""
     topology = phylogeny.topology
@@ -176,22 +187,28 @@ def _drawn(
         nodes = np.arange(starts[level], starts[level + 1])
         before = z[topology.parents[nodes]]
         time = np.repeat(phylogeny.lengths[nodes, None], before.shape[1], 1)
-        drift, half, change = (np.asarray(each, float).reshape(before.shape) for each in local(before.ravel()))
+        kind = np.repeat(settled.of_edge[nodes, None], before.shape[1], 1)
+
+        def local(z: FloatArray, kind: Any = kind) -> Any:
+            return (np.asarray(each, float).reshape(z.shape) for each in settled.local(z.ravel(), kind.ravel()))
+
+        drift, half, change = local(before)
         walked = grid.walkable(drift, half, time)
         moved = before + drift * time + np.sqrt(2 * half * time) * numbers[3, nodes]
         stepped = ~walked & (change * time > _CHANGE)
         if stepped.any():
-            moved[stepped], time[stepped] = _stepped(grid, local, before, time, stepped, normals, nodes)
+            there = partial(local, kind=kind[stepped])
+            moved[stepped], time[stepped] = _stepped(grid, there, before, time, stepped, normals, nodes)
             if (left := time[stepped] > 0).any():
                 before = np.where(stepped, moved, before)
-                drift, half, _ = (np.asarray(each, float).reshape(before.shape) for each in local(before.ravel()))
+                drift, half, _ = local(before)
                 walked |= stepped & (time > 0)
                 speed = abs(drift) * grid.width / (2 * np.where(half > 0, half, np.inf))
                 noisier = max(noisier, float(np.sqrt(speed[stepped][left].max())))
         if walked.any():
             three = [each[nodes][walked] for each in numbers[:3]]
             place = (before[walked] - grid.start) / grid.width
-            moved[walked] = _walk(grid.chances, place, time[walked], half[walked] / grid.width**2, *three)
+            moved[walked] = _walk(grid, kind[walked], place, time[walked], half[walked] / grid.width**2, *three)
             moved[walked] = grid.start + grid.width * moved[walked]
         z[nodes] = grid.kept(moved)
     return z, noisier
@@ -209,13 +226,13 @@ def _stepped(
     """Places (M,) that small steps lead to, and what of their time is left to be walked."""
     z, left = before[stepped], time[stepped].copy()
     for step in range(_MOST_STEPS):
-        drift, half, change = (np.asarray(each, float) for each in local(z))
+        drift, half, change = local(z)
         on = (left > 0) & ~grid.walkable(drift, half, left)
         if not on.any():
             break
         length = np.where(on, np.minimum(left, _CHANGE / np.maximum(change, 1e-300)), 0.0)
         z = grid.kept(_carried(local, z, length / 2))
-        half = np.asarray(local(z)[1], float)
+        _, half, _ = local(z)
         z = z + np.sqrt(2 * half * length) * normals.of_step(step)[nodes][stepped]
         z = grid.kept(_carried(local, grid.kept(z), length / 2))
         left = np.where(length >= left, 0.0, left - length)
@@ -224,14 +241,13 @@ def _stepped(
 
 def _carried(local: Any, z: FloatArray, time: FloatArray) -> FloatArray:
     """(M,) where the drift alone leads in times (M,): one step of Heun's method."""
-    first = np.asarray(local(z)[0], float)
-    second = np.asarray(local(z + first * time)[0], float)
+    first, *_ = local(z)
+    second, *_ = local(z + first * time)
     return z + (first + second) / 2 * time
 
 
-def _joined(walk: Generator) -> bool:
+def _joined(up: FloatArray, down: FloatArray) -> bool:
     """Whether a walk goes from every cell to every other."""
-    up, down = np.asarray(walk.up, float), np.asarray(walk.down, float)
     return bool(np.isfinite([up, down]).all() and (up[:-1] > 0).all() and (down[1:] > 0).all())
 
 
@@ -265,94 +281,20 @@ class _Chances:
         return found
 
 
-def _walk(chances: _Chances, place: FloatArray, time: FloatArray, half: FloatArray, *random: FloatArray) -> FloatArray:
+def _walk(
+    grid: _Grid, kind: Any, place: FloatArray, time: FloatArray, half: FloatArray, *random: FloatArray
+) -> FloatArray:
     """(M,) places in cells at the ends of edges, from those at their starts; everything in widths of a cell."""
     lower = np.floor(place - 0.5)
     rest = place - 0.5 - lower
-    cell = np.clip(lower + (random[0] < rest), 0, chances.cells - 1).astype(np.intp)
-    time = np.maximum(time - (rest * (1 - rest) + 1 / 12) / (2 * half), 0.0)
-    found = np.empty(len(place))
-    # Some at a time, for their rows of chances.
-    for first in range(0, len(place), 4096):
-        some = slice(first, first + 4096)
-        reached = chances.after(time[some], cell[some]).cumsum(1)
-        found[some] = (reached <= random[1][some, None] * reached[:, -1:]).sum(1)
-    return np.minimum(found, chances.cells - 1) + random[2]
-
-
-def _settled(model: GaussianModel, fields: EdgeFields, given: Mapping[str, float]) -> tuple[Sde, tuple[float, float]]:
-    """The diffusion, and the mean and variance of the root's state, at the given values of all parameters."""
-    bound = model.on(EdgeFields(fields.phylogeny, trait_fields(fields.columns, np.array(_FIGURES[0]))))
-    names = [each.name for each in bound.coordinates]
-    wanted = [*names, *(["root"] if model.root is None else [])]
-    for name in given:
-        if name not in (*wanted, *bound.fixed):
-            raise OptionError(
-                f"--set {name}: model {model.name} has no such parameter (it has {', '.join([*wanted, *bound.fixed])})"
-            )
-    # What is fixed to an observed value has no usual value here.
-    other = model.on(EdgeFields(fields.phylogeny, trait_fields(fields.columns, np.array(_FIGURES[1])))).fixed
-    lacking = [name for name in wanted if name not in given]
-    lacking += [name for name, value in bound.fixed.items() if name not in given and value != other[name]]
-    if lacking:
-        raise OptionError(f"model {model.name} needs {', '.join(lacking)} (--set {lacking[0]}=VALUE)")
-    values = {
-        name: np.array(np.broadcast_to(0.0 if one.start is None else one.start, one.shape), float)
-        for name, one in bound.declarations.items()
-    }
-    for each in bound.coordinates:
-        values[each.parameter].reshape(-1)[each.entry] = given[each.name]
-    values |= {name: np.asarray(given.get(name, value), float) for name, value in bound.fixed.items()}
-    found = [_at(model, trait_fields(fields.columns, np.array(each)), values) for each in _FIGURES]
-    (sde, root), (another, elsewhere) = found
-    x = np.array([float(np.mean(each)) for each in _FIGURES])
-    alike = all(np.allclose(_shown(sde, at), _shown(another, at), equal_nan=True) for at in x) and root == elsewhere
-    if not alike:
-        raise OptionError(
-            f"model {model.name}: what it returns depends on the observed values (edge.trait_...), and none are "
-            "observed here"
-        )
-    return sde, root if model.root is not None else (float(given["root"]), 0.0)
-
-
-def _at(model: GaussianModel, columns: Mapping[str, Any], values: Mapping[str, Any]) -> tuple[Sde, tuple[float, float]]:
-    edge = Edge({name: each if name in OF_THE_TREE else jnp.asarray(each)[-1] for name, each in columns.items()})
-    sde = evaluate(model.edge, values, edge).returned
-
-    def bare(part: Any) -> Any:
-        return (lambda x: evaluate(part, values, x).returned) if callable(part) else part
-
-    sde = sde._replace(drift=bare(sde.drift), diffusion=bare(sde.diffusion))
-    if model.root is None:
-        return sde, (0.0, 0.0)
-    takes = bool(inspect.signature(model.root).parameters)
-    found = evaluate(model.root, values, *([edge] if takes else [])).returned
-    return sde, (float(found.mean), float(found.variance))
-
-
-def _shown(sde: Sde, x: float) -> FloatArray:
-    parts = [part(jnp.asarray(x)) if callable(part) else part for part in (sde.drift, sde.diffusion)]
-    ends = [np.inf if end is None else end for end in (sde.low, sde.high)]
-    return np.array([float(each) for each in (*parts, *ends)])
-
-
-def _range(sde: Sde, local: Any, first: FloatArray, height: float) -> tuple[float, float]:
-    """Ends of the grid: the model's own, else beyond where some paths as long as the tree is high have gone."""
-    to_coordinate, to_state = AXES[sde.axis]
-    own = [None if end is None else float(to_coordinate(jnp.asarray(float(end)))) for end in (sde.low, sde.high)]
-    z = np.resize(first, _PATHS)
-    random, step = np.random.default_rng(0), height / _STEPS
-    low, high = float(z.min()), float(z.max())
-    for _ in range(_STEPS):
-        drift, half, _ = (np.asarray(each, float) for each in local(z))
-        z = z + drift * step + np.sqrt(2 * half * step) * random.standard_normal(_PATHS)
-        z = z if own[0] is None else own[0] + abs(z - own[0])
-        z = z if own[1] is None else own[1] - abs(own[1] - z)
-        if not np.isfinite(z).all():
-            raise ModelError("the diffusion runs away: after a time its states are no numbers")
-        low, high = min(low, float(z.min())), max(high, float(z.max()))
-    margin = _MARGIN * max(high - low, 1e-12)
-    ends = [low - margin if own[0] is None else own[0], high + margin if own[1] is None else own[1]]
-    if sde.axis == "sqrt":
-        ends[0] = max(ends[0], 0.0)
-    return float(to_state(jnp.asarray(ends[0]))), float(to_state(jnp.asarray(ends[1])))
+    cell = np.clip(lower + (random[0] < rest), 0, _CELLS - 1).astype(np.intp)
+    time = np.maximum(time - (rest * (1 - rest) + 1 / 12) / (2 * half), 0.0) * grid.speed[kind]
+    found, group = np.empty(len(place)), grid.group[kind]
+    for number, chances in enumerate(grid.chances):
+        own = np.flatnonzero(group == number)
+        # Some at a time, for their rows of chances.
+        for first in range(0, len(own), 4096):
+            some = own[first : first + 4096]
+            reached = chances.after(time[some], cell[some]).cumsum(1)
+            found[some] = (reached <= random[1][some, None] * reached[:, -1:]).sum(1)
+    return np.minimum(found, _CELLS - 1) + random[2]

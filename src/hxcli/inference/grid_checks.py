@@ -10,47 +10,47 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.errors import InputError, ModelError, OptionError
+from hxcli.inference.edge_kinds import fields_that_matter, tabulated
 from hxcli.inference.grid_program import Given
 from hxcli.model import Edge, Sde, evaluate, over_edges
 from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.bound_model import BoundModel
-from hxcli.models.gaussian_model import line_of
+from hxcli.models.gaussian_model import GaussianModel, line_of
 from hxcli.prebuilt.grid_generator import AXES, ENDS
 
 
-def checked_sde(bound: BoundModel, values: Mapping[str, Any], edge: Mapping[str, Any]) -> Sde:
-    """The diffusion at its parameters' usual values, which must be the same on every edge.
+def checked_sde(bound: BoundModel, values: Mapping[str, Any]) -> Sde:
+    """The diffusion on any edge at its parameters' usual values.
 
     Args:
         bound: The model, with the trait's own numbers among the fields of its edges.
         values: Every parameter's usual or given value.
-        edge: Fields of one edge.
 
     Raises:
-        ModelError: A diffusion that differs from edge to edge, is no number, or has ends with no room between them.
+        ModelError: A diffusion that is no number, or is none on an edge that drifts; ends that differ from edge to edge
+            or have no room between them.
     """
     x = jnp.linspace(*_observed_range(bound), 7)
-
-    def tabulated(edge: Any) -> Any:
-        sde = bound.model.edge(Edge(edge))
-        drift, factor = (jax.vmap(p)(x) if callable(p) else jnp.full(7, p) for p in (sde.drift, sde.diffusion))
-        return jnp.stack([jnp.broadcast_to(each, (7,)) for each in (drift, factor)])
-
     columns = bound.fields.columns
-    axes = {name: None if name in OF_THE_TREE else 0 for name in columns}
-    per_edge = jax.vmap(lambda edge: evaluate(tabulated, values, edge).returned, in_axes=(axes,))
-    found = np.asarray(jax.jit(per_edge)({name: jnp.asarray(value) for name, value in columns.items()}))
+    found = np.asarray(
+        jax.jit(lambda edges: over_edges(lambda edge: tabulated(bound.model.edge(edge), x), values, edges).returned)(
+            {name: jnp.asarray(value) for name, value in columns.items()}
+        )
+    )[1:]
     name = bound.model.name
     if not np.isfinite(found).all():
         raise ModelError(f"model {name}: its drift or diffusion is no number somewhere between the observed values")
-    if np.ptp(found[1:], axis=0).max(initial=0) > 0:
-        raise ModelError(
-            f"model {name}: its drift or diffusion differs from edge to edge, which a grid does not allow "
-            "(return a Gaussian, or leave the edge out of both)"
-        )
-    if not found[:, 1].any():
+    drifts, spreads = (found[:, part].any(1) for part in (0, 1))
+    if not spreads.any():
         raise ModelError(f"model {name}: its diffusion is 0 at all states between the observed values")
-    sde = evaluate(lambda: bound.model.edge(Edge(edge)), values).returned
+    if (drifts & ~spreads).any():
+        raise ModelError(
+            f"model {name}: on an edge it has a drift and no diffusion at all states between the observed values, and "
+            "a grid has no walk without noise (give it a small one)"
+        )
+    edge = {field: value if field in OF_THE_TREE else jnp.asarray(value)[-1] for field, value in columns.items()}
+    sde: Sde = evaluate(lambda: bound.model.edge(Edge(edge)), values).returned
+    refuse_walls_of_edges(bound.model, values, columns, sde)
     _refuse_bad_walls(bound, sde)
     if sde.axis not in AXES or sde.ends not in ENDS:
         raise ModelError(
@@ -58,6 +58,23 @@ def checked_sde(bound: BoundModel, values: Mapping[str, Any], edge: Mapping[str,
             f"{', '.join(ENDS)})"
         )
     return sde
+
+
+def refuse_walls_of_edges(
+    model: GaussianModel, values: Mapping[str, Any], columns: Mapping[str, Any], sde: Sde
+) -> None:
+    """Raises ModelError where the walls are not the same on all edges: one grid is laid for the tree."""
+    walls = [name for name in ("low", "high") if getattr(sde, name) is not None]
+
+    def ends(edge: Any) -> Any:
+        found = evaluate(model.edge, values, edge).returned
+        return [jnp.asarray(getattr(found, name), float) for name in walls]
+
+    if walls and (fields := fields_that_matter(ends, columns)):
+        raise ModelError(
+            f"model {model.name}: its ends hang on edge.{fields[0]}, and they must be the same on all edges (leave "
+            "the edge out of low and high)"
+        )
 
 
 def _refuse_bad_walls(bound: BoundModel, sde: Sde) -> None:

@@ -19,22 +19,25 @@ from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.device_placement import on_cpu
 from hxcli.prebuilt.grid import log_at_root, swept_down, swept_up
 from hxcli.prebuilt.grid_generator import Generator
-from hxcli.prebuilt.grid_levels import Found, Slopes, drawn_cells, swept
-from hxcli.prebuilt.grid_spectrum import SpectralEdges, spectrum_of
+from hxcli.prebuilt.grid_levels import Found, GroupedEdges, Slopes, drawn_cells, swept
+from hxcli.prebuilt.grid_spectrum import SpectralEdges, Spectrum, spectrum_of
 from hxcli.prebuilt.grid_squares import SquaredEdges
-from hxcli.prebuilt.grid_transition import make_transition
+from hxcli.prebuilt.grid_transition import make_transitions
 
 # Change of the log likelihood that rounding may make, above which the sweeps go the way that keeps small chances.
 _MOST_DOUBT = 1e-7
+# Groups of edges whose squares are held at a time: each is as large as twenty matrices.
+_MOST_SQUARED = 16
 # Levels of a tree above which a sweep level by level is slower than a compiled one.
 _MOST_LEVELS = 1500
 
 
 class GridEngine:
-    """The sweeps over one tree."""
+    """The sweeps over one tree, on which G walks go."""
 
-    def __init__(self, topology: Topology) -> None:
-        self._topology = topology
+    def __init__(self, topology: Topology, group: NDArray[np.intp]) -> None:
+        """Prepares nothing yet; `group` (N,) says whose walk every edge has."""
+        self._topology, self._group = topology, group
         self._tree: Tree | None = None
 
     def swept(
@@ -47,7 +50,14 @@ class GridEngine:
         slopes: bool = False,
         densities: bool = False,
     ) -> Found:
-        """Log likelihood, and densities and slopes where they are wanted; the rest as for `grid_levels.swept`."""
+        """Log likelihood, and densities and slopes where they are wanted.
+
+        Args:
+            generator: Of the walks, (G, k) each.
+            time: (N,) lengths of the edges.
+            likelihood, root: As for `grid_levels.swept`.
+            slopes, densities: Whether they are wanted.
+        """
         walk = Generator(*(np.asarray(each, float) for each in generator))
         if not self._on_host:
             return self._compiled(walk, time, likelihood, root, slopes, densities)
@@ -64,17 +74,22 @@ class GridEngine:
         densities: bool = False,
     ) -> Found:
         """The same wherever arrays are; calls nothing of JAX."""
-        if not np.isfinite([*walk]).all():
+        if not (np.isfinite([*walk]).all() and np.isfinite(time).all()):
             return Found(np.nan, np.full_like(likelihood, np.nan), np.nan, None)
-        spectrum = spectrum_of(*walk)
-        if spectrum is not None:
-            edges = SpectralEdges(spectrum, time)
+        spectra = _spectra_of(walk)
+        if spectra is not None:
+            edges = GroupedEdges(time, self._group, lambda group, time: SpectralEdges(spectra[group], time))
             found = swept(self._topology, edges, likelihood, root, slopes=slopes, most_doubt=_MOST_DOUBT)
             if found.doubt < _MOST_DOUBT and np.isfinite(found.log_likelihood):
                 return found
         only_up = not (slopes or densities)
-        squared = SquaredEdges(*walk, time)
-        return swept(self._topology, squared, likelihood, root, slopes=slopes, only_up=only_up)
+        return swept(self._topology, self._squared(walk, time), likelihood, root, slopes=slopes, only_up=only_up)
+
+    def _squared(self, walk: Generator, time: FloatArray) -> GroupedEdges:
+        def made(group: int, time: FloatArray) -> SquaredEdges:
+            return SquaredEdges(walk.up[group], walk.down[group], walk.lost[group], time)
+
+        return GroupedEdges(time, self._group, made, _MOST_SQUARED)
 
     def drawn(
         self,
@@ -86,7 +101,7 @@ class GridEngine:
     ) -> NDArray[np.intp]:
         """(K, N) joint draws of all nodes' cells; the rest as for `grid_levels.drawn_cells`."""
         walk = Generator(*(np.asarray(each, float) for each in walk))
-        return drawn_cells(self._topology, SquaredEdges(*walk, time), likelihood, root, chances)
+        return drawn_cells(self._topology, self._squared(walk, time), likelihood, root, chances)
 
     @property
     def _on_host(self) -> bool:
@@ -104,7 +119,7 @@ class GridEngine:
         size, cells = likelihood.shape
         inner = ~np.asarray(self._topology.is_leaf)
         if self._tree is None:
-            self._tree = Tree.on_frame(self._topology, {"inner": inner}, cells)
+            self._tree = Tree.on_frame(self._topology, {"inner": inner, "group": self._group}, cells)
         tree = self._tree
         room = tree.size - size
         given = jnp.pad(jnp.asarray(time), (0, room)), jnp.pad(jnp.asarray(likelihood), [(0, room), (0, 0)])
@@ -120,8 +135,19 @@ class GridEngine:
         return Found(float(value), density, 0.0, found)
 
 
+def _spectra_of(walk: Generator) -> list[Spectrum] | None:
+    """Of G walks; None where one has none."""
+    found = []
+    for rates in zip(*walk, strict=True):
+        spectrum = spectrum_of(*rates)
+        if spectrum is None:
+            return None
+        found.append(spectrum)
+    return found
+
+
 def _log_likelihood(tree: Tree, walk: Generator, time: Any, likelihood: Any, root: Any) -> Any:
-    ready = Tree.from_data(tree.topology, {"time": time, "inner": tree["inner"]})
+    ready = Tree.from_data(tree.topology, {"time": time, "group": tree["group"], "inner": tree["inner"]})
     return log_at_root(ready, walk, likelihood, jnp.zeros_like(time), root)
 
 
@@ -135,6 +161,6 @@ _value_and_slopes = jax.jit(
 
 @jax.jit
 def _densities(tree: Tree, walk: Generator, time: Any, likelihood: Any, root: Any) -> Any:
-    transition = make_transition(walk, time.max())
-    data = {"time": time, "likelihood": likelihood, "log_scale": jnp.zeros_like(time)}
-    return swept_down(swept_up(Tree.from_data(tree.topology, data), transition), transition, root).density
+    transitions = make_transitions(walk, time.max())
+    data = {"time": time, "group": tree["group"], "likelihood": likelihood, "log_scale": jnp.zeros_like(time)}
+    return swept_down(swept_up(Tree.from_data(tree.topology, data), transitions), transitions, root).density

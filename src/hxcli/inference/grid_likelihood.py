@@ -16,6 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from hxcli.errors import ModelError
+from hxcli.inference.edge_kinds import EdgeKinds, edge_kinds, refuse_many_groups
 from hxcli.inference.grid_checks import checked_sde, refuse_bad_noise, refuse_unknown
 from hxcli.inference.grid_engine import GridEngine
 from hxcli.inference.grid_program import Given, Parts, Program, many_parts_at, parts_at, pulled_back, root_state
@@ -38,6 +39,8 @@ _ROOMS, _COMMON_ROOM, _FEW_TIPS = tuple(128 << power for power in range(12)), 51
 _FEW = 100
 # What a tip's log likelihood may change by extrapolation: beyond it the extrapolation fades.
 _MOST_A_TIP = 0.1
+# States, and further sets of parameters, at which diffusions are compared.
+_STATES, _SETS = 33, 3
 # How far a grid without ends of its own goes beyond the observed values: of their range, and of their spread.
 _MARGIN_RANGE, _MARGIN_SPREAD = 1.0, 5.0
 
@@ -93,7 +96,7 @@ class GridLikelihood(MovedCoordinates):
 
         Raises:
             OptionError: A name that the model does not have, or a value outside its support.
-            ModelError: A diffusion that differs from edge to edge, or values that it does not allow.
+            ModelError: A diffusion that differs between too many edges, or values that it does not allow.
         """
         self.bound, self.held, self.cells = bound, dict(held or {}), cells
         phylogeny = bound.fields.phylogeny
@@ -107,17 +110,14 @@ class GridLikelihood(MovedCoordinates):
         observed["number"][len(self._nodes) :] = 0.0
         self._observed = {**observed, "length": phylogeny.lengths[self._taken]}
         self.count = len(self._nodes)
-        self.engine = GridEngine(phylogeny.topology)
         self._integrated = integrated
         self._tau2, self._size = tau2, phylogeny.topology.size
         refuse_unknown(bound, self.held)
         self.coordinates = tuple(each for each in bound.coordinates if each.name not in self.held)
-        self._edge = {
-            name: value if name in OF_THE_TREE else jnp.asarray(value)[-1]
-            for name, value in bound.fields.columns.items()
-        }
-        self._sde = checked_sde(bound, self._values(), self._edge)
+        self._sde = checked_sde(bound, self._values())
         self._span = self._range(observations.values[:, trait])
+        self._kinds = self._kinds_of_edges()
+        self.engine = GridEngine(phylogeny.topology, self._kinds.group[self._kinds.of_edge])
         self._placed = self._place()
         refuse_bad_noise(bound, self._placed, len(self._nodes))
 
@@ -162,7 +162,7 @@ class GridLikelihood(MovedCoordinates):
         """
         parts = parts_at(self.program(self.cells), np.asarray(x, float), self.given(self.cells))
         root = np.ones(self.cells) if parts.root is None else np.asarray(parts.root, float)
-        cells = self.engine.drawn(parts.generator, *self.on_edges(parts.own), root, chances)
+        cells = self.engine.drawn(parts.generator, *self.on_edges(parts.own, parts.speed), root, chances)
         low, width = float(parts.cells.low), float(parts.cells.width)
         states = np.array(self.from_coordinate(low + (cells + within) * width))
         known = self.known_root(x)
@@ -180,6 +180,11 @@ class GridLikelihood(MovedCoordinates):
             return float("nan")
         mean, variance = np.asarray(root_state(self.program(self.cells), np.asarray(x, float), self.given(self.cells)))
         return float(mean) if variance == 0 else float("nan")
+
+    @property
+    def groups(self) -> int:
+        """How many walks there are: groups of edges between which the diffusion differs by more than a factor."""
+        return len(self._kinds.first)
 
     @property
     def open_ends(self) -> tuple[bool, bool]:
@@ -217,7 +222,7 @@ class GridLikelihood(MovedCoordinates):
 
     def _height(self, parts: Parts) -> float:
         root = None if parts.root is None else np.asarray(parts.root, float)
-        found = self.engine.swept(parts.generator, *self.on_edges(parts.own), root)
+        found = self.engine.swept(parts.generator, *self.on_edges(parts.own, parts.speed), root)
         return found.log_likelihood + self._own_scale(parts)
 
     def _own_scale(self, parts: Parts) -> float:
@@ -231,24 +236,30 @@ class GridLikelihood(MovedCoordinates):
             return value, np.zeros(len(x))
         if found.slopes is None:
             return np.nan, np.full(len(x), np.nan)
-        moving = self.by_parts(found.slopes, parts.root is None)
+        moving = self.by_parts(found.slopes, parts.own, parts.speed, best_root=parts.root is None)
         return value, np.asarray(pulled_back(self.program(cells), x, self.given(cells), moving), float)
 
-    def by_parts(self, slopes: Slopes, best_root: bool) -> tuple[Generator, Seen, FloatArray | None]:
+    def by_parts(
+        self, slopes: Slopes, own: Seen, speed: FloatArray, *, best_root: bool
+    ) -> tuple[Generator, Seen, FloatArray | None, FloatArray]:
         """Slopes of the log likelihood by what of it depends on the model: see `Parts.moving`.
 
         Args:
             slopes: By what the sweeps are given.
+            own, speed: From which that came.
             best_root: Whether the root has no weights.
         """
         taken = self._taken
         alone = np.arange(len(taken)) < len(self._nodes)
-        own = Seen(
-            time=np.where(alone, slopes.time[taken], 0.0),
+        kind = self._kinds.of_edge
+        by_own = Seen(
+            time=np.where(alone, (slopes.time * speed[kind])[taken], 0.0),
             likelihood=np.where(alone[:, None], slopes.likelihood[taken], 0.0),
             log_scale=alone.astype(float),
         )
-        return Generator(slopes.up, slopes.down, slopes.lost), own, None if best_root else slopes.root
+        by_speed = np.bincount(kind, slopes.time * self._times(own), len(speed)).astype(float)
+        walk = Generator(slopes.up, slopes.down, slopes.lost)
+        return walk, by_own, None if best_root else slopes.root, by_speed
 
     def _at(self, x: FloatArray, cells: int, *, slopes: bool = False, flat: bool = False) -> tuple[Parts, Found]:
         """What the model says at a point, and what the sweeps give there; `flat`: with a flat root, not the best."""
@@ -256,14 +267,23 @@ class GridLikelihood(MovedCoordinates):
         root = None if parts.root is None else np.asarray(parts.root, float)
         if root is None and flat:
             root = np.ones(cells)
-        edges = self.on_edges(parts.own)
+        edges = self.on_edges(parts.own, parts.speed)
         return parts, self.engine.swept(parts.generator, *edges, root, slopes=slopes, densities=flat)
 
-    def on_edges(self, own: Seen) -> tuple[FloatArray, FloatArray]:
-        """(N,) lengths of all edges and (N, k) likelihoods of all nodes' own observations."""
-        count, time = len(self._nodes), np.array(self.bound.fields.phylogeny.lengths, float)
+    def _times(self, own: Seen) -> FloatArray:
+        """(N,) lengths of all edges, those of observed nodes as `own` has them."""
+        time = np.array(self.bound.fields.phylogeny.lengths, float)
         time[0] = 0.0
-        time[self._nodes] = np.asarray(own.time)[:count]
+        time[self._nodes] = np.asarray(own.time)[: len(self._nodes)]
+        return time
+
+    def on_edges(self, own: Seen, speed: Any) -> tuple[FloatArray, FloatArray]:
+        """(N,) times of all edges at the speed of their group, and (N, k) likelihoods of nodes' own observations.
+
+        Args:
+            own, speed: See `Parts`.
+        """
+        count, time = len(self._nodes), self._times(own) * np.asarray(speed, float)[self._kinds.of_edge]
         likelihood = np.ones((self._size, np.shape(own.likelihood)[1]))
         likelihood[self._nodes] = np.asarray(own.likelihood)[:count]
         return time, likelihood
@@ -328,16 +348,49 @@ class GridLikelihood(MovedCoordinates):
         """What its programs are given, on so many cells."""
         return self._placed._replace(cells=np.asarray(cells))
 
+    def _kinds_of_edges(self) -> EdgeKinds:
+        """Which edges the diffusion is the same on.
+
+        Raises:
+            ModelError: They are too many.
+        """
+        usual, random = self._values(), np.random.default_rng(0)
+        sets = [usual]
+        for _ in range(_SETS):
+            values = {name: np.array(each) for name, each in usual.items()}
+            for each in self.coordinates:
+                low, high = (float(each.to_search(end)) for end in (each.low, each.high))
+                moved = float(each.to_search(each.start)) + (1.0 if each.log else each.spread) * random.normal()
+                values[each.parameter].reshape(-1)[each.entry] = each.from_search(np.clip(moved, low, high))
+            sets.append(values)
+        to_coordinate, to_state = AXES[self._sde.axis]
+        low, high = (
+            float(to_coordinate(jnp.asarray(span if end is None else float(end))))
+            for span, end in zip(self._span, (self._sde.low, self._sde.high), strict=True)
+        )
+        states = to_state(low + (jnp.arange(_STATES) + 0.5) * (high - low) / _STATES)
+        kinds = edge_kinds(self.bound.model.edge, sets, self.bound.fields.columns, states)
+        refuse_many_groups(self.bound.name, len(kinds.first))
+        return kinds
+
     def _place(self) -> Given:
         columns = self.bound.fields.columns
+        any_edge, at_root = (
+            {name: value if name in OF_THE_TREE else jnp.asarray(value)[place] for name, value in columns.items()}
+            for place in (-1, 0)
+        )
         tips = {name: each if name in OF_THE_TREE else np.asarray(each)[self._taken] for name, each in columns.items()}
         return Given(
             np.asarray(self.cells),
             self._values(),
-            self._edge,
+            any_edge,
+            at_root,
+            self._kinds.fields,
+            self._kinds.group,
+            self._kinds.first,
             np.asarray(self._span),
             float(self._tau2),
-            self._observed,
+            {**self._observed, "kind": self._kinds.of_edge[self._taken]},
             tips if self.bound.model.noise is not None else {},
         )
 

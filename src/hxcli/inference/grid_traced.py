@@ -43,28 +43,29 @@ def traced_log_likelihood(likelihood: GridLikelihood) -> Callable[[Any], Any]:
         return tuple(_words(each, double) for each in found)
 
     def one(*parts: FloatArray) -> tuple[FloatArray, ...]:
-        *rates, time, own, root = parts
-        edges = likelihood.on_edges(Seen(time, own, None))
+        *rates, time, own, root, speed = parts
+        told = Seen(time, own, None)
+        edges = likelihood.on_edges(told, speed)
         found = likelihood.engine.swept_on_host(Generator(*rates), *edges, root, slopes=True)
         if found.slopes is None:
             return np.array(np.nan), *(np.full_like(each, np.nan) for each in parts)
-        by_walk, by_own, by_root = likelihood.by_parts(found.slopes, best_root=False)
+        by_walk, by_own, by_root, by_speed = likelihood.by_parts(found.slopes, told, speed, best_root=False)
         assert by_root is not None
-        return np.array(found.log_likelihood), *by_walk, by_own.time, by_own.likelihood, by_root
+        return np.array(found.log_likelihood), *by_walk, by_own.time, by_own.likelihood, by_root, by_speed
 
-    def called(walk: Any, time: Any, own: Any, root: Any) -> Any:
-        parts = [_bits(each) for each in (*walk, time, own, root)]
+    def called(walk: Any, time: Any, own: Any, root: Any, speed: Any) -> Any:
+        parts = [_bits(each) for each in (*walk, time, own, root, speed)]
         told = [jax.ShapeDtypeStruct(each.shape, each.dtype) for each in (_bits(root[0]), *parts)]
         found = jax.pure_callback(on_host, tuple(told), *parts, vmap_method="expand_dims")
         return tuple(_floats(each) for each in found)
 
     @jax.custom_vjp
-    def swept(walk: Any, time: Any, own: Any, root: Any) -> Any:
-        return called(walk, time, own, root)[0]
+    def swept(walk: Any, time: Any, own: Any, root: Any, speed: Any) -> Any:
+        return called(walk, time, own, root, speed)[0]
 
-    def forwards(walk: Any, time: Any, own: Any, root: Any) -> Any:
-        value, up, down, lost, by_time, by_own, by_root = called(walk, time, own, root)
-        return value, (Generator(up, down, lost), by_time, by_own, by_root)
+    def forwards(walk: Any, time: Any, own: Any, root: Any, speed: Any) -> Any:
+        value, up, down, lost, *rest = called(walk, time, own, root, speed)
+        return value, (Generator(up, down, lost), *rest)
 
     def backwards(by: Any, pulled: Any) -> Any:
         return tuple(jax.tree.map(lambda each: pulled * each, by))
@@ -75,7 +76,7 @@ def traced_log_likelihood(likelihood: GridLikelihood) -> Callable[[Any], Any]:
         parts = parts_of(program, x, given).without_padding(likelihood.cells)
         alone = jnp.arange(len(parts.own.log_scale)) < likelihood.count
         return (
-            swept(parts.generator, parts.own.time, parts.own.likelihood, parts.root)
+            swept(parts.generator, parts.own.time, parts.own.likelihood, parts.root, parts.speed)
             + jnp.where(alone, parts.own.log_scale, 0.0).sum()
         )
 

@@ -164,6 +164,9 @@ def _highest(likelihood: Walked, x: FloatArray, place: int) -> tuple[float, Floa
         best = max(best, (value, point), key=lambda each: each[0])
         return -value, -slope[others]
 
+    if not len(others):
+        lowered(x[others])
+        return best
     options = {"ftol": 1e-13, "gtol": 1e-6, "maxiter": 200}
     minimize(lowered, x[others], jac=True, method="L-BFGS-B", bounds=likelihood.ends[others], options=options)
     # Where a search gets lost, what it has seen.

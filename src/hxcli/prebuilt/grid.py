@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from hxcli.engine.sweep import down, up
 from hxcli.engine.tree import Tree
 from hxcli.prebuilt.grid_generator import Generator
-from hxcli.prebuilt.grid_transition import Transition, backwards, forwards, make_transition
+from hxcli.prebuilt.grid_transition import Transition, backwards, forwards, make_transitions
 
 # Below it a chance counts as this, so that its logarithm is finite.
 _TINY = 1e-300
@@ -43,13 +43,13 @@ class Swept(NamedTuple):
 
 @up(
     reads=(),
-    reads_children=("time", "likelihood", "log_scale"),
+    reads_children=("time", "group", "likelihood", "log_scale"),
     writes=("likelihood", "log_scale"),
     writes_children=("over",),
 )
 def _prune(node: Any, children: Any, params: Transition) -> dict[str, Any]:
     def over_edge(child: Any) -> dict[str, Any]:
-        over = jnp.maximum(backwards(params, child.time, child.likelihood), _TINY)
+        over = jnp.maximum(_on_edge(backwards, params, child.group, child.time, child.likelihood), _TINY)
         return {"over": over, "log": jnp.log(over)}
 
     found = children.map(over_edge)
@@ -62,34 +62,56 @@ def _prune(node: Any, children: Any, params: Transition) -> dict[str, Any]:
     }
 
 
-@down(reads=("time", "likelihood", "over"), reads_parent=("density",), writes=("outside", "arriving", "density"))
+@down(
+    reads=("time", "group", "likelihood", "over"),
+    reads_parent=("density",),
+    writes=("outside", "arriving", "density"),
+)
 def _descend(node: Any, parent: Any, params: Transition) -> dict[str, Any]:
     outside = parent.density / node.over
     outside = outside / jnp.abs(outside).max()
-    arriving = forwards(params, node.time, outside)
+    arriving = _on_edge(forwards, params, node.group, node.time, outside)
     density = arriving * node.likelihood
     return {"outside": outside, "arriving": arriving, "density": density / density.sum()}
 
 
-def swept_up(tree: Tree, transition: Transition) -> Tree:
-    """The tree with `likelihood` (N, k), `log_scale` (N,) and `over` (N, k); fields `time` and the tips' are there."""
+def _on_edge(move: Any, transitions: Transition, group: Any, time: Any, values: Any) -> Any:
+    """What `backwards` or `forwards` does on an edge that is walked as its group is."""
+    count = len(transitions.step)
+    if count == 1:
+        return move(jax.tree.map(lambda each: each[0], transitions), time, values)
+
+    def one(found: Any, walk: tuple[Transition, Any]) -> tuple[Any, None]:
+        transition, number = walk
+        return jnp.where(group == number, move(transition, time, values), found), None
+
+    return jax.lax.scan(one, values, (transitions, jnp.arange(count)))[0]
+
+
+def swept_up(tree: Tree, transitions: Transition) -> Tree:
+    """The tree with `likelihood` (N, k), `log_scale` (N,) and `over` (N, k).
+
+    Args:
+        tree: Its fields `time` and `group`, (N,), and the tips' `likelihood` are there.
+        transitions: Of the groups' walks.
+    """
     blank = jnp.zeros_like(tree["likelihood"])
-    return _prune(tree.update(over=blank.shape[1:]).set(over=blank), params=transition)
+    return _prune(tree.update(over=blank.shape[1:]).set(over=blank), params=transitions)
 
 
-def swept_down(tree: Tree, transition: Transition, root: Any) -> Swept:
+def swept_down(tree: Tree, transitions: Transition, root: Any) -> Swept:
     """All densities, from a tree swept up.
 
     Args:
         tree: As `swept_up` leaves it.
-        transition: As there.
+        transitions: As there.
         root: (k,) weight of every cell at the root, before any observation.
     """
     blank = jnp.zeros_like(tree["likelihood"])
     names = ("outside", "arriving", "density")
     wide = tree.update(**dict.fromkeys(names, blank.shape[1:])).set(**dict.fromkeys(names, blank))
     density = root * tree["likelihood"][0]
-    found = _descend(wide.at[0].set(density=density / density.sum()), params=transition)
+    found = _descend(wide.at[0].set(density=density / density.sum()), params=transitions)
     return Swept(*(found[name] for name in Swept._fields))
 
 
@@ -99,8 +121,9 @@ def log_at_root(tree: Tree, generator: Generator, likelihood: Any, log_scale: An
     Its first derivatives come from the sweep down: three sweeps and one pass over all edges at once.
 
     Args:
-        tree: With the field `time` (N,): edge lengths, 0 at the root and in the padding.
-        generator: Of the walk.
+        tree: With the fields `time` (N,), edge lengths, 0 at the root and in the padding, and `group` (N,), whole
+            numbers: the walk of every edge.
+        generator: Of the walks, (G, k) each.
         likelihood: (N, k) of the tips' own observations, largest 1; 1 elsewhere.
         log_scale: (N,) log of the factor taken out of it; 0 elsewhere.
         root: (k,) weights, or None for the state of the root at which the observations are most likely.
@@ -115,16 +138,15 @@ def _log_likelihood(tree: Tree, generator: Generator, time: Any, likelihood: Any
 
 
 def _up(tree: Tree, generator: Generator, time: Any, likelihood: Any, root: Any) -> tuple[Any, Tree, Transition, Any]:
-    transition = make_transition(generator, time.max())
-    scale = jnp.zeros_like(time)
-    ready = Tree.from_data(tree.topology, {"time": time, "likelihood": likelihood, "log_scale": scale})
-    swept = swept_up(ready, transition)
+    transitions = make_transitions(generator, time.max())
+    fields = {"time": time, "group": tree["group"], "likelihood": likelihood, "log_scale": jnp.zeros_like(time)}
+    swept = swept_up(Tree.from_data(tree.topology, fields), transitions)
     at_root, log_scale = swept["likelihood"][0], swept["log_scale"][0]
     if root is None:
         value, weights = _best(at_root)
-        return value + log_scale, swept, transition, weights
+        return value + log_scale, swept, transitions, weights
     total = (root * at_root).sum()
-    return jnp.log(jnp.maximum(total, _TINY)) + log_scale, swept, transition, root
+    return jnp.log(jnp.maximum(total, _TINY)) + log_scale, swept, transitions, root
 
 
 def _best(at_root: Any) -> tuple[Any, Any]:
@@ -151,12 +173,12 @@ def _best(at_root: Any) -> tuple[Any, Any]:
 def _log_likelihood_jvp(primals: Any, tangents: Any) -> tuple[Any, Any]:
     tree, generator, time, likelihood, root = primals
     _, generator_dot, time_dot, likelihood_dot, root_dot = tangents
-    value, up_tree, transition, weights = _up(tree, generator, time, likelihood, root)
-    swept = swept_down(up_tree, transition, weights)
+    value, up_tree, transitions, weights = _up(tree, generator, time, likelihood, root)
+    swept = swept_down(up_tree, transitions, weights)
     total = (swept.outside * swept.over).sum(1)
     pull = _ratio(swept.outside, total)
     tangent = jax.jvp(
-        lambda generator, time: _summed_over_edges(generator, time, swept.likelihood, pull),
+        lambda generator, time: _summed_over_edges(generator, tree["group"], time, swept.likelihood, pull),
         (generator, time),
         (generator_dot, time_dot),
     )[1]
@@ -174,21 +196,22 @@ def _ratio(rows: Any, totals: Any) -> Any:
     return jnp.where(totals > 0, 1 / jnp.where(totals > 0, totals, 1.0), 0.0)[:, None] * rows
 
 
-def _summed_over_edges(generator: Generator, time: Any, likelihood: Any, pull: Any) -> Any:
+def _summed_over_edges(generator: Generator, group: Any, time: Any, likelihood: Any, pull: Any) -> Any:
     """() sum over all edges of pull' exp(t Q) likelihood, whose slope is that of the log likelihood."""
-    transition = make_transition(generator, time.max())
+    transitions = make_transitions(generator, time.max())
 
     def chunk(parts: Any) -> Any:
-        time, likelihood, pull = parts
-        return (jax.vmap(lambda t, u: backwards(transition, t, u))(time, likelihood) * pull).sum()
+        group, time, likelihood, pull = parts
+        moved = jax.vmap(lambda g, t, u: _on_edge(backwards, transitions, g, t, u))(group, time, likelihood)
+        return (moved * pull).sum()
 
     number = -(-len(time) // _CHUNK)
     if number == 1:
-        return chunk((time, likelihood, pull))
+        return chunk((group, time, likelihood, pull))
     size = -(-len(time) // number)
     short = number * size - len(time)
     parts = jax.tree.map(
         lambda x: jnp.pad(x, [(0, short)] + [(0, 0)] * (x.ndim - 1)).reshape(number, size, *x.shape[1:]),
-        (time, likelihood, pull),
+        (group, time, likelihood, pull),
     )
     return jax.lax.map(jax.checkpoint(chunk), parts).sum()

@@ -1,11 +1,12 @@
 """The sweeps of `grid` on the host, a level of the tree at a time, and the slopes of the log likelihood.
 
 What an edge does is asked of `Edges`: by eigenvectors (`grid_spectrum`), or by squares, which keep the digits of small
-chances (`grid_squares`).
+chances (`grid_squares`). Where edges have walks of their own, each asks its group's.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -19,11 +20,11 @@ _TINY = 1e-300
 
 
 class RateSlopes(NamedTuple):
-    """Derivatives of a sum over N edges.
+    """Derivatives of a sum over n edges.
 
     Attributes:
         up, down, lost: (k,) by the rates of the walk.
-        time: (N,) by the edges' lengths.
+        time: (n,) by the edges' lengths.
     """
 
     up: FloatArray
@@ -33,11 +34,11 @@ class RateSlopes(NamedTuple):
 
 
 class Edges(Protocol):
-    """What the N edges of a tree do to k cells; edges are slices of them. See `grid_spectrum.SpectralEdges`.
+    """What n edges under one walk do to k cells; those asked for are slices. See `grid_spectrum.SpectralEdges`.
 
     Attributes:
         least: Below it a chance counts as this.
-        time: (N,) lengths.
+        time: (n,) lengths.
     """
 
     least: float
@@ -50,6 +51,92 @@ class Edges(Protocol):
     def doubt(self, below: FloatArray, outside: FloatArray, total: FloatArray) -> float: ...
 
     def slopes(self, below: FloatArray, over: FloatArray, outside: FloatArray, total: FloatArray) -> RateSlopes: ...
+
+
+class GroupedEdges:
+    """The edges of a tree of N nodes, in G groups of one walk each; those asked for are slices of the nodes below them.
+
+    Attributes:
+        least: Below it a chance counts as this.
+    """
+
+    def __init__(
+        self,
+        time: FloatArray,
+        group: NDArray[np.intp],
+        make: Callable[[int, FloatArray], Edges],
+        most: int | None = None,
+    ) -> None:
+        """Prepares the edges.
+
+        Args:
+            time: (N,) lengths; the root has no edge.
+            group: (N,) of every edge.
+            make: From the number of a group and the lengths of its edges to what these do.
+            most: How many groups are held at a time; the others are made when they are asked for. None for all.
+        """
+        self._time, self._make = time, make
+        count = int(group.max(initial=0)) + 1
+        self._nodes = [np.flatnonzero(group[1:] == number) + 1 for number in range(count)]
+        self._most, self._made = most or count, dict[int, Edges]()
+        self.least = self._edges(0).least
+
+    def _edges(self, number: int) -> Edges:
+        if number not in self._made:
+            if len(self._made) >= self._most:
+                del self._made[next(iter(self._made))]
+            self._made[number] = self._make(number, self._time[self._nodes[number]])
+        return self._made[number]
+
+    def by_group(self, nodes: slice) -> Iterator[tuple[Any, slice, Edges]]:
+        """Every group among some nodes: which of them are its (all of them as a slice), and which of its edges."""
+        for number, own in enumerate(self._nodes):
+            some = slice(*np.searchsorted(own, [nodes.start, nodes.stop]))
+            if some.stop - some.start == nodes.stop - nodes.start:
+                yield slice(None), some, self._edges(number)
+                return
+            if some.stop > some.start:
+                yield own[some] - nodes.start, some, self._edges(number)
+
+    def backwards(self, nodes: slice, ended: FloatArray) -> FloatArray:
+        """(n, k) likelihoods at the starts of edges from those at their ends."""
+        found = np.empty_like(ended)
+        for rows, some, edges in self.by_group(nodes):
+            moved = edges.backwards(some, ended[rows])
+            if isinstance(rows, slice):
+                return moved
+            found[rows] = moved
+        return found
+
+    def forwards(self, nodes: slice, begun: FloatArray) -> FloatArray:
+        """(n, k) weights of the cells at the ends of edges from those at their starts."""
+        found = np.empty_like(begun)
+        for rows, some, edges in self.by_group(nodes):
+            moved = edges.forwards(some, begun[rows])
+            if isinstance(rows, slice):
+                return moved
+            found[rows] = moved
+        return found
+
+    def doubt(self, below: FloatArray, outside: FloatArray, total: FloatArray) -> float:
+        """How much rounding may change the log likelihood, to first order; see `slopes`."""
+        every = self.by_group(slice(1, len(self._time)))
+        return sum(edges.doubt(below[1:][rows], outside[1:][rows], total[1:][rows]) for rows, _, edges in every)
+
+    def slopes(self, below: FloatArray, over: FloatArray, outside: FloatArray, total: FloatArray) -> RateSlopes:
+        """Slopes by rates, (G, k) each, and lengths, (N,), of the log likelihood, after both sweeps.
+
+        Args:
+            below, over: (N, k) likelihoods at the ends and at the starts of edges.
+            outside: (N, k) weights of the cells at their starts, as `forwards` was given them.
+            total: (N,) likelihood, by every edge.
+        """
+        by_time, found = np.zeros(len(total)), []
+        for rows, _, edges in self.by_group(slice(1, len(self._time))):
+            found.append(edges.slopes(*(each[1:][rows] for each in (below, over, outside, total))))
+            by_time[1:][rows] = found[-1].time
+        up, down, lost = (np.stack([getattr(each, rate) for each in found]) for rate in ("up", "down", "lost"))
+        return RateSlopes(up, down, lost, by_time)
 
 
 class Found(NamedTuple):
@@ -72,7 +159,7 @@ class Slopes(NamedTuple):
     """Derivatives of the log likelihood.
 
     Attributes:
-        up, down, lost: (k,) by the rates of the walk.
+        up, down, lost: (G, k) by the rates of the walks.
         time: (N,) by the edges' lengths.
         likelihood: (N, k) by the tips' own likelihoods.
         root: (k,) by the root's weights; 0 where there are none.
@@ -88,7 +175,7 @@ class Slopes(NamedTuple):
 
 def swept(
     topology: Topology,
-    edges: Edges,
+    edges: GroupedEdges,
     likelihood: FloatArray,
     root: FloatArray | None,
     *,
@@ -114,7 +201,7 @@ def swept(
 
 def _swept(
     topology: Topology,
-    edges: Edges,
+    edges: GroupedEdges,
     likelihood: FloatArray,
     root: FloatArray | None,
     slopes: bool,
@@ -156,7 +243,9 @@ def _swept(
     )
 
 
-def _swept_up(topology: Topology, edges: Edges, likelihood: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+def _swept_up(
+    topology: Topology, edges: GroupedEdges, likelihood: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Likelihoods at the ends and at the starts of edges, (N, k) each, and (N,) logs of what was taken out below."""
     parents, starts = topology.parents, topology.level_starts
     below = np.array(likelihood, float)
@@ -180,7 +269,7 @@ def _swept_up(topology: Topology, edges: Edges, likelihood: FloatArray) -> tuple
 
 
 def drawn_cells(
-    topology: Topology, edges: Edges, likelihood: FloatArray, root: FloatArray, chances: FloatArray
+    topology: Topology, edges: GroupedEdges, likelihood: FloatArray, root: FloatArray, chances: FloatArray
 ) -> NDArray[np.intp]:
     """(K, N) joint draws of the cells of all nodes: the root's given all tips, then every node's given its parent's.
 
@@ -196,15 +285,15 @@ def drawn_cells(
         below, _, _ = _swept_up(topology, edges, likelihood)
         cells = np.empty(chances.shape, np.intp)
         cells[:, 0] = _chosen(np.maximum(root, 0.0) * below[0], chances[:, 0])
-        begun = np.zeros_like(below)
-        for draw, own in zip(cells, chances, strict=True):
-            for level in range(1, len(starts) - 1):
-                nodes = slice(int(starts[level]), int(starts[level + 1]))
-                from_there = begun[nodes]
-                from_there[:] = 0.0
-                from_there[np.arange(len(from_there)), draw[topology.parents[nodes]]] = 1.0
-                ended = np.maximum(edges.forwards(nodes, from_there), edges.least)
-                draw[nodes] = _chosen(ended * below[nodes], own[nodes])
+        for level in range(1, len(starts) - 1):
+            nodes = slice(int(starts[level]), int(starts[level + 1]))
+            for rows, some, walked in edges.by_group(nodes):
+                there, reached = np.arange(nodes.start, nodes.stop)[rows], below[nodes][rows]
+                for draw, own in zip(cells, chances, strict=True):
+                    begun = np.zeros_like(reached)
+                    begun[np.arange(len(there)), draw[topology.parents[there]]] = 1.0
+                    ended = np.maximum(walked.forwards(some, begun), edges.least)
+                    draw[there] = _chosen(ended * reached, own[there])
     return cells
 
 

@@ -8,7 +8,7 @@ likelihood there is the spline: positive, and the error is of third order in the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -38,20 +38,24 @@ class Seen(NamedTuple):
     log_scale: Any
 
 
-def seen(tree: Tree | Mapping[str, Any], sde: Sde, cells: Cells, *, all_exact: bool = False) -> Seen:
+def seen(
+    tree: Tree | Mapping[str, Any], kinds: Any, sde_on: Callable[[Any], Sde], cells: Cells, *, all_exact: bool = False
+) -> Seen:
     """The likelihoods of the tips' own observations.
 
     Args:
         tree: With `length`, and of every node's observations `known` (1 for an exact one), `mean`, `precision` and
             `constant`, the log of what the density has beside exp(-precision (x - mean)^2 / 2): each (N,).
-        sde: The diffusion.
+        kinds: What the diffusion depends on, a pytree of (N, ...).
+        sde_on: From one of these to the diffusion on the edge above that node; axis and walls are the same on all.
         cells: k cells.
         all_exact: Whether no observation has an error.
     """
-    to_coordinate = AXES[sde.axis][0]
     middle = cells.x[cells.number // 2]
 
-    def one(known: Any, mean: Any, precision: Any, length: Any) -> tuple[Any, Any, Any]:
+    def one(kind: Any, known: Any, mean: Any, precision: Any, length: Any) -> tuple[Any, Any, Any]:
+        sde = sde_on(kind)
+        to_coordinate = AXES[sde.axis][0]
         observed = (known > 0) | (precision > 0)
         mean = jnp.where(observed, mean, middle)
         exact = _point(sde, cells, to_coordinate(mean), length)
@@ -62,7 +66,8 @@ def seen(tree: Tree | Mapping[str, Any], sde: Sde, cells: Cells, *, all_exact: b
         top = values.max()
         return time, values / jnp.where(top > 0, top, 1.0), jnp.log(jnp.where(top > 0, top * slope, 1e-300))
 
-    time, likelihood, log_scale = jax.vmap(one)(tree["known"], tree["mean"], tree["precision"], tree["length"])
+    observed = (tree[name] for name in ("known", "mean", "precision", "length"))
+    time, likelihood, log_scale = jax.vmap(one)(kinds, *observed)
     return Seen(time, likelihood, log_scale + tree["constant"])
 
 

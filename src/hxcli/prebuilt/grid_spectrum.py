@@ -71,7 +71,7 @@ def spectrum_of(up: FloatArray, down: FloatArray, lost: FloatArray) -> Spectrum 
 
 
 class SpectralEdges:
-    """The edges of a tree under a walk that has a spectrum; as `grid_levels.Edges` wants them.
+    """Edges under a walk that has a spectrum; as `grid_levels.Edges` wants them.
 
     Attributes:
         least: Below it a chance is rounding, and counts as this.
@@ -110,15 +110,15 @@ class SpectralEdges:
         return moved
 
     def doubt(self, below: FloatArray, outside: FloatArray, total: FloatArray) -> float:
-        """How much rounding may change the log likelihood, to first order; of all edges but the first.
+        """How much rounding may change the log likelihood, to first order.
 
         Args:
             below: (N, k) likelihoods at the ends of edges.
             outside: (N, k) weights of the cells at their starts.
             total: (N,) likelihood, by every edge.
         """
-        roots, moving = self._spectrum.roots, self.time[1:] > 0
-        part = abs(outside[1:]) @ (1 / roots) * np.sqrt(below[1:] ** 2 @ roots**2) / abs(total[1:])
+        roots, moving = self._spectrum.roots, self.time > 0
+        part = abs(outside) @ (1 / roots) * np.sqrt(below**2 @ roots**2) / abs(total)
         return float(_ROUNDING * part[moving].sum()) if moving.any() else 0.0
 
     def slopes(self, below: FloatArray, over: FloatArray, outside: FloatArray, total: FloatArray) -> RateSlopes:
@@ -130,8 +130,8 @@ class SpectralEdges:
             total: (N,) likelihood, by every edge.
         """
         del below, over, outside
-        pulled = self._far[1:] / total[1:, None]
-        return _slopes(self._spectrum, self.time[1:], self._near[1:], self._grown[1:], pulled)
+        pulled = self._far / total[:, None]
+        return _slopes(self._spectrum, self.time, self._near, self._grown, pulled)
 
 
 def _slopes(spectrum: Spectrum, time: FloatArray, near: FloatArray, grown: FloatArray, pulled: Any) -> RateSlopes:
@@ -156,5 +156,4 @@ def _slopes(spectrum: Spectrum, time: FloatArray, near: FloatArray, grown: Float
     forth, back = np.zeros(k), np.zeros(k)
     forth[:-1] = roots[:-1] / roots[1:] * np.einsum("ij,ij->i", turned[:-1], vectors[1:])
     back[1:] = roots[1:] / roots[:-1] * np.einsum("ij,ij->i", turned[1:], vectors[:-1])
-    by_time = np.concatenate([[0.0], (moved * near) @ values])
-    return RateSlopes(forth - diagonal, back - diagonal, -diagonal, by_time)
+    return RateSlopes(forth - diagonal, back - diagonal, -diagonal, (moved * near) @ values)

@@ -26,7 +26,7 @@ _NOTHING = 1e-290
 
 
 class SquaredEdges:
-    """The edges of a tree under a walk; as `grid_levels.Edges` wants them.
+    """Edges under a walk; as `grid_levels.Edges` wants them.
 
     Attributes:
         least: Below it a chance counts as this.
@@ -113,9 +113,9 @@ class SquaredEdges:
             outside: (N, k) weights of the cells at their starts.
             total: (N,) likelihood, by every edge.
         """
-        ended, pull = below[1:], outside[1:] / total[1:, None]
-        by_time = np.concatenate([[0.0], np.einsum("nk,nk->n", pull, self._walked(over[1:]))])
-        whole, mean = self._whole[1:], self._mean[1:]
+        ended, pull = below, outside / total[:, None]
+        by_time = np.einsum("nk,nk->n", pull, self._walked(over))
+        whole, mean = self._whole, self._mean
         # What each digit is given; the cotangents of the powers, from the last digit to the first.
         given, current = [], self._rest(ended, mean)
         for digit, place in enumerate(self._place):

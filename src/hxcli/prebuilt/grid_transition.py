@@ -61,6 +61,11 @@ def make_transition(generator: Generator, longest: Any) -> Transition:
     return Transition(jumps, step, powers, digits)
 
 
+def make_transitions(generator: Generator, longest: Any) -> Transition:
+    """The same of G walks, (G, k) each; everything has an axis of them in front."""
+    return jax.lax.map(lambda each: make_transition(each, longest), generator)
+
+
 def backwards(transition: Transition, time: Any, likelihood: Any) -> Any:
     """(k,) exp(t Q) u: what a likelihood at the edge's end says about its start."""
     return _applied(transition, time, likelihood, lambda power, values: power @ values)

@@ -25,6 +25,8 @@ from hxcli.traits import Observations
 # Changes of the log likelihood by twice as many cells: above the first so many are taken, up to a number of them; above
 # the second, the user is told.
 _CLOSE, _COARSE, MOST_CELLS = 0.01, 0.1, 800
+# Numbers of a matrix for every group of edges, beyond which there are not twice as many cells.
+_MOST_NUMBERS = 1 << 24
 # Change of the root's estimate by a wider range of the grid, in standard deviations of the values, that is one.
 _MOVED = 0.05
 
@@ -49,6 +51,10 @@ class GridFittedModel(FittedModel):
     def grid(self) -> tuple[GridLikelihood, GridOptimum]:
         """The likelihood and its maximum."""
         return cast(GridLikelihood, self.likelihood), cast(GridOptimum, self.optimum)
+
+    def recorded(self) -> dict[str, FloatArray]:
+        """Nothing: a diffusion is the same on every edge."""
+        return {}
 
     @cached_property
     def densities(self) -> GridDensities:
@@ -137,7 +143,7 @@ def fit_on_grid(bound: BoundModel, observations: Observations, trait: int, optio
     likelihood = on_cells(CELLS)
     optimum = maximise_on_grid(likelihood)
     error = likelihood.grid_error(optimum.x)
-    while error > _CLOSE and likelihood.cells < MOST_CELLS:
+    while error > _CLOSE and likelihood.cells < MOST_CELLS and likelihood.groups * likelihood.cells**2 <= _MOST_NUMBERS:
         likelihood = on_cells(2 * likelihood.cells)
         optimum = maximise_on_grid(likelihood, optimum.x)
         error = likelihood.grid_error(optimum.x)

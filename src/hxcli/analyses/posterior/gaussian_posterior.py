@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hxcli.analyses.fit.fitted import file_of
+from hxcli.analyses.fit.fitted import file_of, recorded_at
 from hxcli.analyses.left_out_table import Predicted
 from hxcli.analyses.left_out_tips import LeftOut
-from hxcli.analyses.posterior.assemble import with_recorded
 from hxcli.analyses.posterior.column_products import left_out_of_columns, mixture_of_columns, pairs_of_columns
 from hxcli.analyses.posterior.declared_question import TAU2
 from hxcli.analyses.posterior.gaussian_question import GaussianQuestion
@@ -80,7 +79,7 @@ def posterior_of_file(
         found = pairs_of_columns(painted, states, options.pairs).in_unit(1 / scale, -location / scale)
         pairs = found, weighed.weights
     file = file_of(question.bound.model)
-    solved = Solved(
+    return Solved(
         Given({}, (), question.flat_root, question.root_in_words(options)),
         nodes,
         {},
@@ -96,8 +95,8 @@ def posterior_of_file(
         priors=words,
         mixture=at_nodes(smooth, painted.nodes),
         told=told,
+        columns={name: column[painted.nodes] for name, column in _recorded(density, values, states, weighed).items()},
     )
-    return with_recorded(solved, question.bound, question.given(), painted, units, trait)
 
 
 def _endless(question: GaussianQuestion, trait: str) -> str:
@@ -106,7 +105,7 @@ def _endless(question: GaussianQuestion, trait: str) -> str:
     advice = [f"--prior '{name}=normal(MEAN,SD)'" for name in flat[:1]]
     if question.flat_root:
         advice, flat = ["--root normal:MEAN,VARIANCE", *advice], ["root", *flat]
-    if not flat and question.names:
+    if not flat:
         advice = [f"--prior '{question.names[0]}=PRIOR' that falls off on both sides"]
     what = f"flat {listed(flat)} and the other" if flat else "these"
     return (
@@ -172,6 +171,16 @@ def _mean_figures(
         of_order_one = mean_figures((means - middle) / spread, variances / spread / spread, weights, level)
         found[name] = of_order_one.times(spread, middle)
     return found
+
+
+def _recorded(
+    density: ColumnDensity, values: FloatArray, states: StateColumns, weighed: Weighed
+) -> dict[str, FloatArray]:
+    """What the file records of every edge at the posterior means of its parameters."""
+    bound, unknowns = density.likelihood.bound, density.likelihood.given_beta.copy()
+    unknowns[np.flatnonzero(density.likelihood.free)] = weighed.weights @ states.unknowns
+    parameters = {name: value[0] for name, value in density.parameters(weighed.weights @ values).items()}
+    return recorded_at(bound, parameters, unknowns)
 
 
 def _draws(

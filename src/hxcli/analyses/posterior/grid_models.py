@@ -29,7 +29,6 @@ from hxcli.model import Sde
 from hxcli.models import GRID_MODELS
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import GaussianModel
-from hxcli.models.recorded import recorded
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.grid_densities import DensityFigures
@@ -175,7 +174,6 @@ def _on_grid(
         (each, words[each], found.figures[each]) for each in question.names
     ]
     parameters += [(each, None, _fixed(value)) for each, value in question.given().items()]
-    told = recorded(question.bound, {each: figures.mean for each, _, figures in parameters if figures is not None})
     file = file_of(question.bound.model).get("file")
     details = {
         "priors": words,
@@ -195,7 +193,6 @@ def _on_grid(
         details,
         tuple(notes),
         None if found.draws is None else _told_draws(question, found.draws, nodes, known),
-        told._replace(columns={each: column[nodes] for each, column in told.columns.items()}),
     )
 
 

@@ -16,7 +16,6 @@ from hxcli.analyses.posterior.question import Options
 from hxcli.analyses.posterior.solution import Figures
 from hxcli.errors import Note
 from hxcli.findings import number
-from hxcli.models.recorded import Recorded
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.grid_densities import DensityFigures, density_figures, shortest_intervals
 from hxcli.reconstruction import NodeDensities, Reconstruction
@@ -41,7 +40,6 @@ class UnderModel(NamedTuple):
         details: For the run record.
         notes: Sentences without the trait's name.
         draws: Free parameter -> (K,) values of joint draws, and `states`, (K, N); None where there are none.
-        recorded: What a user's file records at the posterior means of its parameters.
     """
 
     name: str
@@ -54,7 +52,6 @@ class UnderModel(NamedTuple):
     details: Mapping[str, Any]
     notes: tuple[Note, ...]
     draws: Mapping[str, FloatArray] | None = None
-    recorded: Recorded = Recorded({}, {})
 
 
 class AveragedTrait(NamedTuple):
@@ -143,10 +140,7 @@ def grid_report(
         parameters=_parameters(told, options),
         root_how=("posterior mean", "posterior standard deviation"),
         method=_method(told, options),
-        columns={
-            "modes": columns(lambda one: one.nodes.modes),
-            **{name: np.stack([_alone(one).columns[name] for one in told], 1) for name in _alone(told[0]).columns},
-        },
+        columns={"modes": columns(lambda one: one.nodes.modes)},
         ends=(columns(lambda one: one.nodes.lower), columns(lambda one: one.nodes.upper)),
         shortest=(columns(lambda one: one.shortest[0]), columns(lambda one: one.shortest[1])),
         tables={"parameter table": {key: [row[key] for row in rows] for key in rows[0]}, **_draws(names, told)},
@@ -248,9 +242,4 @@ def _details(one: AveragedTrait, options: Options) -> dict[str, Any]:
             ]
         }
     about = one.under[0].details if len(one.under) == 1 else {under.name: under.details for under in one.under}
-    return {"posterior": dict(about), **_alone(one).details, **models}
-
-
-def _alone(one: AveragedTrait) -> Recorded:
-    """What is recorded under the one model that there is; of several, nothing."""
-    return one.under[0].recorded if len(one.under) == 1 else Recorded({}, {})
+    return {"posterior": dict(about), **models}
