@@ -151,6 +151,28 @@ def test_check_looks_at_a_model(hx, files):
     assert "noise    variance 0.5 to 1.5 of what is observed of a tip" in done.err
 
 
+def test_check_looks_at_a_model_with_what_is_given_of_it(hx, files):
+    given = ("tree.nwk", "traits.csv", "--column", "mass", "--regimes", "regimes.csv")
+    held = ("--set", "s(a)=0.5", "--set", "s(b)=2", "--set", "root=1.5")
+    (files / "regimes.csv").write_text("node,regime\nA,a\nB,b\n,a\n")
+    (files / "mine.py").write_text(
+        HEAD + "RATES = ('s',)\ndef model(edge):\n    s = log_normal('s', shape=(2,)) @ edge.regime\n"
+        "    return Gaussian(variance=s * edge.length)\n"
+    )
+    assert hx("fit", *given, "--model", "mine.py", *held, "-o", "held").code == 0
+    (fitted,) = rows(files / "held.fits.csv")
+    done = hx("check", *given, "--model", "mine.py", *held)
+    assert done.code == 0
+    assert f"usual    log likelihood {float(fitted['log_likelihood']):.6g}" in done.err
+    assert "given    s(b): 2" in done.err
+    done = hx("check", *given, "--model", "mine.py", "--set", "t=1")
+    assert done.code == 2
+    assert "--set t: no model here has such a parameter (they have s(a), s(b), root" in done.err
+    done = hx("check", *given[:4], "--set", "s=1")
+    assert done.code == 2
+    assert "--set is of a model (add --model NAME)" in done.err
+
+
 def test_a_negative_variance_is_impossible_and_a_search_turns_back(hx, here):
     for name, support in (("plain", "start=0.0"), ("bounded", "low=0, start=1.0")):
         declared = f"from hxcli.model import Gaussian, param\ndef model(edge):\n    s = param('s', {support})\n"

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from hxcli.cli.command import command
-from hxcli.cli.options import EDGE_DATA_HELP, OptionalTraitsArgument, ReadingChoices, TalkChoices, TreeArgument
+from hxcli.cli.options import (
+    EDGE_DATA_HELP,
+    OptionalTraitsArgument,
+    ReadingChoices,
+    TalkChoices,
+    TreeArgument,
+    parse_settings,
+)
 from hxcli.cli.sample_options import SampleFileChoices
 from hxcli.cli.state_options import StateReadingChoices
 from hxcli.errors import HxError
@@ -31,7 +39,8 @@ class CheckRequest:
         quiet: Whether nothing is said.
         sample: Which trees are looked at where all are; None for the one that an analysis of one tree takes.
         model: A model to be tried on the files; None for none.
-        edge_data: Further columns of the edges for it.
+        held, start: Its parameters that are given, and where a search for others would begin.
+        regimes, edge_data: Files of the edges' regimes and of further columns, or the words `labels` and `tree`.
     """
 
     inputs: InputOptions
@@ -39,6 +48,9 @@ class CheckRequest:
     quiet: bool
     sample: SampleOptions | None = None
     model: str | None = None
+    held: Mapping[str, float] = field(default_factory=dict)
+    start: Mapping[str, float] = field(default_factory=dict)
+    regimes: str | None = None
     edge_data: str | None = None
 
     def perform(self) -> None:
@@ -79,6 +91,7 @@ class CheckRequest:
         prepare(RuntimeOptions())
         inputs = read_inputs(self.inputs)
         edges: Any = None
+        regimes: Any = self.regimes
         if self.edge_data == "tree":
             from hxcli.formats.trees.edge_annotations import edge_annotations
 
@@ -86,10 +99,14 @@ class CheckRequest:
         elif self.edge_data is not None:
             side = SideInput(self.edge_data, "hxcli.formats.tables.edge_data:read_edge_data")
             edges = side.read(self.inputs.max_size)[0]
+        if self.regimes not in (None, "labels"):
+            side = SideInput(self.regimes, "hxcli.formats.tables.regimes:read_regimes")
+            regimes = side.read(self.inputs.max_size)[0]
         with started(RuntimeOptions()):
-            from hxcli.run.model_check import model_lines
+            from hxcli.run.model_check import Trial, model_lines
 
-            return model_lines(inputs.phylogenies[0], inputs.observations[0], name, edges)
+            trial = Trial(name, self.held, self.start, regimes, edges)
+            return model_lines(inputs.phylogenies[0], inputs.observations[0], trial)
 
     def look(self) -> Checkup | SampleCheckup:
         if self.sample is not None:
@@ -122,6 +139,22 @@ def check(
         str | None,
         typer.Option("--edge-data", metavar="FILE", help=EDGE_DATA_HELP),
     ] = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Hold a parameter of the model; repeatable."),
+    ] = None,
+    starts: Annotated[
+        list[str] | None,
+        typer.Option("--start", metavar="NAME=VALUE", help="Where a search for a parameter would begin; repeatable."),
+    ] = None,
+    regimes: Annotated[
+        str | None,
+        typer.Option(
+            "--regimes",
+            metavar="FILE",
+            help="Regimes of edges: a table, a painted tree (SIMMAP), or the word labels, for those at inner nodes.",
+        ),
+    ] = None,
     reading: ReadingChoices,
     sample: SampleFileChoices,
     states: StateReadingChoices,
@@ -138,4 +171,13 @@ def check(
     """
     trees, table = sample.files(tree, traits)
     inputs = states.on(reading.input_options(trees[0], table))
-    return CheckRequest(inputs, json, talk.quiet, sample.sample_options(trees), model, edge_data)
+    _refuse_without_model(model, {"--set": settings, "--start": starts, "--regimes": regimes, "--edge-data": edge_data})
+    held, start = parse_settings(settings), parse_settings(starts, "--start")
+    whole = sample.sample_options(trees)
+    return CheckRequest(inputs, json, talk.quiet, whole, model, held, start, regimes, edge_data)
+
+
+def _refuse_without_model(model: str | None, asked: Mapping[str, Any]) -> None:
+    for option, value in asked.items():
+        if value and model is None:
+            raise typer.BadParameter(f"{option} is of a model (add --model NAME)")

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hxcli.errors import HxError, InputError, ModelError
+from hxcli.errors import HxError, InputError, ModelError, OptionError
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.traits import Observations
+
+if TYPE_CHECKING:
+    from hxcli.edge_data import EdgeTable
+    from hxcli.painting import RegimeTable
+    from hxcli.regime_tree import RegimeTree
 
 _DRAWS, _STEP = 3, 1e-5
 # How far a gradient may be from differences of the values, as a share.
@@ -18,18 +24,50 @@ _AGREES = 1e-4
 _GRID_STEP, _GRID_AGREES = 1e-3, 5e-3
 
 
-def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edge_data: Any = None) -> list[str]:
+@dataclass(frozen=True)
+class Trial:
+    """A model to be tried, and with what.
+
+    Attributes:
+        name: Of a model, or `FILE.py[:NAME]`.
+        held: Reported name -> value of parameters that are given.
+        start: Reported name -> value where a search would begin.
+        regimes: Of the edges; `labels` for those at the nodes of the tree.
+        edge_data: Further columns of the edges.
+    """
+
+    name: str
+    held: Mapping[str, float] = field(default_factory=dict)
+    start: Mapping[str, float] = field(default_factory=dict)
+    regimes: RegimeTable | RegimeTree | str | None = None
+    edge_data: EdgeTable | None = None
+
+    @property
+    def lines(self) -> list[str]:
+        """What is given and where searches begin, a line each."""
+        given = [f"given    {name}: {value:.6g}" for name, value in self.held.items()]
+        return given + [f"start    {name}: {value:.6g}" for name, value in self.start.items()]
+
+    def without_regimes(self, why: str) -> Trial:
+        """The same; raises OptionError where there are regimes."""
+        if self.regimes is not None:
+            raise OptionError(f"--regimes does not go with models {why} (write what differs in --edge-data)")
+        return self
+
+
+def model_lines(phylogeny: Phylogeny, observations: Observations, trial: Trial) -> list[str]:
     """The report for a person, a line each: of the first trait, or, of a model that returns matrices, of all together.
 
     Args:
         phylogeny: N nodes, edge lengths neither missing nor negative.
         observations: Of D traits.
-        name: Of a model, or `FILE.py[:NAME]`.
-        edge_data: Further columns of the edges.
+        trial: What is tried.
 
     Raises:
         HxError: The model is refused.
     """
+    from hxcli.analyses.fit.fit import painted_tree
+    from hxcli.analyses.fit.fitted import refuse_unknown_parameters
     from hxcli.edge_data import edge_columns
     from hxcli.inference.edge_variances import refuse_negative_variances
     from hxcli.inference.grid_likelihood import GridLikelihood
@@ -38,34 +76,37 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
     from hxcli.models import named_model
     from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
     from hxcli.models.gaussian_model import line_of
-    from hxcli.painting import unpainted
 
-    fields = edge_fields(phylogeny, edge_columns(unpainted(phylogeny), edge_data))
+    painted = painted_tree(phylogeny, trial.regimes)
+    fields = edge_fields(painted, edge_columns(painted, trial.edge_data))
     values = observations.values[:, 0] if observations.traits else np.zeros(0)
-    of_trees, fields = fields.columns, EdgeFields(phylogeny, trait_fields(fields.columns, values), fields.regimes)
-    model = named_model(name)
+    of_trees = fields.columns
+    fields = EdgeFields(painted.phylogeny, trait_fields(of_trees, values), fields.regimes)
+    model = named_model(trial.name)
     # A file of traits together may do with the figures of all what cannot be done with those of one.
     if observations.traits and model.text and _returns_matrices(model, trait_fields(of_trees, observations.values)):
-        return joint_lines(phylogeny, observations, name, edge_data)
+        return joint_lines(phylogeny, observations, trial.without_regimes("of traits together"))
     returned = discover(model.edge, abstract_edge(fields.columns)).returned
     if isinstance(returned, Rates):
-        return state_lines(phylogeny, observations, name, edge_data)
+        return state_lines(phylogeny, observations, trial.without_regimes("of states"))
     if observations.traits and isinstance(returned, Gaussian) and returned.variance.ndim:
-        return joint_lines(phylogeny, observations, name, edge_data)
+        return joint_lines(phylogeny, observations, trial.without_regimes("of traits together"))
     if not observations.traits:
         raise ModelError(f"model {model.name} is of numbers, and the table has none (name a column with --column)")
-    bound = model.on(fields)
+    bound = model.on(fields, trial.start)
+    refuse_unknown_parameters(trial.held, trial.start, [bound])
+    observations = painted.observations(observations)
     is_grid = isinstance(bound.returned, Sde)
     kind = type(bound.returned).__name__
     lines = [f"model    {bound.name}: returns {kind}, so the {_ENGINES[kind]}"]
-    lines += _parameters(bound.declarations)
+    lines += [*_parameters(bound.declarations), *trial.lines]
     likelihood: Any
     if is_grid:
-        likelihood = GridLikelihood(bound, observations, 0, cells=100)
+        likelihood = GridLikelihood(bound, observations, 0, held=trial.held, cells=100)
     else:
-        placed = framed(fields.columns, phylogeny)
+        placed = framed(fields.columns, painted.phylogeny)
         placed = placed._replace(columns={**fields.columns, **placed.columns})
-        likelihood = TraitLikelihood(bound, placed, observations, 0, restricted=False)
+        likelihood = TraitLikelihood(bound, placed, observations, 0, restricted=False, held=trial.held)
         edges = likelihood.edges(likelihood.start)
         variance = edges.variance[1:, 0]
         bad = int((~(variance >= 0)).sum())
@@ -100,14 +141,16 @@ def _returns_matrices(model: Any, columns: Mapping[str, Any]) -> bool:
     return isinstance(returned, Gaussian) and returned.variance.ndim == 2
 
 
-def joint_lines(phylogeny: Phylogeny, observations: Observations, name: str, edge_data: Any) -> list[str]:
+def joint_lines(phylogeny: Phylogeny, observations: Observations, trial: Trial) -> list[str]:
     """The same of a file that returns matrices, of all traits together."""
+    from hxcli.analyses.fit.fitted import refuse_unknown_parameters
     from hxcli.analyses.together.under_file import joint_model
     from hxcli.inference.matrix_edges import refuse_no_covariances
     from hxcli.inference.matrix_likelihood import MatrixLikelihood
 
-    bound = joint_model(phylogeny, observations, name, edge_data=edge_data)
-    likelihood = MatrixLikelihood(bound, observations, held={})
+    bound = joint_model(phylogeny, observations, trial.name, trial.start, trial.edge_data)
+    refuse_unknown_parameters(trial.held, trial.start, [bound])
+    likelihood = MatrixLikelihood(bound, observations, held=trial.held)
     variances = np.diagonal(refuse_no_covariances(likelihood, likelihood.start).variance[1:], axis1=1, axis2=2)
     spans = [
         f"{trait} {own.min():.6g} to {own.max():.6g}" for trait, own in zip(bound.traits, variances.T, strict=True)
@@ -115,12 +158,13 @@ def joint_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
     return [
         f"model    {bound.name}: returns Gaussian with matrices, so the {_ENGINES['Gaussian']} of traits together",
         *_parameters(bound.declarations),
+        *trial.lines,
         f"edges    variance of {', '.join(spans)}, all covariances",
         *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, bound.name),
     ]
 
 
-def state_lines(phylogeny: Phylogeny, observations: Observations, name: str, edge_data: Any) -> list[str]:
+def state_lines(phylogeny: Phylogeny, observations: Observations, trial: Trial) -> list[str]:
     """The same of a file that returns `Rates`, of the first trait of states."""
     from hxcli.analyses.ancestral_states import StateOptions, pattern_for
     from hxcli.inference.state_objective import Objective, RootPrior
@@ -131,19 +175,21 @@ def state_lines(phylogeny: Phylogeny, observations: Observations, name: str, edg
 
     if not observations.states:
         raise ModelError(
-            f"model {name}: it returns Rates, and no trait is of states (name a column of text with --column, or any "
-            "with --discrete)"
+            f"model {trial.name}: it returns Rates, and no trait is of states (name a column of text with --column, or "
+            "any with --discrete)"
         )
     seen = seen_states(phylogeny, observations.nodes, observations.states[0])
-    pattern = pattern_for(StateOptions(model=name, edge_data=edge_data), seen.states, phylogeny)
+    options = StateOptions(model=trial.name, held=trial.held, start=trial.start, edge_data=trial.edge_data)
+    pattern = pattern_for(options, seen.states, phylogeny)
     assert isinstance(pattern, FileRates)
-    lines = [f"model    {pattern.name}: returns Rates, so the {_ENGINES['Rates']}", *_parameters(pattern.declarations)]
+    lines = [f"model    {pattern.name}: returns Rates, so the {_ENGINES['Rates']}"]
+    lines += [*_parameters(pattern.declarations), *trial.lines]
     lines.append(
         f"rates    of the states {', '.join(seen.states)}, "
         + ("one matrix an edge" if pattern.by_edge else "the same on every edge")
     )
     tree = state_tree(phylogeny, seen.likelihoods)
-    searched = SearchedRates(pattern, 1e-9, 1e9, {})
+    searched = SearchedRates(pattern, 1e-9, 1e9, trial.held)
     objective = Objective(tree, searched, RootPrior("flat"), searched.held)
 
     def value_and_gradient(x: FloatArray) -> tuple[float, FloatArray]:
