@@ -18,12 +18,14 @@ class Dense:
         likelihood: Log density of the cells, restricted or at the best means.
         means, variances: (N * D,) of all states given the cells, node by node.
         left_out: (cells, 2) mean and variance of every cell given the others.
+        integrated: Log density of the cells, the unknowns of the mean integrated out over their priors.
     """
 
     likelihood: float
     means: Any
     variances: Any
     left_out: Any
+    integrated: float = np.nan
 
 
 def dense(
@@ -85,7 +87,16 @@ def dense(
 
 
 def dense_linear(
-    parents: Any, edges: Any, nodes: Any, values: Any, errors: Any, *, free_root: bool, unknowns: Any, noise: Any = None
+    parents: Any,
+    edges: Any,
+    nodes: Any,
+    values: Any,
+    errors: Any,
+    *,
+    free_root: bool,
+    unknowns: Any,
+    noise: Any = None,
+    priors: Any = None,
 ) -> Dense:
     """Traits that act on each other along edges, all states and cells as one large Gaussian; at the best means.
 
@@ -96,6 +107,7 @@ def dense_linear(
         free_root: Whether the root's state is unknown.
         unknowns: (P,) values of those of the mean, nan for those that are to be found.
         noise: (N, D, D) covariance of the errors of a row at a node.
+        priors: (2, P) means and precisions of the unknowns that are to be found, 0 of flat ones; None for flat ones.
     """
     size, traits = len(parents), values.shape[1]
     known = np.nan_to_num(unknowns)
@@ -124,12 +136,17 @@ def dense_linear(
     if noise is not None:
         v = v + (row[:, None] == row) * noise[node[:, None], trait[:, None], trait]
     inverse, x, y = np.linalg.inv(v), design[place], values[row, trait] - mean[place]
-    information = x.T @ inverse @ x
-    best = np.linalg.solve(information, x.T @ inverse @ y)
+    centre, precision = np.zeros((2, columns)) if priors is None else priors
+    information = x.T @ inverse @ x + np.diag(precision)
+    best = np.linalg.solve(information, x.T @ inverse @ y + precision * centre)
     residual = y - x @ best
     value = -(len(y) * np.log(2 * np.pi) + np.linalg.slogdet(v)[1] + residual @ inverse @ residual) / 2
+    off = best - centre
+    proper = precision > 0
+    integrated = value - (precision * off) @ off / 2 + np.log(precision[proper] / (2 * np.pi)).sum() / 2
+    integrated += (columns * np.log(2 * np.pi) - np.linalg.slogdet(information)[1]) / 2
     cross = covariance[:, place]
     left = design - cross @ inverse @ x
     variances = np.diag(covariance) - ((cross @ inverse) * cross).sum(1)
     variances = variances + ((left @ np.linalg.inv(information)) * left).sum(1)
-    return Dense(float(value), mean + design @ best + cross @ inverse @ residual, variances, None)
+    return Dense(float(value), mean + design @ best + cross @ inverse @ residual, variances, None, float(integrated))

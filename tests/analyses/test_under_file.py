@@ -212,7 +212,7 @@ def test_sweeps_on_the_host_are_dense_algebra(tmp_path: Path, text: str, held: A
     )
     both = JointEdges(*(None if a is None else np.stack([a, b]) for a, b in zip(edges, other, strict=True)))
     np.testing.assert_allclose(sweeps.figures(both).log_likelihood[0], truth.likelihood, rtol=1e-9)
-    found, variances = (each[likelihood._nodes] for each in sweeps.states(both))
+    found, variances = (each[0, likelihood._nodes] for each in sweeps.states(both))
     found, errors = likelihood.units.states(found, np.sqrt(variances))
     np.testing.assert_allclose(found.ravel(), truth.means, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(errors.ravel() ** 2, truth.variances, rtol=1e-9, atol=1e-9)

@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 
 MODEL = """
@@ -51,7 +52,7 @@ REFUSED = {
     ),
     "posterior --together": (
         "def model(edge):\n    return Gaussian(variance=edge.length * jnp.eye(2))\n",
-        "--model mine.py: traits together take one of bm, lambda, ou",
+        "mine.py: line 5: the variance of model has the shape (2, 2), and 1 trait is fitted together",
     ),
     "posterior --prior-tau2 lognormal(0,1)": (
         BROWNIAN + "def noise(tip):\n    return log_normal('e')\n",
@@ -543,3 +544,54 @@ def test_a_file_of_traits_together_is_fitted_on_every_tree_of_a_sample(hx, here:
             for trait in ("u", "v"):
                 assert found[tree, trait, name] == pytest.approx(alone[name], rel=1e-6)
     assert found["1", "u", "s(1)"] != pytest.approx(found["2", "u", "s(1)"], rel=1e-3)
+
+
+PACED = """
+def model(edge):
+    s, r = log_normal("s", median=1, sd=1, shape=(2,)), param("r", low=-1, high=1, start=0.1)
+    pace = record("pace", edge.rate * edge.length)
+    return Gaussian(variance=jnp.outer(s, s) * jnp.array([[1.0, r], [r, 1.0]]) * pace)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("more", [["--samples", "200", "--chains", "2"], ["--set", "r=0.3"]], ids=["sampled", "summed"])
+def test_a_posterior_of_traits_together_is_the_same_for_a_turned_tree(hx, here: Path, more: list[str]):
+    pytest.importorskip("numpyro")
+    (here / "mine.py").write_text(HEAD + PACED)
+    (here / "own.nex").write_text(f"#NEXUS\nBEGIN TREES;\nTREE one = [&R] {ANNOTATED}\nEND;\n")
+    (here / "turned.nwk").write_text(
+        "((D[&rate=3]:2,C[&rate=1]:1)[&rate=0.1]:0.5,(B[&rate=2]:1.5,A[&rate=.5]:1)[&rate=1.5]:1);"
+    )
+    (here / "x.csv").write_text("tip,u,v\nA,1,2\nB,2.5,\nC,0.3,1\nD,4,3\n")
+    (here / "y.csv").write_text("tip,u,v\nD,4,3\nC,0.3,1\nB,2.5,\nA,1,2\n")
+    found = []
+    for tree, table in (("own.nex", "x.csv"), ("turned.nwk", "y.csv")):
+        given = ("--together", "--model", "mine.py", "--edge-data", "tree", "--draws", "5", *more)
+        done = hx("posterior", tree, table, *given, "-o", "run")
+        assert done.code == 0, done.err
+        assert "priors: s(1) log_normal(median=1, sd=1), s(2)" in done.err
+        drawn = pl.read_parquet("run.draws.parquet").select("draw", "trait", "s(1)", "r", "A", "B", "C", "D")
+        record = json.loads((here / "run.json").read_text())
+        result = record["results"][0]
+        assert result["file"]["sha256"] == hashlib.sha256((here / "mine.py").read_bytes()).hexdigest()
+        assert result["file"]["text"] == HEAD + PACED
+        assert record["seed"] == 0
+        assert "u_95%_HPD={" in (here / "run.nex").read_text()
+        keys = ("tip_a", "tip_b", "trait", "estimate", "se", "lower", "upper", "hpd_lower", "hpd_upper", "pace")
+        states = sorted(tuple(row[key] for key in keys) for row in rows(here / "run.csv"))
+        found.append((states, rows(here / "run.params.csv"), drawn.rows(), result["posterior"]))
+    assert found[0] == found[1]
+    assert ("A", "A", "u", "1.0", "0.0") in {each[:5] for each in found[0][0]}
+    # Every row is of a parameter of both traits, or of the root of one.
+    named = {(row["trait"], row["parameter"]) for row in found[0][1]}
+    assert named == {("u+v", "s(1)"), ("u+v", "s(2)"), ("u+v", "r"), ("u", "root"), ("v", "root")}
+    posterior = found[0][3]
+    assert posterior["root"] == "flat"
+    if "--set" in more:
+        assert posterior["method"] == "quadrature"
+        assert posterior["error_bound"] < 1e-4
+    else:
+        assert posterior["method"] == "independence"
+        assert posterior["log_evidence_error"] > 0
+        assert set(posterior["diagnostics"]["r"]) == {"rhat", "ess_bulk", "ess_tail"}

@@ -89,6 +89,9 @@ ANALYSES: dict[str, Analysis] = {
         "hxcli.analyses.together.posterior:posterior_together",
         (STATES, "parameter table", "covariance table", "within table", "leave-one-out table", "draws", "pairs table"),
     ),
+    "posterior together under a file": Analysis(
+        "hxcli.analyses.together.file_posterior:posterior_under_file", (STATES, "parameter table", "draws")
+    ),
     "contrasts": Analysis("hxcli.analyses.contrasts:contrasts", ("contrasts table",)),
     "regress": Analysis(
         "hxcli.analyses.regress.regress:regress",

@@ -240,7 +240,34 @@ def posterior(
     without = [*more.without(), *left_out.without(), *pair.without()]
     asked = {**more.asked(), **left_out.asked(), **pair.asked()}
     if together.together:
-        options = _joint_options(priors, more, density, run)
+        if model_prior:
+            raise typer.BadParameter("--model-prior weighs models, and traits together take one (leave it out)")
+        of_no_file = {
+            "--pairs": pair.pairs,
+            "--loo": left_out.loo,
+            "--root": priors.root != RootPrior(),
+            "--prior-tau2": priors.prior_tau2,
+        }
+        of_file = together.file_options(models, of_no_file)
+        options = _joint_options(priors, more, density, run, of_file is not None)
+        if of_file is not None:
+            return run.request(
+                "posterior together under a file",
+                tree,
+                traits,
+                named={"picture": plot, "parameter table": out_params, "draws": more.draws_out},
+                without=more.without(),
+                asked=more.asked(),
+                side={"edge_data": models.side_inputs()["edge_data"]},
+                command="posterior",
+                seed=more.seed,
+                **options,
+                **sampling,
+                **of_file,
+                method=(more.method or Method.QUADRATURE).value,
+                priors=parse_priors(prior),
+                level=level,
+            )
         return together.reading(run).request(
             "posterior together",
             tree,
@@ -336,7 +363,9 @@ def _sampler_options(method: Method, given: dict[str, int | None]) -> dict[str, 
     return {"chains": _CHAINS, "samples": _SAMPLES, **given} if method is Method.NUTS or given else {}
 
 
-def _joint_options(priors: PriorChoices, more: MoreChoices, density: str | None, run: RunChoices) -> dict[str, Any]:
+def _joint_options(
+    priors: PriorChoices, more: MoreChoices, density: str | None, run: RunChoices, of_file: bool
+) -> dict[str, Any]:
     """The options of traits together that those of single traits have another form of.
 
     Raises:
@@ -347,7 +376,7 @@ def _joint_options(priors: PriorChoices, more: MoreChoices, density: str | None,
         "--prior-sigma2": priors.prior_sigma2 is not None,
         "--prior-tau2": priors.prior_tau2 is not None,
         "--root": priors.root != RootPrior(),
-        "--method quadrature": more.method is Method.QUADRATURE,
+        "--method quadrature": more.method is Method.QUADRATURE and not of_file,
         "--density": density is not None,
     }
     for option, given in alone.items():

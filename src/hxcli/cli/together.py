@@ -101,7 +101,12 @@ class TogetherChoices:
         }
         for option, value in given.items():
             if value:
-                instead = {"--phenotypic": "write noise(tip) in it", "--regimes": "write what differs in --edge-data"}
+                instead = {
+                    "--phenotypic": "write noise(tip) in it",
+                    "--prior-tau2": "write noise(tip) in it",
+                    "--regimes": "write what differs in --edge-data",
+                    "--root": "write root() in it",
+                }
                 raise typer.BadParameter(
                     f"{option} does not go with --together --model {names[0]} ({instead.get(option, 'leave it out')})"
                 )

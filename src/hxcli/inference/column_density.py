@@ -19,6 +19,7 @@ from hxcli.engine.tree import Tree
 from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.likelihood_programs import Shape, swept_columns
 from hxcli.inference.parameter_priors import ParameterPrior
+from hxcli.inference.prior_coordinates import PriorCoordinates
 from hxcli.inference.state_columns import WIDTHS, StateColumns, state_columns
 from hxcli.models.gaussian_model import Edges, GaussianModel, Layout
 from hxcli.phylogeny import FloatArray
@@ -26,27 +27,23 @@ from hxcli.prebuilt.parameter_columns import in_widths
 
 # Columns of the sweeps whose gradients are wanted.
 _GRADIENTS = (8,)
-# In a coordinate, for slopes of priors and of values, which are smooth.
-_STEP = 1e-4
 # A flat unknown of the mean with so many standard deviations of the values is not determined by them.
 _LOOSE = 1e4
 # Of a coordinate, what its value is an entry of.
 Entries = tuple[tuple[str, int], ...]
 
 
-class ColumnDensity:
+class ColumnDensity(PriorCoordinates):
     """The likelihood of one trait times the priors of F parameters.
 
     Attributes:
         likelihood: Of the trait, F coordinates, no rate solved for.
-        names: Of the parameters.
-        priors: Theirs, in their order.
         means: (2, P) means and precisions of the priors of the P unknowns of the mean, 0 for a flat one.
     """
 
     def __init__(self, likelihood: TraitLikelihood, priors: Sequence[ParameterPrior], means: FloatArray) -> None:
-        self.likelihood, self.priors, self.means = likelihood, tuple(priors), means
-        self.names = tuple(each.name for each in likelihood.coordinates)
+        super().__init__(likelihood.coordinates, priors)
+        self.likelihood, self.means = likelihood, means
         self._entries: Entries = tuple((each.parameter, each.entry) for each in likelihood.coordinates)
         self._given = {name: value[0] for name, value in likelihood.values_at(likelihood.start).items()}
         there = np.asarray(likelihood.tree["number"])
@@ -57,26 +54,6 @@ class ColumnDensity:
     def tree(self) -> Tree:
         """The tree with the observations as fields."""
         return self.likelihood.tree
-
-    @property
-    def starts(self) -> list[tuple[float, float]]:
-        """F ranges of the coordinates that hold most of the priors."""
-        return [prior.start() for prior in self.priors]
-
-    def values(self, w: FloatArray) -> FloatArray:
-        """(K, F) the parameters at K places w, (K, F)."""
-        found = self._columns(w, lambda prior, own: prior.value(own))
-        # The priors' supports are the declarations', but for rounding.
-        ends = [(each.low, each.high) for each in self.likelihood.coordinates]
-        return np.clip(found, *np.array(ends).T) if ends else found
-
-    def sizes(self, w: FloatArray) -> FloatArray:
-        """(K, F) what grows as the logarithms of the parameters do."""
-        return self._columns(w, lambda prior, own: prior.size(own))
-
-    def log_prior(self, w: FloatArray) -> FloatArray:
-        """(K,) log densities of the coordinates under the priors alone."""
-        return self._columns(w, lambda prior, own: prior.log_density(own)).sum(1)
 
     def __call__(self, w: FloatArray) -> FloatArray:
         """(K,) log posterior densities of the coordinates, up to the evidence; -inf where there is none."""
@@ -109,20 +86,10 @@ class ColumnDensity:
                 )
             )  # fmt: skip
         heights, slopes = (np.concatenate([np.asarray(each[i], float) for each in found])[: len(w)] for i in (0, 1))
-        ahead, behind = w + _STEP, w - _STEP
-
-        def slope(of: Callable[[ParameterPrior, Any], Any]) -> FloatArray:
-            return (self._columns(ahead, of) - self._columns(behind, of)) / (2 * _STEP)
-
-        by_value = slope(lambda prior, own: prior.value(own))
-        gradients = slopes * by_value + slope(lambda prior, own: prior.log_density(own))
+        gradients = self.slopes(w, slopes)
         depths = -(heights + self.log_prior(w))
         sound = np.isfinite(depths) & np.isfinite(gradients).all(1)
         return np.where(sound, depths, 1e300), np.where(sound[:, None], -gradients, 0.0)
-
-    def reported(self, w: FloatArray) -> FloatArray:
-        """`values`, as samplers ask for them."""
-        return self.values(w)
 
     def traced(self, top: FloatArray) -> Callable[[Any], Any]:
         """The log posterior density at one place (F,), to be called while tracing; whatever the top is."""
@@ -167,10 +134,6 @@ class ColumnDensity:
     def _parts(self, values: FloatArray, widths: tuple[int, ...]) -> list[list[Any]]:
         table = values if values.shape[1] else np.zeros((len(values), 1))
         return in_widths(self.tree.size, table, widths=widths)
-
-    def _columns(self, w: FloatArray, of: Callable[[ParameterPrior, Any], Any]) -> FloatArray:
-        columns = [np.asarray(of(prior, w[:, place]), float) for place, prior in enumerate(self.priors)]
-        return np.stack(columns, 1) if columns else np.zeros((len(w), 0))
 
 
 def _moved(entries: Entries, given: Any, values: Any, xp: Any) -> dict[str, Any]:

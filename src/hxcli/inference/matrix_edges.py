@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hxcli.engine.topology import BoolArray
 from hxcli.errors import InputError
 from hxcli.inference.matrix_likelihood import MatrixLikelihood
 from hxcli.models.gaussian_model import line_of_return
@@ -34,6 +35,31 @@ def refuse_no_covariances(likelihood: MatrixLikelihood, x: FloatArray) -> JointE
         _refuse(likelihood, model.noise, "noise(tip)", edges.noise[seen], phylogeny.lengths[seen], "tip")
     _refuse_moving_constants(likelihood, edges)
     return edges
+
+
+def have_covariances(edges: JointEdges, unit: FloatArray) -> BoolArray:
+    """(K,) whether all variances at K points, those of root and noise too, are covariances, but for rounding.
+
+    Args:
+        edges: At these points; the first edge is none.
+        unit: (D,) in which the traits are of order one.
+    """
+    parts = [np.asarray(edges.variance)[:, 1:], np.asarray(edges.root_variance)[:, None]]
+    parts += [] if edges.noise is None else [np.asarray(edges.noise)]
+    matrices = np.concatenate(parts, 1) / unit / unit[:, None]
+    finite = np.asarray(np.isfinite(matrices).all((1, 2, 3)), bool)
+    found = finite.copy()
+    diagonal = np.diagonal(matrices, axis1=2, axis2=3)
+    scale = np.sqrt(np.where(diagonal > 0, diagonal, 1.0))
+    with np.errstate(invalid="ignore"):
+        scaled = matrices / scale[..., None] / scale[..., None, :] + _NEAR * np.eye(len(unit))
+    try:
+        np.linalg.cholesky(scaled[finite])
+    except np.linalg.LinAlgError:
+        # One of them is none; of which numpy does not say.
+        for point in np.flatnonzero(finite):
+            found[point] = (smallest_eigenvalues(matrices[point]) >= -_NEAR).all()
+    return found
 
 
 def smallest_eigenvalues(matrices: FloatArray) -> FloatArray:

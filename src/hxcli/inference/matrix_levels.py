@@ -11,7 +11,7 @@ from hxcli.models.joint_edges import JointEdges
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.discrete.level_sweeps import levels_of
 from hxcli.prebuilt.gaussian_matrices import Root
-from hxcli.prebuilt.host_matrices import diagonals, transposed
+from hxcli.prebuilt.host_matrices import diagonals, semidefinite_root, transposed
 from hxcli.prebuilt.level_matrices import Edges, Seen, Upwards, slopes, swept_down, swept_up
 
 
@@ -75,15 +75,33 @@ class HostSweeps:
             )
 
     def states(self, edges: JointEdges) -> tuple[FloatArray, FloatArray]:
-        """Means and variances of all nodes, (M, D) both, with the first of the edges at K points."""
-        on_tree = self._on_tree(_on_host(edges, slice(1)))
+        """Means and variances of all nodes, (K, M, D) both, with the edges at K points."""
+        on_tree = self._on_tree(_on_host(edges))
         up = self._swept(on_tree)
         root = up.root
-        every = np.eye(root.best.shape[1])[None]
+        every = np.broadcast_to(np.eye(root.best.shape[1]), (len(root.best), *2 * root.best.shape[1:]))
         state, spread = swept_down(self._levels, up, on_tree, every, root.state, root.spread)
-        moves = state[0, :, :, 1:]
-        spread = spread[0] + moves @ root.covariance[0] @ transposed(moves)
-        return state[0] @ root.best[0], diagonals(spread)
+        moves = state[..., 1:]
+        spread = spread + moves @ root.covariance[:, None] @ transposed(moves)
+        return (state @ root.best[:, None, :, None])[..., 0], diagonals(spread)
+
+    def drawn(self, edges: JointEdges, nodes: FloatArray, means: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """One joint draw of all nodes, (K, M, D), and of the unknowns of the mean, (K, C - 1), at each of K points.
+
+        Args:
+            edges: At these.
+            nodes: (K, M, D) standard normal numbers.
+            means: (K, C - 1) likewise.
+        """
+        on_tree = self._on_tree(_on_host(edges))
+        up = self._swept(on_tree)
+        root = up.root
+        unknowns = root.best.copy()
+        unknowns[:, 1:] += (_root_of(root.covariance) @ means[..., None])[..., 0]
+        of_root = root.state @ unknowns[..., None] + _root_of(root.spread) @ nodes[:, 0, :, None]
+        apart = _root_of(up.over.own) @ nodes[..., None]
+        state, _ = swept_down(self._levels, up, on_tree, unknowns[..., None], of_root, root.spread, apart)
+        return state[..., 0], unknowns[:, 1:]
 
     def _swept(self, edges: Edges) -> Upwards:
         return swept_up(self._levels, self._seen, edges, self._free_root)
@@ -141,6 +159,10 @@ class HostSweeps:
             mean = edges.root_mean @ laid.mix + constant * (laid.root - laid.location)[:, None] * data
             shift[:, 0], variance[:, 0] = mean / scale[:, None], edges.root_variance / product
         return Edges(transition, shift, variance)
+
+
+def _root_of(covariance: FloatArray) -> FloatArray:
+    return semidefinite_root(covariance, np.ones(covariance.shape[:-1], bool))
 
 
 def _on_host(edges: JointEdges, which: Any = ...) -> JointEdges:

@@ -7,7 +7,7 @@ the user's files.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from hxcli.inference.matrix_programs import (
     edges_at,
     recorded_at,
     slopes_of_edges,
+    traced_at,
 )
 from hxcli.inference.searched import MovedCoordinates
 from hxcli.model.edges import OF_THE_TREE
@@ -43,6 +44,8 @@ from hxcli.traits import Observations
 
 # Sets of parameters of a sweep: one number, so that one program serves all, but for trees on which a set is dear.
 _WIDTHS, _WIDTHS_LARGE, _LARGE = (16,), (1, 16), 1 << 13
+# Where there are very many points, more of them on small trees, on which numpy's calls are what is dear.
+_WIDTHS_MANY, _SMALL = (64,), 1 << 9
 
 
 class MatrixLikelihood(MovedCoordinates):
@@ -56,6 +59,8 @@ class MatrixLikelihood(MovedCoordinates):
         unknowns: Names of the F unknowns of the mean that are solved for.
         observations, tau2: As given.
         units: Of the computation.
+        believed: Unknown of the mean -> mean and precision of its normal prior, which is a factor of the likelihood but
+            for its constant.
         placed: The tree with its observations.
         sweeps: What sweeps it: the host, level by level, or compiled programs for trees of very many levels.
     """
@@ -63,9 +68,20 @@ class MatrixLikelihood(MovedCoordinates):
     profiled = False
 
     def __init__(
-        self, bound: BoundModel, observations: Observations, *, tau2: float = 0.0, held: Mapping[str, float]
+        self,
+        bound: BoundModel,
+        observations: Observations,
+        *,
+        tau2: float = 0.0,
+        held: Mapping[str, float],
+        believed: Mapping[str, tuple[float, float]] | None = None,
+        many: bool = False,
     ) -> None:
         """Places the observations.
+
+        Args:
+            bound, observations, tau2, held, believed: As the attributes are.
+            many: Whether it is to be looked at at very many points.
 
         Raises:
             OptionError: A value in `held` outside its support, or a root that is given in part; single precision.
@@ -76,6 +92,7 @@ class MatrixLikelihood(MovedCoordinates):
         phylogeny, model = bound.fields.phylogeny, bound.model
         refuse_contradictions(phylogeny, observations, exact_ones(observations, tau2))
         self.bound, self.observations, self.held, self.tau2 = bound, observations, dict(held), tau2
+        self.believed = dict(believed or {})
         for each in bound.coordinates:
             if each.name in held and not each.low <= held[each.name] <= each.high:
                 raise OptionError(
@@ -96,18 +113,25 @@ class MatrixLikelihood(MovedCoordinates):
         free = [name for name in means if name not in held and name != OFFSET]
         self.unknowns = (*(roots if free_root else ()), *free)
         root = np.array([held.get(name, 0.0) for name in roots] or [0.0] * traits)
-        self.placed = self._placed(tau2, _mix(means, free, held), root, free_root)
+        self.placed = self._placed(tau2, _mix(means, free, held), root, free_root, self._of_beliefs(free))
         on_host = on_cpu() and self.placed.topology.depth <= MOST_LEVELS
         self.sweeps: HostSweeps | CompiledSweeps = HostSweeps(self.placed) if on_host else CompiledSweeps(self.placed)
         self._size = size_class(self.placed.topology.size)
+        few = _WIDTHS if self._size <= _LARGE else _WIDTHS_LARGE
+        self._widths = _WIDTHS_MANY if many and self._size <= _SMALL else few
         self._of_model = self._model_on(self._size)
 
     def at(self, x: FloatArray) -> ColumnFigures:
         """The likelihood at K points of the search, (K, S)."""
         x = np.atleast_2d(x)
-        parts = [self.sweeps.figures(edges_at(self._moved, part, self._of_model)) for (part,) in self._parts(x)]
+        parts = [figures for _, figures in self.swept(x)]
         whole = (np.concatenate([np.asarray(each, float) for each in zipped]) for zipped in zip(*parts, strict=True))
         return _columns(JointFigures(*(each[: len(x)] for each in whole)))
+
+    def swept(self, x: FloatArray) -> Iterator[tuple[JointEdges, JointFigures]]:
+        """Edges and figures at K points of the search, (K, S), in parts, the last filled up with copies."""
+        for edges, _ in self._edges_of(x):
+            yield edges, self.sweeps.figures(edges)
 
     def value_and_gradient(self, x: FloatArray) -> tuple[float, FloatArray]:
         """The log likelihood at one point of the search, (S,), and its exact gradient."""
@@ -128,9 +152,49 @@ class MatrixLikelihood(MovedCoordinates):
 
     def states(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Means and standard deviations of all nodes given all observations, (N, D) both, in the traits' own units."""
-        found = self.sweeps.states(self._edges(x))
-        means, variances = (np.asarray(each, float)[self._nodes] for each in found)
+        one = self._edges(x)
+        found = self.sweeps.states(JointEdges(*(None if part is None else part[:1] for part in one)))
+        means, variances = (np.asarray(each, float)[0, self._nodes] for each in found)
         return self.units.states(means, np.sqrt(np.maximum(variances, 0)))
+
+    def states_at(self, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Means and variances of all nodes at K points of the search, (K, N, D) both, in units of computation."""
+        parts = [self.sweeps.states(edges) for edges, _ in self._edges_of(x)]
+        means, variances = (
+            np.concatenate([np.asarray(each, float)[:, self._nodes] for each in both])[: len(x)]
+            for both in zip(*parts, strict=True)
+        )
+        return means, np.maximum(variances, 0)
+
+    def drawn(self, x: FloatArray, random: Callable[[int], np.random.Generator]) -> tuple[FloatArray, FloatArray]:
+        """One joint draw of all nodes and of the means at each of K points of the search, (K, S).
+
+        Args:
+            x: The points.
+            random: From the number of a point to its random numbers.
+
+        Returns:
+            States (K, N, D), in units of computation, and the unknowns but a free root, (K, P), in the file's own.
+        """
+        # On the host, whatever the likelihood is computed by: draws are few.
+        sweeps = self.sweeps if isinstance(self.sweeps, HostSweeps) else HostSweeps(self.placed)
+        size, columns = self.placed.topology.size, self.placed.laid.mix.shape[1] - 1
+        traits, states, unknowns, start = len(self.bound.traits), [], [], 0
+        for edges, count in self._edges_of(x):
+            numbers = np.zeros((count, size * traits + columns))
+            for place in range(min(count, len(x) - start)):
+                numbers[place] = random(start + place).standard_normal(numbers.shape[1])
+            nodes = numbers[:, : size * traits].reshape(count, size, traits)
+            found, means = sweeps.drawn(edges, nodes, numbers[:, size * traits :])
+            states.append(found[:, self._nodes])
+            unknowns.append(means)
+            start += count
+        return np.concatenate(states)[: len(x)], np.concatenate(unknowns)[: len(x)]
+
+    def _edges_of(self, x: FloatArray) -> Iterator[tuple[JointEdges, int]]:
+        """The edges at K points of the search, (K, S), in parts of so many, the last filled up with copies."""
+        for (part,) in self._parts(x):
+            yield edges_at(self._moved, part, self._of_model), len(part)
 
     def edges(self, x: FloatArray) -> JointEdges:
         """The edges at one point of the search, in the units of the files, as numpy arrays of N nodes."""
@@ -145,8 +209,7 @@ class MatrixLikelihood(MovedCoordinates):
 
     def _parts(self, x: FloatArray) -> list[Any]:
         """(K, S) points of the search in parts of the width of a program, the last filled up with copies."""
-        widths = _WIDTHS if self._size <= _LARGE else _WIDTHS_LARGE
-        return in_widths(self._size, x, widths=widths)
+        return in_widths(self._size, x, widths=self._widths)
 
     def parameters(self, x: FloatArray) -> dict[str, float]:
         """The parameters that are moved, by reported name."""
@@ -160,7 +223,21 @@ class MatrixLikelihood(MovedCoordinates):
         arrays = {name: np.asarray(value, float) for name, value in found.items()}
         return {name: value[:size] for name, value in arrays.items() if value.ndim == 1}
 
-    def _placed(self, tau2: float, mix: FloatArray, root: FloatArray, free_root: bool) -> Placed:
+    def traced(self, x: Any) -> tuple[Any, Any]:
+        """Edges and figures at one point of the search, (S,), to be called while tracing."""
+        sweeps = self.sweeps if isinstance(self.sweeps, CompiledSweeps) else CompiledSweeps(self.placed)
+        return traced_at(self._moved, self.placed.free_root, x, self._of_model, sweeps.seen)
+
+    def _of_beliefs(self, free: list[str]) -> FloatArray:
+        """(C, C) what the priors of the C - 1 free means add to the quadratic form of 1 and the means."""
+        found = np.zeros((1 + len(free), 1 + len(free)))
+        for name, (mean, precision) in self.believed.items():
+            apart = np.zeros(len(found))
+            apart[0], apart[1 + free.index(name)] = -mean, 1.0
+            found += precision * np.outer(apart, apart)
+        return found
+
+    def _placed(self, tau2: float, mix: FloatArray, root: FloatArray, free_root: bool, beliefs: FloatArray) -> Placed:
         phylogeny, traits, seen = self.bound.fields.phylogeny, len(self.bound.traits), self.observations
         self.units = units_of(phylogeny, seen)
         self.units.refuse_extreme()
@@ -176,6 +253,8 @@ class MatrixLikelihood(MovedCoordinates):
         columns = mix.shape[1]
         mean, quadratic = (np.zeros((topology.size, n, columns)) for n in (traits, columns))
         mean[:, :, 0], quadratic[:, 0, 0] = said["mean"], said["quadratic"].sum(1)
+        # As if a tip had said it: that the last node is, and of none but tips it is asked.
+        quadratic[-1] += beliefs
         tips = {
             "count": said["count"],
             "known": (said["known"] > 0).astype(float),

@@ -208,9 +208,19 @@ def slopes_of(
 
 @program(static_argnums=0)
 def states_of(free_root: bool, edges: JointEdges, seen: SeenTree) -> tuple[Any, Any]:
-    """Means and variances of all nodes, (M, D) both, with the first of the edges at K points."""
-    means, covariances = smoothed(*_swept(free_root, jax.tree.map(lambda part: part[0], edges), seen))
-    return means, jnp.diagonal(covariances, axis1=1, axis2=2)
+    """Means and variances of all nodes, (K, M, D) both, with the edges at K points."""
+
+    def at(each: JointEdges) -> tuple[Any, Any]:
+        means, covariances = smoothed(*_swept(free_root, each, seen))
+        return means, jnp.diagonal(covariances, axis1=1, axis2=2)
+
+    return jax.vmap(at)(edges)
+
+
+def traced_at(moved: MovedModel, free_root: bool, x: Any, of_model: OfModel, seen: SeenTree) -> Any:
+    """Edges and figures at one point of the search, (S,), to be called while tracing."""
+    edges = _edges(moved, x, of_model)
+    return edges, _figures(free_root, edges, seen)
 
 
 class CompiledSweeps:
@@ -237,5 +247,5 @@ class CompiledSweeps:
         return slopes_of(self._free_root, edges, tangents, self.seen)
 
     def states(self, edges: JointEdges) -> tuple[Any, Any]:
-        """Means and variances of all nodes, (M, D) both or more, with the first of the edges at K points."""
+        """Means and variances of all nodes, (K, M, D) both or more, with the edges at K points."""
         return states_of(self._free_root, edges, self.seen)

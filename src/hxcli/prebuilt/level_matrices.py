@@ -154,7 +154,13 @@ def swept_up(levels: tuple[Level, ...], seen: Seen, edges: Edges, free: bool) ->
 
 
 def swept_down(
-    levels: tuple[Level, ...], up: Upwards, edges: Edges, unknowns: FloatArray, root: FloatArray, spread: FloatArray
+    levels: tuple[Level, ...],
+    up: Upwards,
+    edges: Edges,
+    unknowns: FloatArray,
+    root: FloatArray,
+    spread: FloatArray,
+    apart: FloatArray | None = None,
 ) -> tuple[FloatArray, FloatArray]:
     """All states given all observations, for Q sets of unknowns of the mean, which enter linearly.
 
@@ -165,6 +171,8 @@ def swept_down(
         unknowns: (K, C, Q).
         root: (K, D, Q) the root's states.
         spread: (K, D, D) its covariance.
+        apart: (K, N, D, Q) by how much nodes but the root are off what they are expected to be given their parents;
+            None for not at all.
 
     Returns:
         States (K, N, D, Q) and their covariances given the unknowns, (K, N, D, D).
@@ -173,6 +181,8 @@ def swept_down(
     along = over.follows @ edges.transition
     turned = transposed(along)
     state = over.follows @ (edges.shift @ unknowns[:, None]) + over.gain @ (up.mean @ unknowns[:, None])
+    if apart is not None:
+        state = state + apart
     spreads = over.own.copy()
     state[:, 0], spreads[:, 0] = root, spread
     for level in levels:

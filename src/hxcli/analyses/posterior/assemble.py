@@ -140,7 +140,7 @@ def _method(options: Options, solved: Sequence[Solved | None]) -> str:
     if options.sigma2 is not None and options.tau2 is not None:
         return f"{process}, posterior of all nodes for given variances, {options.root}"
     first = next((one for one in solved if one is not None), None)
-    how = _WORDS[options.method if first is None else first.details["method"]]
+    how = method_in_words(options.method if first is None else first.details["method"])
     priors = {} if first is None else first.priors
     told = "".join(f", {name} ~ {prior}" for name, prior in priors.items())
     # Several means have priors of their own, of which the root's is one.
@@ -149,6 +149,11 @@ def _method(options: Options, solved: Sequence[Solved | None]) -> str:
     if first is not None and first.given.root is not None:
         root = first.given.root
     return f"{process}, posterior of all nodes {how}{', ' * bool(root)}{root}{told}"
+
+
+def method_in_words(method: str) -> str:
+    """How the parameters were dealt with."""
+    return _WORDS[method]
 
 
 def _factors(units: Units, trait: int) -> dict[str, tuple[float, float]]:

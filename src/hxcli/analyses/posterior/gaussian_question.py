@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -16,6 +17,7 @@ from hxcli.errors import OptionError
 from hxcli.inference.column_density import ColumnDensity
 from hxcli.inference.likelihood_columns import TraitLikelihood, framed
 from hxcli.inference.priors import parse_normal
+from hxcli.models.bound_model import BoundModel
 from hxcli.models.edge_fields import EdgeFields, trait_fields
 from hxcli.models.gaussian_model import OFFSET, GaussianModel
 from hxcli.phylogeny import FloatArray
@@ -57,8 +59,9 @@ class GaussianQuestion(DeclaredQuestion):
                 )
         # What a prior that is not normal is of is searched as all else is, and so are rates.
         own = dataclasses.replace(fields, columns=trait_fields(fields.columns, seen.values[:, trait]))
-        linear = tuple(name for name in model.means if _is_linear(name, model, own, options))
-        super().__init__(asked_as, _searched(model, linear), own, seen, trait, options)
+        as_declared = model.on(own)
+        linear = tuple(name for name in model.means if is_linear(name, as_declared, options.priors))
+        super().__init__(asked_as, searched(model, linear), own, seen, trait, options)
         self._refuse_outside()
         declared = normal_priors(self.bound)
         self.means = {
@@ -133,18 +136,24 @@ class GaussianQuestion(DeclaredQuestion):
 
 
 @lru_cache(16)
-def _searched(model: GaussianModel, means: tuple[str, ...]) -> GaussianModel:
+def searched(model: GaussianModel, means: tuple[str, ...]) -> GaussianModel:
+    """The same model with other parameters in `MEANS`, and none in `RATES`: all others are searched for."""
     # One model for all traits, so that one program serves them.
     return dataclasses.replace(model, rates=(), means=means)
 
 
-def _is_linear(name: str, model: GaussianModel, fields: EdgeFields, options: Options) -> bool:
-    """Whether a parameter in MEANS has normal or flat priors, whose posterior is normal."""
-    bound = model.on(fields)
+def is_linear(name: str, bound: BoundModel, priors: Mapping[str, str]) -> bool:
+    """Whether a parameter in `MEANS` has normal or flat priors, whose posterior is normal.
+
+    Args:
+        name: Of the parameter.
+        bound: The model on a tree.
+        priors: Reported name -> prior in words that a user gives.
+    """
     declared = bound.declarations.get(name)
     if declared is None:
         return True
     entries = [each for each in bound.unknowns if each.partition("(")[0] == name]
-    given = [options.priors[each] for each in entries if each in options.priors]
+    given = [priors[each] for each in entries if each in priors]
     ends = declared.low is None and declared.high is None
     return declared.family in ("", "normal") and ends and all(text.strip().startswith("normal") for text in given)

@@ -281,6 +281,13 @@ def mean_figures(means: FloatArray, variances: FloatArray, weights: FloatArray, 
     return Figures(float(figures.mean[0]), float(figures.deviation[0]), found)
 
 
+def scaled_mean_figures(means: FloatArray, variances: FloatArray, weights: FloatArray, level: float) -> Figures:
+    """`mean_figures` of a mixture that is not of order one."""
+    middle = float(weights @ means)
+    spread = float(np.sqrt(weights @ (variances + (means - middle) ** 2))) or 1.0
+    return mean_figures((means - middle) / spread, variances / spread / spread, weights, level).times(spread, middle)
+
+
 def _points_of(
     number: int,
     question: ModelQuestion,

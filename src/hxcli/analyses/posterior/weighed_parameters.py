@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
 
 from hxcli.analyses.posterior.question import Options
 from hxcli.analyses.posterior.solution import Figures
+from hxcli.close_names import listed
+from hxcli.engine.topology import BoolArray
 from hxcli.errors import Doubt, ModelError, Note, OptionError
-from hxcli.inference.box_quadrature import Box, integrate_box
-from hxcli.inference.column_density import ColumnDensity
+from hxcli.inference.box_quadrature import Box, integrate_box, places_at
+from hxcli.inference.fitted_mixture import USUAL, Budget
+from hxcli.inference.no_u_turn import unhealthy
+from hxcli.inference.parameter_chains import ParameterDensity, sample_parameters
+from hxcli.inference.parameter_priors import ParameterPrior
 from hxcli.phylogeny import FloatArray
 
 # Unknown parameters that are integrated out rather than sampled.
@@ -28,6 +33,26 @@ _MOST_COMPONENTS, _SMOOTHED = 512, 0.25
 _LOST, _LINE, _SPRAY, _FALLEN, _BEYOND = 1e-3, 65, 512, 6.0, 100.0
 # How far along a parameter without a prior a density has to have fallen off, in its spreads.
 _FAR = 1e4
+
+
+class WeighedDensity(ParameterDensity, Protocol):
+    """A posterior density of F parameters, flat unknowns of the mean integrated out.
+
+    Attributes:
+        priors: Of the parameters.
+    """
+
+    @property
+    def priors(self) -> Sequence[ParameterPrior]: ...
+
+    def values(self, w: FloatArray) -> FloatArray:
+        """(K, F) the parameters at K places w, (K, F)."""
+
+    def sizes(self, w: FloatArray) -> FloatArray:
+        """(K, F) what grows as the logarithms of the parameters do."""
+
+    def heights(self, w: FloatArray) -> tuple[FloatArray, BoolArray]:
+        """The log posterior densities, (K,), and where a flat unknown of the mean is hardly determined at all, (K,)."""
 
 
 class Weighed(NamedTuple):
@@ -60,6 +85,34 @@ class Weighed(NamedTuple):
     notes: tuple[Note, ...] = ()
 
 
+def drawn_places(weighed: Weighed, count: int, seed: list[int]) -> FloatArray:
+    """(K, F) draws of the coordinates."""
+    if weighed.draws is not None:
+        places = weighed.draws.reshape(-1, weighed.draws.shape[2])
+        return places[np.linspace(0, len(places) - 1, count).round().astype(int)]
+    if weighed.box is None:
+        return np.repeat(weighed.places, count, 0)
+    return places_at(weighed.box, np.random.default_rng([*seed, 3]).uniform(size=(2, count)))
+
+
+def endless_in_words(what: str, flat: Sequence[str], advice: Sequence[str], names: Sequence[str]) -> str:
+    """What to say of a posterior that has no finite integral.
+
+    Args:
+        what: Whose it is.
+        flat: Names of the unknowns without a proper prior.
+        advice: What to give, of these.
+        names: Of the free parameters.
+    """
+    if not flat:
+        advice = [f"--prior '{name}=PRIOR' that falls off on both sides" for name in names[:1]]
+    priors = f"flat {listed(flat)} and the other" if flat else "these"
+    return (
+        f"{what}: with {priors} priors the posterior has no finite integral: the less the tips say of its parameters, "
+        f"the more room those have (give {' or '.join(advice)})"
+    )
+
+
 def method_for(count: int, method: str) -> str:
     """`given`, `quadrature` or `sampling`, of so many unknown parameters."""
     if not count:
@@ -67,7 +120,9 @@ def method_for(count: int, method: str) -> str:
     return "sampling" if method == "nuts" or count > MOST_INTEGRATED else "quadrature"
 
 
-def weighed_parameters(density: ColumnDensity, options: Options, seed: list[int], endless: str) -> Weighed:
+def weighed_parameters(
+    density: WeighedDensity, options: Options, seed: list[int], endless: str, budget: Budget = USUAL
+) -> Weighed:
     """The posterior of the parameters by the method that so many of them take.
 
     Args:
@@ -75,6 +130,7 @@ def weighed_parameters(density: ColumnDensity, options: Options, seed: list[int]
         options: What the user wants.
         seed: Of the random numbers.
         endless: What to say where there is no finite integral.
+        budget: How often a sampler may compute the density.
 
     Raises:
         ModelError: There is none.
@@ -86,7 +142,7 @@ def weighed_parameters(density: ColumnDensity, options: Options, seed: list[int]
     elif how == "quadrature":
         found = _integrated(density, endless)
     else:
-        found = _sampled(density, options, seed, endless)
+        found = _sampled(density, options, seed, endless, budget)
     _, loose = density.heights(found.places)
     if found.weights[loose].sum() > _LOST:
         raise _no_integral(endless)
@@ -97,12 +153,12 @@ def _no_integral(endless: str) -> ModelError:
     return ModelError(endless)
 
 
-def _given(density: ColumnDensity) -> Weighed:
+def _given(density: WeighedDensity) -> Weighed:
     nothing, one = np.zeros((1, 0)), np.ones(1)
     return Weighed(nothing, one, one, 0.0, 0.0, {}, float(density(nothing)[0]), {"method": "given parameters"})
 
 
-def _integrated(density: ColumnDensity, endless: str) -> Weighed:
+def _integrated(density: WeighedDensity, endless: str) -> Weighed:
     tolerance = _TOLERANCE if jnp.result_type(float) == jnp.float64 else _ROUGH_TOLERANCE
     box = integrate_box(density, density.sizes, density.starts, tolerance, endless)
     places, weights = box.places, box.weights.ravel()
@@ -122,11 +178,7 @@ def _integrated(density: ColumnDensity, endless: str) -> Weighed:
     return Weighed(places[kept], fine, coarse, box.error, spacing, figures, box.log_evidence, details, box, notes=notes)
 
 
-def _sampled(density: ColumnDensity, options: Options, seed: list[int], endless: str) -> Weighed:
-    # Here, because nothing else needs NumPyro's company.
-    from hxcli.inference.no_u_turn import unhealthy
-    from hxcli.inference.parameter_chains import sample_parameters
-
+def _sampled(density: WeighedDensity, options: Options, seed: list[int], endless: str, budget: Budget) -> Weighed:
     if options.draws > options.chains * options.samples:
         raise OptionError(f"--draws {options.draws} is more than the sampler makes (give more --samples)")
     asked = "--model with several unknown parameters"
@@ -136,7 +188,7 @@ def _sampled(density: ColumnDensity, options: Options, seed: list[int], endless:
     if (heights[loose] > heights[~loose].max(initial=-np.inf) + _BEYOND).any():
         # Before anything is sampled.
         raise _no_integral(endless)
-    found = sample_parameters(density, options.chains, options.samples, seed, asked, method)
+    found = sample_parameters(density, options.chains, options.samples, seed, asked, method, budget)
     _refuse_endless(density, found.spaced(_SPRAY), seed, endless)
     drawn = density.values(found.places.reshape(-1, len(density.priors)))
     figures = {
@@ -158,7 +210,7 @@ def _sampled(density: ColumnDensity, options: Options, seed: list[int], endless:
     return Weighed(places, even, even, 0.0, _SMOOTHED, figures, found.log_evidence, details, None, found.places, notes)
 
 
-def _over_range(density: ColumnDensity, place: FloatArray, seed: list[int]) -> FloatArray:
+def _over_range(density: WeighedDensity, place: FloatArray, seed: list[int]) -> FloatArray:
     """(K, F) places all over the range of the priors: on lines through one, and anywhere."""
     low, high = np.array(density.starts).T
     lines = np.repeat(place[None], len(place) * _LINE, 0)
@@ -167,7 +219,7 @@ def _over_range(density: ColumnDensity, place: FloatArray, seed: list[int]) -> F
     return np.concatenate([lines, np.random.default_rng([*seed, 4]).uniform(low, high, (_SPRAY, len(place)))])
 
 
-def _refuse_endless(density: ColumnDensity, drawn: FloatArray, seed: list[int], endless: str) -> None:
+def _refuse_endless(density: WeighedDensity, drawn: FloatArray, seed: list[int], endless: str) -> None:
     """Raises where a density has mass at places at which it means nothing, or does not fall off.
 
     A sampler that began elsewhere would not see it.

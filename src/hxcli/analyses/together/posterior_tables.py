@@ -151,7 +151,7 @@ def draws_table(
         tau2: The observation variance, where there is none within species.
         more: Name -> (K,) of parameters that all traits share.
     """
-    count, size, each = states.shape
+    count, _, each = states.shape
     assert rates is not None
 
     def of_trait(matrices: FloatArray) -> FloatArray:
@@ -165,12 +165,30 @@ def draws_table(
         within = of_trait(withins)
         noise = within[np.arange(len(own)), own]
         further |= {f"within_covariance({trait})": within[:, b] for b, trait in enumerate(traits)}
+    return long_draws(
+        traits,
+        states,
+        {
+            "sigma2": rate[np.arange(len(own)), own],
+            "tau2": noise,
+            **{name: np.tile(each, len(traits)) for name, each in more.items()},
+            **further,
+        },
+    )
+
+
+def long_draws(traits: Sequence[str], states: FloatArray, columns: Mapping[str, FloatArray]) -> dict[str, Any]:
+    """Draws with a row for every trait, those of the first trait first.
+
+    Args:
+        traits: (D,) names.
+        states: (K, N, D).
+        columns: Name -> (D * K,) of the parameters.
+    """
+    count, size, each = states.shape
     return {
         "draw": np.tile(np.arange(1, count + 1), each),
-        "trait": [traits[a] for a in own.tolist()],
-        "sigma2": rate[np.arange(len(own)), own],
-        "tau2": noise,
-        **{name: np.tile(each, len(traits)) for name, each in more.items()},
-        **further,
+        "trait": np.repeat(list(traits), count).tolist(),
+        **columns,
         "states": np.moveaxis(states, 2, 0).reshape(-1, size),
     }
