@@ -255,9 +255,11 @@ def linear(edge):
     decay = jnp.exp(-pull * edge.length)
     return Gaussian(decay, theta(edge) * (1 - decay), sigma2(edge) * (1 - decay**2) / (2 * pull))
 
+def drift(x, edge):
+    return alpha() * edge.rate * (theta(edge) - x)
+
 def sde(edge):
-    pull, optimum = alpha() * edge.rate, theta(edge)
-    return Sde(lambda x: pull * (optimum - x), jnp.sqrt(sigma2(edge)))
+    return Sde(drift, jnp.sqrt(sigma2(edge)))
 
 def root(tree):
     return Gaussian(mean=0.1, variance=0.3)

@@ -52,8 +52,8 @@ class Sde(NamedTuple):
     """An edge along which one trait follows dx = drift(x) dt + diffusion(x) dW (Ito).
 
     Attributes:
-        drift: Function of the state, or a number.
-        diffusion: Function of the state, or a number: the factor of dW, not its square.
+        drift: Function of the state, or a number; in a file, it may be a function of the state and the edge.
+        diffusion: The same: the factor of dW, not its square.
         low, high: Ends of the state's range; None for an end that lies far out of the observed values.
         ends: What happens at `low` and `high`: `reflecting`, or `absorbing` (a lineage that gets there is lost).
         axis: In what the state's cells are equally wide: `linear`, `log` (the state is positive) or `sqrt` (positive).

@@ -149,7 +149,7 @@ def _function(
             _refuse_no_square(returned.Q, path, line)
         if part:
             _refuse_no_numbers({part: returned}, name, path, line)
-        return _guarded_parts(returned, path, line) if isinstance(returned, Sde) else returned
+        return _guarded_parts(returned, arguments[0], path, line) if isinstance(returned, Sde) else returned
 
     # What the signature was, for whoever asks how many arguments it takes.
     guarded.__signature__ = inspect.signature(plain)  # type: ignore[attr-defined]
@@ -193,8 +193,8 @@ def _refuse_no_square(rates: Any, path: str, line: int) -> None:
         )
 
 
-def _guarded_parts(sde: Sde, path: str, line: int) -> Sde:
-    """A diffusion whose functions name the file's line, and whose walls are looked at."""
+def _guarded_parts(sde: Sde, edge: Any, path: str, line: int) -> Sde:
+    """A diffusion whose functions, of the state alone, name the file's line, and whose walls are looked at."""
     for name in ("low", "high"):
         if getattr(sde, name) is not None:
             _refuse_no_number(getattr(sde, name), f"the {name} of Sde", path, line)
@@ -204,17 +204,28 @@ def _guarded_parts(sde: Sde, path: str, line: int) -> Sde:
             _refuse_no_number(part, f"the {name} of Sde", path, line)
             return part
         own = part.__code__.co_firstlineno if hasattr(part, "__code__") else line
+        further = (edge,) if _takes_two(part) else ()
 
         @functools.wraps(part)
         def located(x: Any) -> Any:
             with _located(path, own):
-                value = part(x)
+                value = part(x, *further)
             _refuse_no_number(value, f"the {name} of a state", path, own)
             return value
 
         return located
 
     return sde._replace(drift=guarded(sde.drift, "drift"), diffusion=guarded(sde.diffusion, "diffusion"))
+
+
+def _takes_two(part: Callable[..., Any]) -> bool:
+    """Whether a function must have two arguments: the state and the edge."""
+    try:
+        parameters = inspect.signature(part).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(each.kind in positional and each.default is inspect.Parameter.empty for each in parameters) == 2
 
 
 def _refuse_no_number(value: Any, what: str, path: str, line: int) -> None:
