@@ -193,7 +193,7 @@ def test_a_root_that_only_the_range_of_the_grid_holds_is_told_and_never_weighed(
     name = written(tmp_path, "pulled", pulled)
     tree = tree_of()
     found = posterior(tree, seen_on(tree), models=(name,), tau2=0.0)
-    assert [warning for warning in found.warnings if "root_not_identified" in warning]
+    assert [warning for warning in found.warnings if "root_by_the_grid" in warning]
     with pytest.raises(ModelError, match="its evidence goes by that range"):
         posterior(tree, seen_on(tree), models=(name, "bm"), sigma2=0.5, tau2=0.0)
     found = posterior(tree, seen_on(tree), models=(name,), tau2=0.0, root_mean=0.0, root_variance=0.3)

@@ -20,6 +20,10 @@ WORDS = {
     "equals_ou": Note("on this tree the same as ou with alpha = rate_change / 2"),
     "thetas_not_identified": Note("every regime is one piece of the tree: its optimum rests on one shift"),
     "root_not_identified": Note("the tips say next to nothing of the root's own state"),
+    "root_by_the_grid": Doubt(
+        "a flat root is where the grid ends, not where the tips say, and nodes near it go by that (write a root() into "
+        "the file of the model, or hx posterior --root normal:MEAN,VARIANCE)"
+    ),
     "coarse_grid": Doubt(
         "the cells of the grid change the log likelihood by more than 0.1 (log_likelihood_grid_error says how much)"
     ),

@@ -170,7 +170,7 @@ def fit_on_grid(bound: BoundModel, observations: Observations, trait: int, optio
     if k > n / 10:
         flags.append("many_parameters")
     if _root_follows_the_grid(likelihood, optimum):
-        flags.append("root_not_identified")
+        flags.append("root_by_the_grid")
     if not error <= _COARSE:
         flags.append("coarse_grid")
     if not optimum.converged:

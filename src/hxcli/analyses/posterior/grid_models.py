@@ -166,7 +166,7 @@ def _on_grid(
                 "normal:MEAN,VARIANCE, or one --model at a time)"
             )
         advice = "give --root normal:MEAN,VARIANCE" if not question.bound.model.text else "write a root() into the file"
-        notes.append(Doubt(f"root_not_identified: {said}: states and parameters go by that range ({advice})"))
+        notes.append(Doubt(f"root_by_the_grid: {said}: states and parameters go by that range ({advice})"))
     chances, walls = found.densities.chances[nodes], found.densities.walls
     figures = of_known(found.nodes.at(nodes), known)
     words = question.priors_in_words()
