@@ -595,3 +595,15 @@ def test_a_posterior_of_traits_together_is_the_same_for_a_turned_tree(hx, here: 
         assert posterior["method"] == "independence"
         assert posterior["log_evidence_error"] > 0
         assert set(posterior["diagnostics"]["r"]) == {"rhat", "ess_bulk", "ess_tail"}
+
+
+def test_a_parameter_that_no_tip_tells_is_no_clear_maximum(hx, here):
+    """One step up on every way to a tip is the root's own height: what curvature there is, is rounding."""
+    (here / "step.py").write_text(
+        HEAD + "def model(edge):\n    b = normal('b', sd=0.05) * edge.is_tip\n    s = log_normal('s')\n"
+        "    return Gaussian(jnp.eye(2), jnp.array([0.0, 1.0]) * b, s * edge.length * jnp.eye(2))\n"
+    )
+    (here / "two.csv").write_text("species,u,v\nA,1,2\nB,2,1\nC,4,3\nD,3,5\n")
+    done = hx("fit", "tree.nwk", "two.csv", "--together", "--model", "step.py", "--no-intervals", "-o", "step")
+    assert done.code == 0, done.err
+    assert done.err.index("optimum_not_certain (step)") < done.err.index("log likelihood")

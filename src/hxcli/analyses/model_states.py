@@ -13,18 +13,15 @@ from hxcli.analyses.assemble import reconstruction
 from hxcli.analyses.beside_states import beside
 from hxcli.analyses.fit.fit import fit_models, height_notes, painted_tree
 from hxcli.analyses.fit.fitted import FittedModel, file_of
-from hxcli.analyses.fit.flags import WORDS
+from hxcli.analyses.fit.flags import WORDS, notes_of_means
 from hxcli.analyses.fit.grid_fit import GridFittedModel
 from hxcli.analyses.fit.options import FitOptions
 from hxcli.analyses.fit.ranking import weights_of
 from hxcli.analyses.left_out_table import LeftOutRows
 from hxcli.analyses.pairs import PairFigures, PairStates, pair_figures, pair_table
-from hxcli.close_names import listed
 from hxcli.errors import Doubt, Note, OptionError
 from hxcli.inference.normal_mixture import Components, Mixture, node_figures
-from hxcli.model import Gaussian
 from hxcli.models import GRID_MODELS
-from hxcli.models.claims import unnamed_means
 from hxcli.node_pairs import NodePairs, PairTable
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -114,7 +111,7 @@ def model_states(
             *height_notes(phylogeny),
             *_estimator_notes(fitted, chosen),
             *_flag_notes(fitted),
-            *_notes_of_means(fitted),
+            *notes_of_means(fitted[0].bound),
             *on_the_side.warnings,
         ),
         rates_from_data=False,
@@ -228,19 +225,6 @@ def _flag_notes(fitted: Sequence[FittedModel]) -> tuple[str, ...]:
         for flag in each.flags
         if flag != "many_parameters"
     )
-
-
-def _notes_of_means(fitted: Sequence[FittedModel]) -> tuple[str, ...]:
-    """What the intervals of nodes under a user's model leave out."""
-    bound = fitted[0].bound
-    if not (bound.model.text and isinstance(bound.returned, Gaussian)):
-        return ()
-    names = unnamed_means(bound.model, bound.declarations, bound.fields.columns)
-    if not names:
-        return ()
-    named = tuple(dict.fromkeys([*bound.model.means, *names]))
-    said = f"model {bound.name}: intervals of nodes take the estimate of {listed(names)} for the true one"
-    return (Note(f"{said}: with MEANS = {named} in the file they do not"),)
 
 
 def _equal_notes(fitted: Iterable[Sequence[FittedModel]]) -> tuple[str, ...]:

@@ -32,6 +32,8 @@ AGREE = 1e-6
 _AS_GOOD = 1e-8
 # A coordinate as close to an end of its support, as a share of it, is at that end.
 _AT_END = 1e-9
+# Where a parabola has fallen so far, a likelihood has fallen by more than rounding, as a share of itself.
+_FALL, _ROUNDING = 2.0, 1e-8
 # Largest gradient at an optimum, in log units per standard error; how far it may be from the mean of those beside it.
 _FLAT, _BENT = 1e-3, 0.02
 # Units that differ by less than this factor are alike; how often a search is begun again in others.
@@ -342,6 +344,28 @@ def _fading(likelihood: Searched, x: FloatArray, height: float) -> tuple[BoolArr
     return found, raised
 
 
+def _falls_as_it_bends(
+    likelihood: Searched, x: FloatArray, free: BoolArray, hessian: FloatArray, height: float
+) -> bool:
+    """Whether a log likelihood falls at all where its flattest curvature says so: else that is rounding.
+
+    Args:
+        likelihood: Of S coordinates.
+        x: (S,) its maximum.
+        free: (S,) coordinates that are at no end, F of them.
+        hessian: (F, F) there, negative definite.
+        height: At x.
+    """
+    values, vectors = np.linalg.eigh(hessian)
+    along = np.zeros(len(x))
+    along[free] = vectors[:, -1]
+    step = np.sqrt(2 * _FALL / -values[-1])
+    sides = np.stack([x - step * along, x + step * along])
+    inside = ((sides > likelihood.ends[:, 0]) & (sides < likelihood.ends[:, 1]))[:, free].all(1)
+    fallen = height - likelihood.at(sides).log_likelihood
+    return not bool((inside & (fallen < _ROUNDING * max(1.0, abs(height)))).any())
+
+
 def _certified(
     likelihood: Searched,
     x: FloatArray,
@@ -371,6 +395,8 @@ def _certified(
     inwards = bool((gradient[lower & ~fading] <= _FLAT).all() and (gradient[upper & ~free] >= -_FLAT).all())
     finite = bool(np.isfinite(figures.log_likelihood[0]))
     converged = finite and flat and inwards and bool((eigenvalues < 0).all())
+    if converged and free.any():
+        converged = _falls_as_it_bends(likelihood, x, free, inner, float(figures.log_likelihood[0]))
     certificate = Certificate(
         gradient,
         eigenvalues,

@@ -89,7 +89,7 @@ def unnamed_means(
     """Names of parameters that are searched for though they could stand in `MEANS`: they move means only, linearly.
 
     Args:
-        model: Of a file; it returns a `Gaussian` of one trait.
+        model: Of a file; it returns a `Gaussian`, of one trait or of traits together.
         declarations: Its parameters.
         columns: Of `EdgeFields`, N nodes.
     """

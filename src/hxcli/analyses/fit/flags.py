@@ -5,10 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from hxcli.analyses.fit.options import FREE_ROOT, ULTRAMETRIC, height_spread
+from hxcli.close_names import listed
 from hxcli.errors import Doubt, Note
 from hxcli.inference.likelihood_columns import TraitLikelihood
 from hxcli.inference.maximum_likelihood import Optimum
+from hxcli.model import Gaussian
 from hxcli.models.bound_model import BoundModel
+from hxcli.models.claims import unnamed_means
 from hxcli.models.edge_fields import EdgeFields
 
 WORDS = {
@@ -69,6 +72,18 @@ def flags_of(bound: BoundModel, likelihood: TraitLikelihood, optimum: Optimum, n
     if not certificate.converged:
         found.append("optimum_not_certain")
     return tuple(found)
+
+
+def notes_of_means(bound: BoundModel) -> tuple[Note, ...]:
+    """What the intervals of nodes under a user's model leave out."""
+    if not (bound.model.text and isinstance(bound.returned, Gaussian)):
+        return ()
+    names = unnamed_means(bound.model, bound.declarations, bound.fields.columns)
+    if not names:
+        return ()
+    named = tuple(dict.fromkeys([*bound.model.means, *names]))
+    said = f"model {bound.name}: intervals of nodes take the estimate of {listed(names)} for the true one"
+    return (Note(f"{said}: with MEANS = {named} in the file they do not"),)
 
 
 def connected_pieces(fields: EdgeFields) -> int:

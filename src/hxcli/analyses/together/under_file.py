@@ -12,7 +12,7 @@ import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
 from hxcli.analyses.fit.fitted import file_of, refuse_unknown_parameters
-from hxcli.analyses.fit.flags import WORDS
+from hxcli.analyses.fit.flags import WORDS, notes_of_means
 from hxcli.analyses.together.joint_reconstruction import JointReconstruction
 from hxcli.close_names import listed
 from hxcli.edge_data import EdgeTable, edge_columns
@@ -209,7 +209,10 @@ def ancestral_under_file(
         method=f"model {bound.name}, traits together, all nodes given all cells, parameters by ML",
         columns={name: np.broadcast_to(value[:, None], shape) for name, value in fit.likelihood.recorded(x).items()},
         tables={"parameter table": fit.table()},
-        warnings=tuple(WORDS[flag].about(f"model {bound.name}: {flag}: ") for flag in fit.flags),
+        warnings=(
+            *(WORDS[flag].about(f"model {bound.name}: {flag}: ") for flag in fit.flags),
+            *notes_of_means(bound),
+        ),
         rates_from_data=False,
     )
     return JointReconstruction.of(
