@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,10 +14,16 @@ from hxcli.traits import Observations
 
 if TYPE_CHECKING:
     from hxcli.edge_data import EdgeTable
+    from hxcli.model import Declaration
+    from hxcli.models.bound_model import Coordinate
     from hxcli.painting import RegimeTable
     from hxcli.regime_tree import RegimeTree
 
-_DRAWS, _STEP = 3, 1e-5
+# Draws of the prior, and places around the usual values, so far from them in the search's units.
+_DRAWS, _NEAR = 3, 0.5
+_STEP = 1e-5
+# Below it a log likelihood stands for none.
+_IMPOSSIBLE = -1e299
 # How far a gradient may be from differences of the values, as a share.
 _AGREES = 1e-4
 # The same on a grid, which is rounded more.
@@ -127,7 +133,12 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, trial: Trial) 
         if not is_grid:
             refuse_negative_variances(likelihood, x)
 
-    return [*lines, *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, bound.name, *steps, look)]
+    drawn = _drawn(likelihood)
+    ends = likelihood.ends
+    return [
+        *lines,
+        *_draws(likelihood.value_and_gradient, likelihood.start, ends, drawn, bound.name, *steps, look),
+    ]
 
 
 def _returns_matrices(model: Any, columns: Mapping[str, Any]) -> bool:
@@ -160,7 +171,7 @@ def joint_lines(phylogeny: Phylogeny, observations: Observations, trial: Trial) 
         *_parameters(bound.declarations),
         *trial.lines,
         f"edges    variance of {', '.join(spans)}, all covariances",
-        *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, bound.name),
+        *_draws(likelihood.value_and_gradient, likelihood.start, likelihood.ends, _drawn(likelihood), bound.name),
     ]
 
 
@@ -198,7 +209,9 @@ def state_lines(phylogeny: Phylogeny, observations: Observations, trial: Trial) 
 
     start = np.log(searched.usual)[objective.free]
     ends = np.repeat(np.log([[1e-9, 1e9]]), len(start), 0)
-    return [*lines, *_draws(value_and_gradient, start, ends, pattern.name)]
+    values = _prior_draws(pattern.coordinates, pattern.declarations)
+    drawn = np.log([searched.placed(each) for each in values]).reshape(_DRAWS, -1)[:, objective.free]
+    return [*lines, *_draws(value_and_gradient, start, ends, drawn, pattern.name)]
 
 
 def _parameters(declarations: Mapping[str, Any]) -> list[str]:
@@ -212,44 +225,82 @@ def _parameters(declarations: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def _drawn(likelihood: Any) -> FloatArray:
+    """(draws, S) places drawn from the prior of the S coordinates of a likelihood, as its search has them."""
+    coordinates = likelihood.coordinates
+    values = _prior_draws(coordinates, likelihood.bound.declarations)
+    columns = [each.to_search(values[:, place]) for place, each in enumerate(coordinates)]
+    return np.stack(columns, 1) if columns else values
+
+
+def _prior_draws(coordinates: Sequence[Coordinate], declarations: Mapping[str, Declaration]) -> FloatArray:
+    """(draws, S) values of S coordinates from their priors, and around their starts where they have none."""
+    random, found = np.random.default_rng(1), np.empty((_DRAWS, len(coordinates)))
+    for row in found:
+        drawn = {name: one.from_unit(random.standard_normal(one.shape)) for name, one in declarations.items()}
+        for place, each in enumerate(coordinates):
+            near = each.from_search(each.to_search(each.start) + _NEAR * random.standard_normal())
+            has = each.parameter in drawn and declarations[each.parameter].family and not each.is_rate
+            row[place] = np.ravel(drawn[each.parameter])[each.entry] if has else np.clip(near, each.low, each.high)
+    return found
+
+
 def _draws(
     value_and_gradient: Any,
     start: FloatArray,
     ends: FloatArray,
+    drawn: FloatArray,
     name: str,
     step: float = _STEP,
     agrees: float = _AGREES,
     look: Callable[[FloatArray], Any] = lambda x: None,
 ) -> list[str]:
-    """The density at the usual values and at draws around them, and whether its gradient is that of its differences.
+    """The density at the usual values and at draws of the prior, and whether its gradient is that of its differences.
+
+    The gradient is looked at where searches begin, and around that: a value such as 0 is where branches are, and their
+    slopes go wrong; far out, differences are rounding.
+
+    Args:
+        value_and_gradient: From a place (S,) to the log likelihood and its slopes.
+        start: (S,) the usual values, as a search has them.
+        ends: (S, 2) of their supports.
+        drawn: (draws, S) places drawn from the prior.
+        name: Of the model.
+        step: Of the differences.
+        agrees: How far a gradient may be from them, as a share.
+        look: Raises InputError where variances are negative.
 
     Raises:
-        InputError: `look`, which raises where variances are negative, does so at every draw.
+        InputError: `look` does so at the usual values and all around them.
         ModelError: The density is no number, or has another gradient.
     """
-    random, lines = np.random.default_rng(0), []
-    worst, refused = 0.0, []
-    for draw in range(_DRAWS + 1):
-        # First where searches begin: a value such as 0 is where branches are, and their slopes go wrong.
-        x = np.clip(start + (0.5 * random.standard_normal(len(start)) if draw else 0.0), *ends.T)
-        place = f"draw     {draw}:" if draw else "usual   "
+
+    def told(x: FloatArray, value: float) -> str:
+        if np.isfinite(value) and value > _IMPOSSIBLE:
+            return f"log likelihood {value:.6g}"
+        try:
+            look(x)
+        except InputError as refusal:
+            refused.append(refusal)
+            return f"impossible: {refusal.found}"
+        return "no density of what was seen"
+
+    random, lines, worst, refused = np.random.default_rng(0), [], 0.0, list[InputError]()
+    for place in range(_DRAWS + 1):
+        x = np.clip(start + (_NEAR * random.standard_normal(len(start)) if place else 0.0), *ends.T)
         value, gradient = value_and_gradient(x)
-        if not np.isfinite(value) or value <= -1e299:
-            try:
-                look(x)
-            except InputError as refusal:
-                refused.append(refusal)
-                lines.append(f"{place} impossible: {refusal.found}")
-                continue
-            if not draw:
-                lines.append(f"{place} no density of what was seen")
-                continue
-            raise ModelError(f"model {name}: its density is no number at draw {draw}")
-        lines.append(f"{place} log likelihood {value:.6g}")
+        before, said = len(refused), told(x, value)
+        if not place:
+            lines.append(f"usual    {said}")
+        if not np.isfinite(value) or value <= _IMPOSSIBLE:
+            if place and len(refused) == before:
+                raise ModelError(f"model {name}: its density is no number near its usual values")
+            continue
         if not np.isfinite(gradient).all():
-            where = f"draw {draw}" if draw else "its usual values"
+            where = "near" if place else "at"
             raise ModelError(
-                f"model {name}: its gradient is no number at {where}: is there a root of 0, or a division by it?"
+                f"model {name}: its gradient is no number {where} its usual values: is there a root of 0, or a "
+                "division by it?"
             )
         for number in range(len(x)):
             if not ends[number, 0] + step < x[number] < ends[number, 1] - step:
@@ -266,6 +317,7 @@ def _draws(
             worst = max(worst, error)
     if len(refused) > _DRAWS:
         raise refused[-1]
+    lines += [f"draw     {number}: {told(x, value_and_gradient(x)[0])}" for number, x in enumerate(drawn, 1)]
     lines += [f"note     {refused[-1].advice}"] if refused else []
     # Below that, rounding decides.
     return [*lines, f"gradient agrees with differences to {10 ** np.ceil(np.log10(max(worst, 1e-8))):.0e}"]
