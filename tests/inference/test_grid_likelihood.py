@@ -11,8 +11,9 @@ from hxcli.analyses.fit.fitted import quantities_of
 from hxcli.engine.topology import from_parents
 from hxcli.errors import HxError
 from hxcli.inference.edge_kinds import edge_kinds
+from hxcli.inference.grid_ends import profile_ends
 from hxcli.inference.grid_likelihood import GridLikelihood
-from hxcli.inference.grid_search import maximise_on_grid, profile_ends
+from hxcli.inference.grid_search import maximise_on_grid
 from hxcli.inference.likelihood_columns import TraitLikelihood, framed
 from hxcli.inference.maximum_likelihood import maximise
 from hxcli.inference.profile_intervals import profile_intervals

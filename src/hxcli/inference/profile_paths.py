@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
@@ -11,16 +11,35 @@ from hxcli.phylogeny import FloatArray
 
 # Log units that a profile is followed down, and that one step goes down at the least and at the most.
 _DEEP, _LEAST, _MOST = 6.0, 0.1, 0.6
-# The first step, as a share of the support; how it grows and shrinks; steps to either side.
-_FIRST, _GROWS, _SHRINKS, _STEPS = 1 / 64, 1.7, 0.4, 64
-# The longest step, likewise; and how close, as a share of the support, the place of an end is found.
-_LONGEST, _CLOSE = 1 / 32, 1e-9
+# The first step, as a share of the support; how it grows and shrinks.
+_FIRST, _GROWS, _SHRINKS = 1 / 64, 1.7, 0.4
+# How close, as a share of the support, the place of an end is found.
+_CLOSE = 1e-9
 # What stands for the width of a support without end: of a logarithm; of others in standard deviations, all else fixed.
 _LOGARITHMS, _DEVIATIONS = 24.0, 2000.0
 # Step for their second derivatives, as a share of the value or of 1.
 _STEP = 1e-5
 # How far below the maximum a logarithm is looked at, and how little the profile has fallen there where it never will.
 _BELOW, _FLAT = 12.0, 0.01
+
+
+class Pace(NamedTuple):
+    """How a path is followed.
+
+    Attributes:
+        steps: How many at the most, to either side.
+        longest, least: The longest and the shortest step, as a share of the support.
+        tolerance: Gain of the log likelihood, as a share of it, that is none.
+    """
+
+    steps: int
+    longest: float
+    least: float
+    tolerance: float
+
+
+# For a curve that is drawn; and to find a place from which a search goes on.
+_CLOSELY, HASTILY = Pace(64, 1 / 32, _FIRST / 256, 1e-13), Pace(24, 1 / 6, _FIRST / 16, 1e-9)
 
 
 class Walked(Protocol):
@@ -84,10 +103,10 @@ def crossing(likelihood: Walked, optimum: Top, place: int, end: float, drop: flo
 
 
 def path_to(
-    likelihood: Walked, optimum: Top, place: int, end: float, drop: float
+    likelihood: Walked, optimum: Top, place: int, end: float, drop: float, pace: Pace = _CLOSELY
 ) -> tuple[FloatArray, FloatArray] | None:
     """(S,) points of the profile before and behind where it has fallen by `drop`; None where it never has."""
-    path = _side(likelihood, optimum, place, end, drop)
+    path = _side(likelihood, optimum, place, end, drop, pace)
     if not path or path[-1][1] > -drop:
         return None
     return path[-2][0] if len(path) > 1 else optimum.x, path[-1][0]
@@ -116,14 +135,16 @@ def _width(likelihood: Walked, optimum: Top, place: int) -> float:
     return float(_DEVIATIONS / np.sqrt(curvature)) if curvature > 0 else max(1.0, abs(float(optimum.x[place])))
 
 
-def _side(likelihood: Walked, optimum: Top, place: int, end: float, deep: float) -> list[tuple[FloatArray, float]]:
+def _side(
+    likelihood: Walked, optimum: Top, place: int, end: float, deep: float, pace: Pace = _CLOSELY
+) -> list[tuple[FloatArray, float]]:
     """Points of the profile and its fall there, from the maximum towards one end of the coordinate's support."""
     width = _width(likelihood, optimum, place)
     # A step never becomes so small that the curve, and the time that it takes, go on without end.
-    step, least = width * _FIRST, width * _FIRST / 256
+    step, least = width * _FIRST, width * pace.least
     before, at, fall = optimum.x, optimum.x.copy(), 0.0
     found: list[tuple[FloatArray, float]] = []
-    while len(found) < _STEPS and fall > -deep and at[place] != end:
+    while len(found) < pace.steps and fall > -deep and at[place] != end:
         moved = at.copy()
         # The end itself, not what rounding leaves before it.
         far = abs(end - at[place]) <= step
@@ -134,7 +155,7 @@ def _side(likelihood: Walked, optimum: Top, place: int, end: float, deep: float)
             moved = np.where(
                 np.arange(len(at)) == place, moved, np.clip(at + ahead * (at - before), *likelihood.ends.T)
             )
-        height, moved = _highest(likelihood, moved, place)
+        height, moved = _highest(likelihood, moved, place, pace.tolerance)
         lost = fall - (height - optimum.log_likelihood)
         if lost > _MOST and step > least:
             step = max(step * _SHRINKS, least)
@@ -144,11 +165,13 @@ def _side(likelihood: Walked, optimum: Top, place: int, end: float, deep: float)
             break
         before, at, fall = at, moved, height - optimum.log_likelihood
         found.append((at, fall))
-        step = min(step * (_GROWS if lost < _LEAST else 1.0), width * _LONGEST)
+        step = min(step * (_GROWS if lost < _LEAST else 1.0), width * pace.longest)
     return found
 
 
-def _highest(likelihood: Walked, x: FloatArray, place: int) -> tuple[float, FloatArray]:
+def _highest(
+    likelihood: Walked, x: FloatArray, place: int, tolerance: float = _CLOSELY.tolerance
+) -> tuple[float, FloatArray]:
     """The maximum over all other coordinates that is found from a point, and where it is."""
     from scipy.optimize import minimize
 
@@ -167,7 +190,7 @@ def _highest(likelihood: Walked, x: FloatArray, place: int) -> tuple[float, Floa
     if not len(others):
         lowered(x[others])
         return best
-    options = {"ftol": 1e-13, "gtol": 1e-6, "maxiter": 200}
+    options = {"ftol": tolerance, "gtol": 1e-6, "maxiter": 200}
     minimize(lowered, x[others], jac=True, method="L-BFGS-B", bounds=likelihood.ends[others], options=options)
     # Where a search gets lost, what it has seen.
     return best

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 
 from hxcli.analyses.fit.fitted import Estimate, FittedModel
 from hxcli.analyses.fit.options import FitOptions
+from hxcli.inference.grid_ends import profile_ends
 from hxcli.inference.grid_likelihood import CELLS, GridDensities, GridLikelihood
-from hxcli.inference.grid_search import GridOptimum, maximise_on_grid, profile_ends
+from hxcli.inference.grid_search import GridOptimum, maximise_on_grid
 from hxcli.models.bound_model import BoundModel
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.grid_densities import DensityFigures, density_figures, extrapolated_figures
@@ -143,9 +144,9 @@ def fit_on_grid(bound: BoundModel, observations: Observations, trait: int, optio
     likelihood = on_cells(CELLS)
     optimum = maximise_on_grid(likelihood)
     error = likelihood.grid_error(optimum.x)
-    while error > _CLOSE and likelihood.cells < MOST_CELLS and likelihood.groups * likelihood.cells**2 <= _MOST_NUMBERS:
+    while error > _CLOSE and _may_double(likelihood) and _too_wide(likelihood, optimum):
         likelihood = on_cells(2 * likelihood.cells)
-        optimum = maximise_on_grid(likelihood, optimum.x)
+        optimum = maximise_on_grid(likelihood, optimum)
         error = likelihood.grid_error(optimum.x)
     seen = dataclasses.replace(
         observations,
@@ -192,6 +193,16 @@ def fit_on_grid(bound: BoundModel, observations: Observations, trait: int, optio
         level=options.level,
         log_likelihood_error=error,
     )
+
+
+def _may_double(likelihood: GridLikelihood) -> bool:
+    return likelihood.cells < MOST_CELLS and likelihood.groups * likelihood.cells**2 <= _MOST_NUMBERS
+
+
+def _too_wide(likelihood: GridLikelihood, optimum: GridOptimum) -> bool:
+    """Whether more cells would change the log likelihood: they are of no use where a wider range of them would."""
+    finer = likelihood.value(optimum.x, 2 * likelihood.cells)
+    return not abs(finer - likelihood.value(optimum.x)) <= _CLOSE
 
 
 def _root_follows_the_grid(likelihood: GridLikelihood, optimum: GridOptimum) -> bool:
