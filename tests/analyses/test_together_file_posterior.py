@@ -173,6 +173,14 @@ def test_what_is_no_covariance_is_impossible(tmp_path: Path) -> None:
     assert (slopes[1:] == 0).all()
 
 
+def test_a_noise_of_nodes_that_nobody_observed_is_of_no_account(tmp_path: Path) -> None:
+    noise = "def noise(tip):\n    return jnp.where(tip.is_tip, 0.1, VALUE) * jnp.eye(2)\n"
+    w = np.array([[0.0, 0.3]])
+    found = [asked(tmp_path, SLACK + noise.replace("VALUE", value)).density(w) for value in ("0.1", "jnp.nan")]
+    assert np.isfinite(found[0]).all()
+    np.testing.assert_array_equal(found[0], found[1])
+
+
 @pytest.mark.slow
 def test_traits_that_are_apart_are_those_by_themselves(tmp_path: Path) -> None:
     found = solved(tmp_path, APART)

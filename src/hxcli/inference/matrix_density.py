@@ -83,7 +83,7 @@ class MatrixDensity(PriorCoordinates):
             with np.errstate(all="ignore"):
                 value = value + _half_log_det(covariance, told > 0) + self._constant
                 deviations = np.sqrt(np.diagonal(covariance, axis1=1, axis2=2))
-            heights.append(np.where(have_covariances(edges, self.likelihood.units.scale), value, -np.inf))
+            heights.append(np.where(have_covariances(self.likelihood, edges), value, -np.inf))
             loose.append(((told <= 0) | (deviations > self._most)).any(1))
             if len(w) > _MANY and len(heights) % _TOLD == 0:
                 tell(f"{len(heights) * len(value)} of {len(w)} {SETS}")
@@ -147,7 +147,7 @@ class MatrixDensity(PriorCoordinates):
             size = jnp.sqrt(jnp.diagonal(covariance))
             scaled = covariance / (size[:, None] * size[None])
             found = found + jnp.linalg.slogdet(scaled)[1] / 2 + jnp.log(size).sum()
-        sound = jnp.isfinite(found) & _traced_covariances(edges, jnp.asarray(likelihood.units.scale))
+        sound = jnp.isfinite(found) & _traced_covariances(likelihood, edges)
         return jnp.where(sound, found, -jnp.inf)
 
     def _slopes(self, x: FloatArray) -> FloatArray:
@@ -181,9 +181,10 @@ def _half_log_det(covariance: FloatArray, told: BoolArray) -> FloatArray:
     return np.where(sound, found, np.nan)
 
 
-def _traced_covariances(edges: Any, unit: Any) -> Any:
-    """Whether all variances, (N, D, D) and those of root and noise, are covariances."""
-    parts = [edges.variance[1:], edges.root_variance[None], *([] if edges.noise is None else [edges.noise])]
+def _traced_covariances(likelihood: MatrixLikelihood, edges: Any) -> Any:
+    """`have_covariances` at one point, while tracing."""
+    unit, seen = jnp.asarray(likelihood.units.scale), np.unique(likelihood.observations.nodes)
+    parts = [edges.variance[1:], edges.root_variance[None], *([] if edges.noise is None else [edges.noise[seen]])]
     matrices = jax.lax.stop_gradient(jnp.concatenate(parts) / (unit[:, None] * unit[None])[None])
     diagonal = jnp.diagonal(matrices, axis1=1, axis2=2)
     size = jnp.sqrt(jnp.where(diagonal > 0, diagonal, 1.0))

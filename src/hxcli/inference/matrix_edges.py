@@ -37,15 +37,17 @@ def refuse_no_covariances(likelihood: MatrixLikelihood, x: FloatArray) -> JointE
     return edges
 
 
-def have_covariances(edges: JointEdges, unit: FloatArray) -> BoolArray:
+def have_covariances(likelihood: MatrixLikelihood, edges: JointEdges) -> BoolArray:
     """(K,) whether all variances at K points, those of root and noise too, are covariances, but for rounding.
 
     Args:
+        likelihood: Of the model.
         edges: At these points; the first edge is none.
-        unit: (D,) in which the traits are of order one.
     """
+    unit = likelihood.units.scale
     parts = [np.asarray(edges.variance)[:, 1:], np.asarray(edges.root_variance)[:, None]]
-    parts += [] if edges.noise is None else [np.asarray(edges.noise)]
+    # Of nodes that nobody observed a noise means nothing.
+    parts += [] if edges.noise is None else [np.asarray(edges.noise)[:, np.unique(likelihood.observations.nodes)]]
     matrices = np.concatenate(parts, 1) / unit / unit[:, None]
     finite = np.asarray(np.isfinite(matrices).all((1, 2, 3)), bool)
     found = finite.copy()
