@@ -386,7 +386,6 @@ def model(edge):
     ("model", "options", "message"),
     [
         ("doublewell", {"draws": 5000}, "--draws 5000 is more than the sampler makes"),
-        ("gbm", {"loo": True}, "--loo with --model gbm"),
         ("cir", {"prior_sigma2": "lognormal(0,1)"}, "--prior sigma2=PRIOR"),
         ("bounded", {"priors": {"alpha": "lognormal(0,1)"}}, "no model here has it as a free parameter"),
         ("bounded", {"held": {"alpha": 1.0}}, "no model here has such"),

@@ -13,8 +13,8 @@ from hxcli.phylogeny import FloatArray
 
 # The kind of product, which is the table's name too.
 LEFT_OUT = "leave-one-out table"
-# With which parameters tips are predicted, where those are estimated.
-ESTIMATED = "estimated from all tips"
+# With which parameters tips are predicted, where those are estimated, and where they have a posterior.
+ESTIMATED, HELD = "estimated from all tips", "held at their posterior given all tips"
 # Standard deviations from its prediction beyond which a tip is suspected of a mistake.
 _SUSPECT = 3.0
 _COLUMNS = ("node", "trait", "observed", "mean", "sd", "z", "log_density")

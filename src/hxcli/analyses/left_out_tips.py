@@ -140,6 +140,13 @@ def mixed(parts: Sequence[Predicted], weights: FloatArray) -> Predicted:
     return Predicted(mean, deviation, top + np.log(np.exp(logs - top[:, None]) @ weights))
 
 
+def left_out_in_unit(found: LeftOut, scale: float, location: float) -> LeftOut:
+    """The same where a state x is `x * scale + location`."""
+    mean, deviation, log_density = found.predicted
+    own = Predicted(mean * scale + location, deviation * scale, log_density - np.log(scale))
+    return found._replace(observed=found.observed * scale + location, predicted=own)
+
+
 def _without(tips: ObservedTips, ends: FarEnds) -> tuple[FloatArray, FloatArray]:
     """Mean and variance of every tip's mean observation without itself, (T, J) each."""
     number, value, error2 = (each[:, :, None] for each in tips[2:])

@@ -15,6 +15,8 @@ from hxcli.prebuilt.path_gains import Shared
 
 # The kind of product, which is the table's name too.
 PAIRS = "pairs table"
+# Standard deviations of states, as a share of the largest difference, that are rounding.
+ROUNDING = 1e-7
 
 
 class PairStates(NamedTuple):
@@ -38,6 +40,13 @@ class PairStates(NamedTuple):
     def difference(self) -> FloatArray:
         """(P, J) mean of the first state less the second."""
         return self.first_mean - self.second_mean
+
+    @property
+    def unit(self) -> float:
+        """How far states of these pairs are apart at most, about; 1 where that is nothing."""
+        deviation = np.sqrt(self.spread)
+        apart = np.nanmax(np.abs(self.difference), initial=0.0) + np.nanmax(deviation, initial=0.0)
+        return float(apart) or 1.0
 
     def in_unit(self, scale: float, location: float) -> PairStates:
         """The same where a state x is `x * scale + location`."""
@@ -165,8 +174,10 @@ def _correlation(states: PairStates, weights: FloatArray) -> FloatArray:
     away = [np.where(np.ptp(each, 1) == 0, 0, (each - (each @ weights)[:, None]).T).T for each in states[:2]]
     covariance = (states.covariance + away[0] * away[1]) @ weights
     first, second = ((own + apart**2) @ weights for own, apart in zip(states[2:4], away, strict=True))
-    both = np.sqrt(first) * np.sqrt(second)
-    return np.where(both > 0, np.clip(covariance / np.where(both > 0, both, 1), -1, 1), np.nan)
+    least = (ROUNDING * states.unit) ** 2
+    uncertain = (first > least) & (second > least)
+    both = np.sqrt(np.where(uncertain, first, 1.0)) * np.sqrt(np.where(uncertain, second, 1.0))
+    return np.where(uncertain, np.clip(covariance / both, -1, 1), np.nan)
 
 
 def _above(states: PairStates) -> FloatArray:

@@ -20,9 +20,11 @@ from hxcli.prebuilt.device_placement import on_cpu
 from hxcli.prebuilt.grid import log_at_root, swept_down, swept_up
 from hxcli.prebuilt.grid_generator import Generator
 from hxcli.prebuilt.grid_levels import Found, GroupedEdges, Slopes, drawn_cells, swept
+from hxcli.prebuilt.grid_pairs import joint_cells
 from hxcli.prebuilt.grid_spectrum import SpectralEdges, Spectrum, spectrum_of
 from hxcli.prebuilt.grid_squares import SquaredEdges
 from hxcli.prebuilt.grid_transition import make_transitions
+from hxcli.prebuilt.path_gains import Paths
 
 # Change of the log likelihood that rounding may make, above which the sweeps go the way that keeps small chances.
 _MOST_DOUBT = 1e-7
@@ -102,6 +104,31 @@ class GridEngine:
         """(K, N) joint draws of all nodes' cells; the rest as for `grid_levels.drawn_cells`."""
         walk = Generator(*(np.asarray(each, float) for each in walk))
         return drawn_cells(self._topology, self._squared(walk, time), likelihood, root, chances)
+
+    def together(
+        self, walk: Generator, time: FloatArray, likelihood: FloatArray, root: FloatArray, paths: Paths
+    ) -> list[FloatArray]:
+        """(k, k) chances of the cells of both nodes of every pair; the rest as for `grid_pairs.joint_cells`."""
+        walk = Generator(*(np.asarray(each, float) for each in walk))
+        spectra = _spectra_of(walk)
+        if spectra is not None:
+            edges = GroupedEdges(time, self._group, lambda group, time: SpectralEdges(spectra[group], time))
+            found = swept(self._topology, edges, likelihood, root, slopes=False)
+            if found.doubt < _MOST_DOUBT and np.isfinite(found.log_likelihood):
+                return joint_cells(self._topology, edges, likelihood, found.density, paths)
+        squared = self._squared(walk, time)
+        found = swept(self._topology, squared, likelihood, root, slopes=False)
+        return joint_cells(self._topology, squared, likelihood, found.density, paths)
+
+    def later(self, walk: Generator, nodes: NDArray[np.intp], time: FloatArray, begun: FloatArray) -> FloatArray:
+        """(n, k) weights of the cells some time (n,) after those that are given, along the edges above some nodes."""
+        walk = Generator(*(np.asarray(each, float) for each in walk))
+        found, groups = np.empty_like(begun), self._group[nodes]
+        for group in np.unique(groups).tolist():
+            some = np.flatnonzero(groups == group)
+            edges = SquaredEdges(walk.up[group], walk.down[group], walk.lost[group], time[some])
+            found[some] = edges.forwards(slice(0, len(some)), begun[some])
+        return found
 
     @property
     def _on_host(self) -> bool:

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from hxcli.errors import ModelError
 from hxcli.inference.edge_kinds import EdgeKinds, edge_kinds, refuse_many_groups
@@ -29,6 +30,7 @@ from hxcli.prebuilt.grid_generator import AXES, Generator
 from hxcli.prebuilt.grid_levels import Found, Slopes
 from hxcli.prebuilt.grid_observations import Seen
 from hxcli.prebuilt.parameter_columns import seen_fields
+from hxcli.prebuilt.path_gains import Paths
 from hxcli.traits import Observations
 
 # Cells of a grid, where a user does not say.
@@ -169,6 +171,24 @@ class GridLikelihood(MovedCoordinates):
         if not np.isnan(known):
             states[:, 0] = known
         return states
+
+    def swept(self, x: FloatArray, cells: int) -> tuple[Parts, Found]:
+        """What the model says at one point of the search on so many cells, and both sweeps there with slopes.
+
+        A root without a prior is flat.
+        """
+        return self._at(np.asarray(x, float), cells, slopes=True, flat=True)
+
+    def together(self, x: FloatArray, cells: int, paths: Paths) -> list[FloatArray]:
+        """(k, k) chances of the cells of both nodes of every pair; a root without a prior is flat."""
+        parts = parts_at(self.program(cells), np.asarray(x, float), self.given(cells))
+        root = np.ones(cells) if parts.root is None else np.asarray(parts.root, float)
+        return self.engine.together(parts.generator, *self.on_edges(parts.own, parts.speed), root, paths)
+
+    @property
+    def observed_nodes(self) -> NDArray[np.intp]:
+        """(T,) the nodes that are observed."""
+        return self._nodes
 
     def walls(self, x: FloatArray, cells: int) -> FloatArray:
         """(k + 1,) states between the cells of a grid at one point of the search."""

@@ -25,12 +25,7 @@ def mixed_densities(
         weights: (W, M) rows sum to 1.
         cells: k.
     """
-    walls = np.stack([likelihood.walls(x, cells) for x in points])
-    common = walls[0]
-    if (walls != common).any():
-        # Walls that are parameters: from the lowest to the highest.
-        ends = likelihood.in_coordinate(np.array([walls.min(), walls.max()]))
-        common = likelihood.from_coordinate(np.linspace(ends[0], ends[1], cells + 1))
+    common = common_walls(likelihood, points, cells)
 
     def at(place: int) -> FloatArray:
         found = likelihood.densities(points[place], cells)
@@ -53,6 +48,16 @@ def mixed_densities(
     return [GridDensities(each / each.sum(1, keepdims=True), states, common) for each in total]
 
 
+def common_walls(likelihood: GridLikelihood, points: FloatArray, cells: int) -> FloatArray:
+    """(k + 1,) states between cells that hold those of the grids at M sets of parameters, (M, S)."""
+    walls = np.stack([likelihood.walls(x, cells) for x in points])
+    if (walls == walls[0]).all():
+        return np.asarray(walls[0])
+    # Walls that are parameters: from the lowest to the highest.
+    ends = likelihood.in_coordinate(np.array([walls.min(), walls.max()]))
+    return likelihood.from_coordinate(np.linspace(ends[0], ends[1], cells + 1))
+
+
 def spread_points(values: FloatArray, weights: FloatArray, walls: FloatArray) -> FloatArray:
     """(k,) chances of cells of the density that weighted values (M,) stand for.
 
@@ -63,6 +68,7 @@ def spread_points(values: FloatArray, weights: FloatArray, walls: FloatArray) ->
 
     values, place = np.unique(values.round(12), return_inverse=True)
     weights = np.asarray(np.bincount(place.ravel(), weights), np.float64)
+    values, weights = values[weights > 0], weights[weights > 0]
     if len(values) == 1:
         found = np.zeros(len(walls) - 1)
         found[np.clip(np.searchsorted(walls, values[0], "right") - 1, 0, len(found) - 1)] = 1.0

@@ -124,9 +124,7 @@ def _values_at(program: Program, x: Any, given: Given) -> dict[str, Any]:
 def parts_of(program: Program, x: Any, given: Given) -> Parts:
     """The parts at a point of the search, (S,), while tracing."""
     values = _values_at(program, x, given)
-    variance = jnp.broadcast_to(given.tau2, given.observed["length"].shape)
-    if program.model.noise is not None:
-        variance = variance + over_edges(program.model.noise, values, given.tips).returned
+    variance = _noise(program, values, given)
 
     def bare(part: Any) -> Any:
         # Every call of a part that declares is an evaluation of its own: a walk asks for it in many places.
@@ -163,6 +161,20 @@ def _speed(every: Generator, given: Given) -> Any:
     away = [abs(each - speed[:, None] * each[given.first][given.group]).max(1) for each in every]
     largest = sum(each.max(1) for each in every)
     return jnp.where(jnp.stack(away).max(0) > _SAME * largest, jnp.nan, speed)
+
+
+def _noise(program: Program, values: Any, given: Given) -> Any:
+    """(M,) variance of every row of the observed nodes, besides its standard error."""
+    variance = jnp.broadcast_to(given.tau2, given.observed["length"].shape)
+    if program.model.noise is None:
+        return variance
+    return variance + over_edges(program.model.noise, values, given.tips).returned
+
+
+@partial(jax.jit, static_argnums=0)
+def noise_at(program: Program, x: Any, given: Given) -> Any:
+    """(M,) variance of every row of the observed nodes at a point of the search, besides its standard error."""
+    return _noise(program, _values_at(program, x, given), given)
 
 
 def _root(program: Program, values: Any, given: Given, cells: Cells, axis: str) -> Any:

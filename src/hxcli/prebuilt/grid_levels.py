@@ -48,6 +48,8 @@ class Edges(Protocol):
 
     def forwards(self, edges: slice, begun: FloatArray) -> FloatArray: ...
 
+    def copies(self, edge: int, count: int) -> Edges: ...
+
     def doubt(self, below: FloatArray, outside: FloatArray, total: FloatArray) -> float: ...
 
     def slopes(self, below: FloatArray, over: FloatArray, outside: FloatArray, total: FloatArray) -> RateSlopes: ...
@@ -117,6 +119,11 @@ class GroupedEdges:
                 return moved
             found[rows] = moved
         return found
+
+    def copies(self, node: int, count: int) -> Edges:
+        """So many edges that are all as the one above a node is."""
+        ((_, some, edges),) = self.by_group(slice(node, node + 1))
+        return edges.copies(some.start, count)
 
     def doubt(self, below: FloatArray, outside: FloatArray, total: FloatArray) -> float:
         """How much rounding may change the log likelihood, to first order; see `slopes`."""
@@ -209,7 +216,7 @@ def _swept(
     most_doubt: float,
 ) -> Found:
     parents, starts = topology.parents, topology.level_starts
-    below, over, log_scale = _swept_up(topology, edges, likelihood)
+    below, over, log_scale = swept_up(topology, edges, likelihood)
     value, weights = _at_root(below[0], root)
     value += float(log_scale[0])
     if only_up:
@@ -243,7 +250,7 @@ def _swept(
     )
 
 
-def _swept_up(
+def swept_up(
     topology: Topology, edges: GroupedEdges, likelihood: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Likelihoods at the ends and at the starts of edges, (N, k) each, and (N,) logs of what was taken out below."""
@@ -282,7 +289,7 @@ def drawn_cells(
     """
     starts = topology.level_starts
     with np.errstate(all="ignore"):
-        below, _, _ = _swept_up(topology, edges, likelihood)
+        below, _, _ = swept_up(topology, edges, likelihood)
         cells = np.empty(chances.shape, np.intp)
         cells[:, 0] = _chosen(np.maximum(root, 0.0) * below[0], chances[:, 0])
         for level in range(1, len(starts) - 1):

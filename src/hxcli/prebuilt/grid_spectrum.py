@@ -9,6 +9,7 @@ the exponential (Kalbfleisch and Lawless 1985, J. Am. Stat. Assoc. 80:863).
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,11 +87,20 @@ class SpectralEdges:
             spectrum: Of Q.
             time: (N,) their lengths.
         """
-        self.time, self._spectrum = time, spectrum
-        values, vectors, roots = spectrum
-        self._grown = np.exp(time[:, None] * values)
+        self._spectrum = spectrum
+        _, vectors, roots = spectrum
         # Roots are in the matrices, so that vectors are not multiplied by them.
         self._there, self._back = roots[:, None] * vectors, np.ascontiguousarray(vectors.T) / roots
+        self._last(time)
+
+    def copies(self, edge: int, count: int) -> SpectralEdges:
+        """So many edges that are all as this one is."""
+        found = copy(self)
+        found._last(np.full(count, self.time[edge]))
+        return found
+
+    def _last(self, time: FloatArray) -> None:
+        self.time, self._grown = time, np.exp(time[:, None] * self._spectrum.values)
         self._near, self._far = np.empty_like(self._grown), np.empty_like(self._grown)
 
     def backwards(self, edges: slice, ended: FloatArray) -> FloatArray:

@@ -73,6 +73,10 @@ class SquaredEdges:
         found._last(time)
         return found
 
+    def copies(self, edge: int, count: int) -> SquaredEdges:
+        """So many edges that are all as this one is."""
+        return self.lasting(np.full(count, self.time[edge]))
+
     def _last(self, time: FloatArray) -> None:
         self.time = time
         steps = np.minimum(time * self._rate, 2.0**_MOST_DIGITS - 1)

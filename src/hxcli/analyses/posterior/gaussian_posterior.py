@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hxcli.analyses.fit.fitted import file_of, recorded_at
-from hxcli.analyses.left_out_table import Predicted
-from hxcli.analyses.left_out_tips import LeftOut
+from hxcli.analyses.left_out_tips import left_out_in_unit
 from hxcli.analyses.posterior.column_products import left_out_of_columns, mixture_of_columns, pairs_of_columns
 from hxcli.analyses.posterior.declared_question import TAU2
 from hxcli.analyses.posterior.gaussian_question import GaussianQuestion
@@ -68,9 +67,8 @@ def posterior_of_file(
         told.append(("root", None, root.times(scale, location)))
     left_out = pairs = None
     if options.loo:
-        left_out = _predicted_in_unit(
-            left_out_of_columns(painted, density.tree, states, weighed.weights), scale, location
-        )
+        left_out = left_out_of_columns(painted, density.tree, states, weighed.weights)
+        left_out = left_out_in_unit(left_out, 1 / scale, -location / scale)
     if options.pairs is not None:
         found = pairs_of_columns(painted, states, options.pairs).in_unit(1 / scale, -location / scale)
         pairs = found, weighed.weights
@@ -107,12 +105,6 @@ def _endless(question: GaussianQuestion, trait: str) -> str:
 def _in_unit(mixture: Mixture, scale: float, location: float) -> Mixture:
     """A mixture of the trait's own units, in the unit of computation."""
     return mixture._replace(mean=(mixture.mean - location) / scale, variance=mixture.variance / scale / scale)
-
-
-def _predicted_in_unit(found: LeftOut, scale: float, location: float) -> LeftOut:
-    mean, deviation, log_density = found.predicted
-    own = Predicted((mean - location) / scale, deviation / scale, log_density + np.log(scale))
-    return found._replace(observed=(found.observed - location) / scale, predicted=own)
 
 
 def _mean_figures(

@@ -9,9 +9,12 @@ import numpy as np
 
 from hxcli.analyses.fit.fitted import file_of
 from hxcli.analyses.fit.options import refuse_unread_edges
+from hxcli.analyses.left_out_tips import in_places, left_out_in_unit
 from hxcli.analyses.posterior.assemble import evidence_in_words, evidence_of, own_parameters
 from hxcli.analyses.posterior.declared_question import DeclaredQuestion
 from hxcli.analyses.posterior.gaussian_question import GaussianQuestion
+from hxcli.analyses.posterior.grid_left_out import left_out_on_grid
+from hxcli.analyses.posterior.grid_pairs import pairs_of_normals, pairs_on_grid
 from hxcli.analyses.posterior.grid_posterior import is_open, method_for, posterior_on_grid
 from hxcli.analyses.posterior.grid_question import GridQuestion
 from hxcli.analyses.posterior.grid_report import AveragedTrait, UnderModel, averaged, grid_report, of_known
@@ -109,16 +112,9 @@ def posterior_with_grids(
 
 
 def _refuse_products(options: Options, name: str) -> None:
-    """Raises where something is asked for that only Gaussian models have."""
+    """Raises where something is asked for that diffusions on a grid do not have, or say otherwise."""
     if options.draws and len(options.models) > 1:
         raise OptionError("--draws with several --model, of which one is a diffusion on a grid (give one at a time)")
-    asked = {"--loo": options.loo, "--pairs": options.pairs is not None}
-    for option, there in asked.items():
-        if there:
-            raise OptionError(
-                f"{option} with --model {name}: diffusions on a grid have it not yet, Gaussian models have (leave it "
-                "out)"
-            )
     if len(options.models) == 1:
         for option, given in (("--sigma2", options.sigma2), ("--prior-sigma2", options.prior_sigma2)):
             if given is not None:
@@ -147,10 +143,11 @@ def _on_grid(
 ) -> UnderModel:
     """One trait under one diffusion."""
     name, nodes = observations.traits[trait], painted.nodes
-    known = np.full(len(nodes), np.nan)
+    everywhere = np.full(painted.phylogeny.topology.size, np.nan)
     if options.tau2 == 0 and question.bound.model.noise is None:
-        known = exact_values(painted.phylogeny, painted.observations(observations))[nodes, trait]
-    free = np.ones(painted.phylogeny.topology.size, bool)
+        everywhere = exact_values(painted.phylogeny, painted.observations(observations))[:, trait]
+    known = everywhere[nodes]
+    free = np.ones(len(everywhere), bool)
     free[nodes] = np.isnan(known)
     found = posterior_on_grid(question, options, trait_seed(options.seed, name), level, name, free)
     notes = [*found.notes]
@@ -182,6 +179,13 @@ def _on_grid(
         **found.details,
         **({"files": [file]} if file else {}),
     }
+    left_out = pairs = None
+    if options.loo:
+        left_out, details["leave_one_out_grid_error"] = left_out_on_grid(*found.sets)
+        left_out = left_out._replace(tips=in_places(left_out.tips, nodes))
+    if options.pairs is not None:
+        here = options.pairs._replace(first=nodes[options.pairs.first], second=nodes[options.pairs.second])
+        pairs, details["pairs_grid_error"] = pairs_on_grid(*found.sets, found.densities, here, everywhere)
     return UnderModel(
         question.name,
         found.log_evidence,
@@ -193,6 +197,8 @@ def _on_grid(
         details,
         tuple(notes),
         None if found.draws is None else _told_draws(question, found.draws, nodes, known),
+        left_out,
+        pairs,
     )
 
 
@@ -249,6 +255,9 @@ def _gaussian(name: str, solved: Solved, units: Units, trait: int) -> UnderModel
         flat_root,
         details,
         solved.warnings,
+        None,
+        None if solved.left_out is None else left_out_in_unit(solved.left_out, scale, location),
+        None if solved.pairs is None else pairs_of_normals(solved.pairs[0].in_unit(scale, location), solved.pairs[1]),
     )
 
 
@@ -266,4 +275,4 @@ def _mixture_chances(mixture: Mixture, walls: FloatArray) -> FloatArray:
         z = (walls[None, :, None] - means[some, None]) / sds[some, None]
         below[some] = ndtr(z) @ weights
     below[:, 0], below[:, -1] = 0.0, 1.0
-    return np.diff(below, axis=1)
+    return np.maximum(np.diff(below, axis=1), 0.0)

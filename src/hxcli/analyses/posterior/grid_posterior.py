@@ -39,12 +39,28 @@ _NEGLIGIBLE = 1e-6
 _MEASURED = 8
 # Draws that stand for all others at the nodes.
 _MOST_COMPONENTS = 256
+# Sets of parameters above which a coarser rule does for further products.
+_MOST_SETS = 256
 # What the density of a flat root may be at an end of a grid, as a share of its top.
 _FALLEN = 1e-3
 # Shift of a parameter's mean, in its standard deviations, by the cells of the sampler, of which the user is told.
 _SHIFTED = 0.1
 # Standard error of the log evidence of which the user is told.
 _UNSURE = 0.1
+
+
+class SetsOnGrid(NamedTuple):
+    """What further products are computed with.
+
+    Attributes:
+        likelihood: Of the trait, S coordinates.
+        points: (M, S) sets of parameters, as the search has them.
+        weights: (M,) that add up to 1.
+    """
+
+    likelihood: GridLikelihood
+    points: FloatArray
+    weights: FloatArray
 
 
 class GridFound(NamedTuple):
@@ -58,6 +74,7 @@ class GridFound(NamedTuple):
         details: For the run record.
         open_root: How high a flat root's density is at the ends of the grid, as a share of its top.
         notes: What the user should know, a sentence each.
+        sets: Of parameters, that stand for their posterior.
         draws: (K, F) free parameters and (K, N) states of joint draws; None where nobody asked.
     """
 
@@ -68,6 +85,7 @@ class GridFound(NamedTuple):
     details: Mapping[str, Any]
     open_root: float
     notes: tuple[Note, ...]
+    sets: SetsOnGrid
     draws: tuple[FloatArray, FloatArray] | None = None
 
 
@@ -353,7 +371,15 @@ def _found(
         details,
         _open_root(question, likelihood, fine),
         tuple(notes),
+        _few_sets(likelihood, weighed),
     )
+
+
+def _few_sets(likelihood: GridLikelihood, weighed: _Weighed) -> SetsOnGrid:
+    """All sets of parameters, or where they are many those of an integral that should give the same."""
+    weights = weighed.weights[0 if weighed.weights.shape[1] <= _MOST_SETS else 1]
+    kept = weights > 0
+    return SetsOnGrid(likelihood, weighed.points[kept], weights[kept] / weights[kept].sum())
 
 
 def _open_root(question: GridQuestion, likelihood: GridLikelihood, found: GridDensities) -> float:

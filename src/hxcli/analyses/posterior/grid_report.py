@@ -9,11 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from hxcli.analyses.assemble import reconstruction
+from hxcli.analyses.left_out_table import HELD, LEFT_OUT, left_out_rows, left_out_table
+from hxcli.analyses.left_out_tips import LeftOut, mixed
+from hxcli.analyses.pairs import PAIRS, pair_details, pair_table
 from hxcli.analyses.posterior.assemble import parameter_row
 from hxcli.analyses.posterior.declared_question import TAU2
+from hxcli.analyses.posterior.grid_pairs import PairsUnder, averaged_pairs
 from hxcli.analyses.posterior.model_posterior import model_priors
 from hxcli.analyses.posterior.question import Options
 from hxcli.analyses.posterior.solution import Figures
+from hxcli.analyses.posterior.tables import Further
 from hxcli.errors import Note
 from hxcli.findings import number
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -40,6 +45,8 @@ class UnderModel(NamedTuple):
         details: For the run record.
         notes: Sentences without the trait's name.
         draws: Free parameter -> (K,) values of joint draws, and `states`, (K, N); None where there are none.
+        left_out: What all other tips predict of every observed tip, if asked for.
+        pairs: Pairs of nodes together, if asked for.
     """
 
     name: str
@@ -52,6 +59,8 @@ class UnderModel(NamedTuple):
     details: Mapping[str, Any]
     notes: tuple[Note, ...]
     draws: Mapping[str, FloatArray] | None = None
+    left_out: LeftOut | None = None
+    pairs: PairsUnder | None = None
 
 
 class AveragedTrait(NamedTuple):
@@ -124,6 +133,7 @@ def grid_report(
         return np.stack([np.asarray(of(each), float) for each in told], 1)
 
     names, several = observations.traits, len(options.models) > 1
+    further = _further(phylogeny, names, told, options, level)
     rows = [
         parameter_row(name, f"{under.name}:{parameter}" if several else parameter, prior, figures)
         for name, one in zip(names, told, strict=True)
@@ -143,18 +153,50 @@ def grid_report(
         columns={"modes": columns(lambda one: one.nodes.modes)},
         ends=(columns(lambda one: one.nodes.lower), columns(lambda one: one.nodes.upper)),
         shortest=(columns(lambda one: one.shortest[0]), columns(lambda one: one.shortest[1])),
-        tables={"parameter table": {key: [row[key] for row in rows] for key in rows[0]}, **_draws(names, told)},
-        details={name: _details(one, options) for name, one in zip(names, told, strict=True)},
-        warnings=tuple(
-            note.about(f"trait {name!r}, model {under.name}: ")
-            for name, one in zip(names, told, strict=True)
-            for under in one.under
-            for note in under.notes
+        tables={"parameter table": {key: [row[key] for row in rows] for key in rows[0]}, **further.tables},
+        details={
+            name: _details(one, options, further.details.get(name, {})) for name, one in zip(names, told, strict=True)
+        },
+        warnings=(
+            *(
+                note.about(f"trait {name!r}, model {under.name}: ")
+                for name, one in zip(names, told, strict=True)
+                for under in one.under
+                for note in under.notes
+            ),
+            *further.warnings,
         ),
         rates_from_data=False,
     )
     densities = {name: one.densities for name, one in zip(names, told, strict=True)}
     return dataclasses.replace(found, densities=densities)
+
+
+def _further(
+    phylogeny: Phylogeny, names: Sequence[str], told: Sequence[AveragedTrait], options: Options, level: float
+) -> Further:
+    """The tables of what else was asked for."""
+    tables, warnings = _draws(names, told), []
+    details: dict[str, dict[str, Any]] = {name: {} for name in names}
+    rows = []
+    for name, one in zip(names, told, strict=True):
+        parts = [each.left_out for each in one.under if each.left_out is not None]
+        if parts:
+            predicted = mixed([each.predicted for each in parts], np.array(one.probabilities))
+            free = any(prior is not None for each in one.under for _, prior, _ in each.parameters)
+            tips = phylogeny.labels[parts[0].tips].tolist()
+            rows.append(left_out_rows(tips, name, parts[0].observed, predicted, HELD if free else "given"))
+            details[name] |= rows[-1].record
+            warnings += rows[-1].warnings
+    if rows:
+        tables[LEFT_OUT] = left_out_table(rows)
+    if options.pairs is not None:
+        together = [[each.pairs for each in one.under if each.pairs is not None] for one in told]
+        figures = [averaged_pairs(each, one.probabilities, level) for each, one in zip(together, told, strict=True)]
+        tables[PAIRS] = pair_table(options.pairs, names, figures, shortest=True)
+        for name, about in pair_details(tables[PAIRS]).items():
+            details[name] |= about
+    return Further(tables, details, tuple(warnings))
 
 
 def _draws(names: Sequence[str], told: Sequence[AveragedTrait]) -> dict[str, dict[str, Any]]:
@@ -225,7 +267,7 @@ def _method(told: Sequence[AveragedTrait], options: Options) -> str:
     return f"{process}, posterior of all nodes {how}, {root}{words if len(names) == 1 else ''}"
 
 
-def _details(one: AveragedTrait, options: Options) -> dict[str, Any]:
+def _details(one: AveragedTrait, options: Options, more: Mapping[str, Any]) -> dict[str, Any]:
     if len(one.under) == 1:
         models: dict[str, Any] = {}
     else:
@@ -242,4 +284,4 @@ def _details(one: AveragedTrait, options: Options) -> dict[str, Any]:
             ]
         }
     about = one.under[0].details if len(one.under) == 1 else {under.name: under.details for under in one.under}
-    return {"posterior": dict(about), **models}
+    return {"posterior": {**about, **more}, **models}

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from hxcli.analyses.left_out_table import LEFT_OUT, LeftOutRows, Predicted, left_out_rows, left_out_table
+from hxcli.analyses.left_out_table import HELD, LEFT_OUT, LeftOutRows, left_out_rows, left_out_table
+from hxcli.analyses.left_out_tips import left_out_in_unit
 from hxcli.analyses.pairs import PAIRS, PairFigures, pair_details, pair_figures, pair_table
 from hxcli.analyses.posterior.joint_draws import Draws
 from hxcli.analyses.posterior.solution import CHANGE, STATE, Solved, unit_of
@@ -105,10 +106,7 @@ def _left_out(phylogeny: Phylogeny, name: str, units: Units, trait: int, one: So
     """What is left out of one trait, in its own units."""
     found = one.left_out
     assert found is not None
-    scale, location = float(units.scale[trait]), float(units.location[trait])
-    mean, deviation, log_density = found.predicted
-    own = Predicted(mean * scale + location, deviation * scale, log_density - np.log(scale))
+    own = left_out_in_unit(found, float(units.scale[trait]), float(units.location[trait]))
     given = not one.given.priors and all(one.kinds.get(each) in (STATE, CHANGE) for each in one.priors)
-    parameters = "given" if given else "held at their posterior given all tips"
     tips = phylogeny.labels[found.tips].tolist()
-    return left_out_rows(tips, name, found.observed * scale + location, own, parameters)
+    return left_out_rows(tips, name, own.observed, own.predicted, "given" if given else HELD)
