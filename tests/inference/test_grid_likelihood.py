@@ -86,6 +86,18 @@ def in_two_ways(case, tmp_path, text: str = OU) -> tuple[TraitLikelihood, GridLi
     return gaussian, on_grid(named_model(f"{path}:sde"), case, cells=160)
 
 
+def agree_in_states(exact, grid: GridLikelihood, x: np.ndarray, inner: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Asserts that the nodes' states are those of another engine; (N,) means and standard deviations."""
+    fine, coarse = (grid.densities(x, cells) for cells in (160, 80))
+    halves = [density_figures(each.chances, each.states, each.walls, 0.95) for each in (fine, coarse)]
+    found = extrapolated_figures(*halves, fine.walls)
+    means, sd = exact[0], np.sqrt(exact[1])
+    np.testing.assert_allclose(found.estimate[inner], means[inner], atol=1e-4)
+    np.testing.assert_allclose(found.standard_error[inner], sd[inner], atol=1e-4)
+    np.testing.assert_allclose(found.upper[inner], (means + 1.959963984540054 * sd)[inner], atol=1e-3)
+    return means, sd
+
+
 def test_a_process_written_in_two_ways(case, tmp_path) -> None:
     gaussian, grid = in_two_ways(case, tmp_path)
     assert [each.name for each in grid.coordinates] == ["alpha", "theta", "sigma2"]
@@ -100,14 +112,7 @@ def test_a_process_written_in_two_ways(case, tmp_path) -> None:
     assert abs(value - wanted) < 2 * stated
     assert stated < 1e-4
     np.testing.assert_allclose(gradient, slopes[order], atol=1e-3)
-    fine, coarse = (grid.densities(x, cells) for cells in (160, 80))
-    halves = [density_figures(each.chances, each.states, each.walls, 0.95) for each in (fine, coarse)]
-    found = extrapolated_figures(*halves, fine.walls)
-    means, variances, _ = gaussian.states(back)
-    inner, sd = ~case[0].phylogeny.topology.is_leaf, np.sqrt(variances)
-    np.testing.assert_allclose(found.estimate[inner], means[inner], atol=1e-4)
-    np.testing.assert_allclose(found.standard_error[inner], sd[inner], atol=1e-4)
-    np.testing.assert_allclose(found.upper[inner], (means + 1.959963984540054 * sd)[inner], atol=1e-3)
+    agree_in_states(gaussian.states(back), grid, x, ~case[0].phylogeny.topology.is_leaf)
 
 
 @pytest.mark.slow
@@ -284,13 +289,8 @@ def test_a_process_that_differs_from_edge_to_edge_written_in_two_ways(case, tmp_
     assert abs(value - wanted) < 1e-4
     assert grid.grid_error(x) < 1e-4
     np.testing.assert_allclose(gradient, slopes[order], atol=1e-3)
-    fine, coarse = (grid.densities(x, cells) for cells in (160, 80))
-    halves = [density_figures(each.chances, each.states, each.walls, 0.95) for each in (fine, coarse)]
-    found = extrapolated_figures(*halves, fine.walls)
-    means, variances, _ = gaussian.states(back)
-    inner, sd = ~case[0].phylogeny.topology.is_leaf, np.sqrt(variances)
-    np.testing.assert_allclose(found.estimate[inner], means[inner], atol=1e-4)
-    np.testing.assert_allclose(found.standard_error[inner], sd[inner], atol=1e-4)
+    inner = ~case[0].phylogeny.topology.is_leaf
+    means, sd = agree_in_states(gaussian.states(back), grid, x, inner)
     draws = grid.drawn(x, random.random((400, size)), random.random((400, size)))
     assert (abs(draws.mean(0) - means)[inner] < 4.5 * sd[inner] / 20).all()
     np.testing.assert_allclose(draws.std(0)[inner], sd[inner], rtol=0.16)

@@ -14,6 +14,7 @@ from hxcli.cli.options import (
     EDGE_DATA_HELP,
     OptionalTraitsArgument,
     ReadingChoices,
+    RegimesOption,
     TalkChoices,
     TreeArgument,
     parse_settings,
@@ -147,14 +148,7 @@ def check(
         list[str] | None,
         typer.Option("--start", metavar="NAME=VALUE", help="Where a search for a parameter would begin; repeatable."),
     ] = None,
-    regimes: Annotated[
-        str | None,
-        typer.Option(
-            "--regimes",
-            metavar="FILE",
-            help="Regimes of edges: a table, a painted tree (SIMMAP), or the word labels, for those at inner nodes.",
-        ),
-    ] = None,
+    regimes: RegimesOption = None,
     reading: ReadingChoices,
     sample: SampleFileChoices,
     states: StateReadingChoices,

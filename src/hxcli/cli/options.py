@@ -139,6 +139,16 @@ def parse_settings(given: list[str] | None, option: str = "--set") -> dict[str, 
     return found
 
 
+RegimesOption = Annotated[
+    str | None,
+    typer.Option(
+        "--regimes",
+        metavar="FILE",
+        help="Regimes of edges: a table, a painted tree (SIMMAP), or the word labels, for those at inner nodes.",
+    ),
+]
+
+
 @dataclass(frozen=True)
 class GivenModelChoices:
     """Which models, and what is given of them."""
@@ -163,14 +173,7 @@ class GivenModelChoices:
     lambda_max: Annotated[
         bool, typer.Option("--lambda-max", help="Let lambda exceed 1, up to where its covariances stay possible.")
     ] = False
-    regimes: Annotated[
-        str | None,
-        typer.Option(
-            "--regimes",
-            metavar="FILE",
-            help="Regimes of edges: a table, a painted tree (SIMMAP), or the word labels, for those at inner nodes.",
-        ),
-    ] = None
+    regimes: RegimesOption = None
 
     def fit_options(self, several: str = "") -> dict[str, Any]:
         """The same choices as the analyses take them, but for the regimes.

@@ -13,10 +13,14 @@ from numpy.typing import NDArray
 from hxcli.errors import ModelError
 from hxcli.model import Edge, Sde, evaluate
 from hxcli.model.edges import OF_THE_TREE
+from hxcli.models.bound_model import BoundModel, Coordinate
 from hxcli.phylogeny import FloatArray
+from hxcli.prebuilt.grid_generator import AXES
 
 # Shares of the largest numbers of a diffusion up to which a factor between two of them is rounding.
 _SAME = 1e-9
+# States, and further sets of parameters, at which diffusions are compared.
+_STATES, _SETS = 33, 3
 # Groups of edges that differ by more than a factor: each needs a walk of its own.
 _MOST_GROUPS = 256
 
@@ -99,6 +103,44 @@ def grouped(tables: Sequence[FloatArray]) -> tuple[NDArray[np.intp], NDArray[np.
         group[alike] = len(first)
         first.append(one)
     return group, np.array(first, np.intp)
+
+
+def kinds_of_edges(
+    bound: BoundModel,
+    usual: Mapping[str, Any],
+    coordinates: Sequence[Coordinate],
+    sde: Sde,
+    span: tuple[float, float],
+) -> EdgeKinds:
+    """Which edges the diffusion of a model is the same on, whatever its parameters.
+
+    Args:
+        bound: The model on its tree.
+        usual: Every parameter's usual or given value.
+        coordinates: What is searched for.
+        sde: The diffusion on any edge at the usual values.
+        span: Ends of the grid, where it has none.
+
+    Raises:
+        ModelError: They are too many.
+    """
+    random, sets = np.random.default_rng(0), [usual]
+    for _ in range(_SETS):
+        values = {name: np.array(each) for name, each in usual.items()}
+        for each in coordinates:
+            low, high = (float(each.to_search(end)) for end in (each.low, each.high))
+            moved = float(each.to_search(each.start)) + (1.0 if each.log else each.spread) * random.normal()
+            values[each.parameter].reshape(-1)[each.entry] = each.from_search(np.clip(moved, low, high))
+        sets.append(values)
+    to_coordinate, to_state = AXES[sde.axis]
+    low, high = (
+        float(to_coordinate(jnp.asarray(own if end is None else float(end))))
+        for own, end in zip(span, (sde.low, sde.high), strict=True)
+    )
+    states = to_state(low + (jnp.arange(_STATES) + 0.5) * (high - low) / _STATES)
+    kinds = edge_kinds(bound.model.edge, sets, bound.fields.columns, states)
+    refuse_many_groups(bound.name, len(kinds.first))
+    return kinds
 
 
 def edge_kinds(

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.errors import ModelError
-from hxcli.inference.edge_kinds import EdgeKinds, edge_kinds, refuse_many_groups
+from hxcli.inference.edge_kinds import kinds_of_edges
 from hxcli.inference.grid_checks import checked_sde, refuse_bad_noise, refuse_unknown
 from hxcli.inference.grid_engine import GridEngine
 from hxcli.inference.grid_program import Given, Parts, Program, many_parts_at, parts_at, pulled_back, root_state
@@ -41,8 +41,6 @@ _ROOMS, _COMMON_ROOM, _FEW_TIPS = tuple(128 << power for power in range(12)), 51
 _FEW = 100
 # What a tip's log likelihood may change by extrapolation: beyond it the extrapolation fades.
 _MOST_A_TIP = 0.1
-# States, and further sets of parameters, at which diffusions are compared.
-_STATES, _SETS = 33, 3
 # How far a grid without ends of its own goes beyond the observed values: of their range, and of their spread.
 _MARGIN_RANGE, _MARGIN_SPREAD = 1.0, 5.0
 
@@ -118,7 +116,7 @@ class GridLikelihood(MovedCoordinates):
         self.coordinates = tuple(each for each in bound.coordinates if each.name not in self.held)
         self._sde = checked_sde(bound, self._values())
         self._span = self._range(observations.values[:, trait])
-        self._kinds = self._kinds_of_edges()
+        self._kinds = kinds_of_edges(bound, self._values(), self.coordinates, self._sde, self._span)
         self.engine = GridEngine(phylogeny.topology, self._kinds.group[self._kinds.of_edge])
         self._placed = self._place()
         refuse_bad_noise(bound, self._placed, len(self._nodes))
@@ -367,31 +365,6 @@ class GridLikelihood(MovedCoordinates):
     def given(self, cells: int) -> Given:
         """What its programs are given, on so many cells."""
         return self._placed._replace(cells=np.asarray(cells))
-
-    def _kinds_of_edges(self) -> EdgeKinds:
-        """Which edges the diffusion is the same on.
-
-        Raises:
-            ModelError: They are too many.
-        """
-        usual, random = self._values(), np.random.default_rng(0)
-        sets = [usual]
-        for _ in range(_SETS):
-            values = {name: np.array(each) for name, each in usual.items()}
-            for each in self.coordinates:
-                low, high = (float(each.to_search(end)) for end in (each.low, each.high))
-                moved = float(each.to_search(each.start)) + (1.0 if each.log else each.spread) * random.normal()
-                values[each.parameter].reshape(-1)[each.entry] = each.from_search(np.clip(moved, low, high))
-            sets.append(values)
-        to_coordinate, to_state = AXES[self._sde.axis]
-        low, high = (
-            float(to_coordinate(jnp.asarray(span if end is None else float(end))))
-            for span, end in zip(self._span, (self._sde.low, self._sde.high), strict=True)
-        )
-        states = to_state(low + (jnp.arange(_STATES) + 0.5) * (high - low) / _STATES)
-        kinds = edge_kinds(self.bound.model.edge, sets, self.bound.fields.columns, states)
-        refuse_many_groups(self.bound.name, len(kinds.first))
-        return kinds
 
     def _place(self) -> Given:
         columns = self.bound.fields.columns
