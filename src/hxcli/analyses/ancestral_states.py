@@ -21,6 +21,7 @@ from hxcli.models.edge_fields import edge_fields
 from hxcli.models.file_rates import FileRates, StateModel
 from hxcli.models.model_file import load_model_file
 from hxcli.models.rate_patterns import is_state_model, pattern_of_table, rate_pattern
+from hxcli.models.recorded import Recorded
 from hxcli.models.searched_rates import SearchedRates
 from hxcli.painting import unpainted
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -254,6 +255,9 @@ def states_of_trait(
         best, _ = joint_states(tree, fit.rates, found.root)
         joint = pattern.observed[best.astype(np.intp)]
     ends = profile_intervals(tree, fit, options.level) if intervals else np.full((pattern.count, 2), np.nan)
+    rows, told = rate_rows(fit, ends), Recorded({}, {})
+    if isinstance(pattern, FileRates):
+        told = pattern.recorded({label: value for label, value, *_ in rows})
     flags = (*fit.flags, *state_flags(seen, pattern, len(fit.free)))
     for sentence in warnings(seen, fit, flags):
         tell(sentence)
@@ -264,7 +268,7 @@ def states_of_trait(
         probabilities=probabilities,
         model=pattern.name if options.hidden == 1 else f"{pattern.name}, {options.hidden} hidden classes",
         log_likelihood=fit.log_likelihood,
-        rates=rate_rows(fit, ends),
+        rates=rows,
         count=len(fit.free),
         root_prior=(root.kind, found.root),
         tips_used=seen.tips_used,
@@ -274,8 +278,10 @@ def states_of_trait(
             "certificate": certificate(fit),
             **({"file": pattern.about_file} if isinstance(pattern, FileRates) else {}),
             "tips_by_state": dict(zip(seen.states, map(int, seen.counts), strict=True)),
+            **told.details,
         },
         flags=flags,
+        columns=told.columns,
     )
 
 

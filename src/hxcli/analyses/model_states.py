@@ -22,6 +22,7 @@ from hxcli.analyses.pairs import PairFigures, PairStates, pair_figures, pair_tab
 from hxcli.errors import Doubt, Note, OptionError
 from hxcli.inference.normal_mixture import Components, Mixture, node_figures
 from hxcli.models import GRID_MODELS
+from hxcli.models.recorded import Recorded
 from hxcli.node_pairs import NodePairs, PairTable
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
@@ -92,7 +93,7 @@ def model_states(
     on_the_side = beside(table, _left_out(phylogeny, painted, [[each] for each in fitted], None) if loo else None)
     name = fitted[0].name
     root = f", root {fitted[0].bound.model.root_name}" if fitted[0].bound.model.root_name else ""
-    estimator = fitted[0].estimator
+    estimator, recorded = fitted[0].estimator, [each.recorded() for each in fitted]
     found = reconstruction(
         phylogeny,
         observations,
@@ -103,10 +104,13 @@ def model_states(
         parameters=_parameters(fitted, chosen),
         root_how=(f"conditional mean under {name}", "its standard error"),
         method=f"model {name}{root}, all nodes given all tips, parameters by {estimator}",
-        columns=_columns(painted, fitted),
+        columns=_columns(painted, fitted, recorded),
         ends=_ends(painted, on_grid) if on_grid else None,
         tables=on_the_side.tables,
-        details={each.trait: {"fit": _about(each), **on_the_side.details.get(each.trait, {})} for each in fitted},
+        details={
+            each.trait: {"fit": _about(each), **own.details, **on_the_side.details.get(each.trait, {})}
+            for each, own in zip(fitted, recorded, strict=True)
+        },
         warnings=(
             *height_notes(phylogeny),
             *_estimator_notes(fitted, chosen),
@@ -153,14 +157,14 @@ def _stacked(painted: Painted, columns: Sequence[Any]) -> FloatArray:
     return np.stack([np.asarray(each, float)[painted.nodes] for each in columns], 1)
 
 
-def _columns(painted: Painted, fitted: Sequence[FittedModel]) -> dict[str, FloatArray]:
+def _columns(painted: Painted, fitted: Sequence[FittedModel], recorded: Sequence[Recorded]) -> dict[str, FloatArray]:
     """Further columns: numbers of modes of densities, and what a user's model records of every edge."""
     found = {}
     on_grid = [each for each in fitted if isinstance(each, GridFittedModel)]
     if on_grid:
         found["modes"] = _stacked(painted, [each.modes for each in on_grid])
-    recorded = [each.recorded() for each in fitted]
-    return found | {name: _stacked(painted, [each[name] for each in recorded]) for name in recorded[0]}
+    columns = [each.columns for each in recorded]
+    return found | {name: _stacked(painted, [each[name] for each in columns]) for name in columns[0]}
 
 
 def _ends(painted: Painted, fitted: Sequence[GridFittedModel]) -> tuple[FloatArray, FloatArray]:

@@ -109,10 +109,6 @@ class ColumnDensity(PriorCoordinates):
 
         return of_place
 
-    def parameters(self, values: FloatArray) -> dict[str, FloatArray]:
-        """All parameters but for those of the mean, (1, *shape) each, at one set of the free ones, (F,)."""
-        return _moved(self._entries, self._given, values[None], np)
-
     def states(self, values: FloatArray, *, joint: bool = False) -> StateColumns:
         """All nodes at K sets of the parameters, (K, F); `joint` for what nodes owe to each other."""
 

@@ -25,7 +25,6 @@ from hxcli.inference.matrix_programs import (
     OfModel,
     Placed,
     edges_at,
-    recorded_at,
     slopes_of_edges,
     traced_at,
 )
@@ -214,14 +213,6 @@ class MatrixLikelihood(MovedCoordinates):
     def parameters(self, x: FloatArray) -> dict[str, float]:
         """The parameters that are moved, by reported name."""
         return {each.name: float(each.from_search(value)) for each, value in zip(self.coordinates, x, strict=True)}
-
-    def recorded(self, x: FloatArray) -> dict[str, FloatArray]:
-        """What the user's functions record of every edge, (N,) each, at one point of the search."""
-        size, roots = self.bound.fields.phylogeny.topology.size, len(self.bound.traits) * self.placed.free_root
-        unknowns = self.placed.laid.mix @ np.concatenate([np.ones(1), self.figures(x).beta[roots:]])
-        found = recorded_at(self._moved, np.asarray(x, float), unknowns, self._of_model)
-        arrays = {name: np.asarray(value, float) for name, value in found.items()}
-        return {name: value[:size] for name, value in arrays.items() if value.ndim == 1}
 
     def traced(self, x: Any) -> tuple[Any, Any]:
         """Edges and figures at one point of the search, (S,), to be called while tracing."""

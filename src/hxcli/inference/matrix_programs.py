@@ -13,8 +13,7 @@ import numpy as np
 from hxcli.engine.program import program
 from hxcli.engine.topology import Topology
 from hxcli.engine.tree import Tree
-from hxcli.model import over_edges
-from hxcli.models.gaussian_model import GaussianModel, Layout, unraveled
+from hxcli.models.gaussian_model import GaussianModel, Layout
 from hxcli.models.joint_edges import JointEdges, joint_edges
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.gaussian_matrices import Root, at_root, smoothed, swept_up
@@ -138,17 +137,6 @@ def slopes_of_edges(moved: MovedModel, x: Any, of_model: OfModel) -> tuple[Joint
         return jax.jvp(lambda x: _edges(moved, x, of_model), (x,), (direction,))
 
     return jax.vmap(along, out_axes=(None, 0))(jnp.eye(len(x)))
-
-
-@program(static_argnums=0)
-def recorded_at(moved: MovedModel, x: Any, unknowns: Any, of_model: OfModel) -> dict[str, Any]:
-    """What `model` and `noise` record, with a first axis of edges where it is of those."""
-    values = {**_values(moved, x, of_model), **unraveled(moved.layout, unknowns)}
-    found: dict[str, Any] = {}
-    for function in (moved.model.edge, moved.model.noise):
-        if function is not None:
-            found |= over_edges(function, values, of_model.columns).recorded
-    return found
 
 
 def _swept(free_root: bool, edges: JointEdges, seen: SeenTree) -> tuple[Tree, Root]:

@@ -10,9 +10,9 @@
         return Gaussian(decay, 0, sigma2 * (1 - decay**2) / (2 * alpha))
 
 Declarations: `param`, `fixed`, `normal`, `log_normal`, `uniform`, `record`, `intermediate`. Returned values:
-`Gaussian`, `Rates`, `Sde`. For other code: `discover`, `evaluate`, `over_edges`, `merged`, `Declaration`, `Edge`,
-`abstract_edge`. The module can be called: `@hx.model` makes a pure function of any function that declares.
-jax is imported when a function is traced, not before.
+`Gaussian`, `Rates`, `Sde`. For other code: `discover`, `evaluate`, `over_edges`, `recorded_over_edges`, `merged`,
+`Declaration`, `Edge`, `abstract_edge`. The module can be called: `@hx.model` makes a pure function of any function
+that declares. jax is imported when a function is traced, not before.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from hxcli.model.evaluation import discover as discover
 from hxcli.model.evaluation import evaluate as evaluate
 from hxcli.model.evaluation import merged as merged
 from hxcli.model.evaluation import over_edges as over_edges
+from hxcli.model.evaluation import recorded_over_edges as recorded_over_edges
 from hxcli.model.function import Model as Model
 from hxcli.model.function import model as _model
 from hxcli.model.returned import Gaussian as Gaussian

@@ -8,7 +8,7 @@ done with what an edge has of its own.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -39,7 +39,7 @@ def discover_again(function: Callable[..., Any], *edges: Edge) -> Discovered:
     if known is None or declarations is None:
         known = _KNOWN[key] = discover(function, *edges)
         return known
-    return Discovered(with_starts(declarations), known.returned, known.recorded)
+    return replace(known, declarations=with_starts(declarations))
 
 
 def _shapes(edge: Edge) -> tuple[Any, ...]:

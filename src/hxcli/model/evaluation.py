@@ -12,7 +12,7 @@ declaration counts wherever it is traced: in helpers under jit, in a scan, a bra
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -49,11 +49,13 @@ class Discovered:
         declarations: By name, in the order in which they are met.
         returned: What it returns, arrays as `jax.ShapeDtypeStruct` (for an `Sde` those of its functions' values).
         recorded: Name -> shape of what it records.
+        places: Name -> where it is declared or recorded.
     """
 
     declarations: dict[str, Declaration]
     returned: Any
     recorded: dict[str, Any]
+    places: dict[str, Site] = field(default_factory=dict)
 
 
 @dataclass
@@ -199,6 +201,43 @@ def over_edges(
     return jax.vmap(one, in_axes=(0, axes))(own, dict(edges))
 
 
+def recorded_over_edges(
+    function: Function,
+    values: Mapping[str, Any],
+    edges: Mapping[str, Any],
+    *,
+    per_edge: frozenset[str] | set[str] = frozenset(),
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What a function of one edge records: what differs with the edge, a leading axis of N each, and what does not.
+
+    Args:
+        function: Of one `Edge`, whatever it returns.
+        values, edges, per_edge: As in `over_edges`.
+    """
+    import jax
+
+    def alone(edge: Edge) -> None:
+        function(edge)
+
+    def is_of_no_edge(name: str) -> bool:
+        # What a mapped function gives alike for all is what needs no axis.
+        axes = {field: None if field in OF_THE_TREE else 0 for field in edges}
+        try:
+            jax.eval_shape(jax.vmap(lambda own, edge: one(own, edge, name), (0, axes), None), own, dict(edges))
+        except ValueError:
+            return False
+        return True
+
+    def one(own: dict[str, Any], edge: dict[str, Any], name: str) -> Any:
+        return evaluate(alone, {**shared, **own}, Edge(edge)).recorded[name]
+
+    shared = {name: value for name, value in values.items() if name not in per_edge}
+    own = {name: value for name, value in values.items() if name in per_edge}
+    found = over_edges(alone, values, edges, per_edge=per_edge).recorded
+    common = {name: value[0] for name, value in found.items() if is_of_no_edge(name)}
+    return {name: value for name, value in found.items() if name not in common}, common
+
+
 def collect(function: Function, *arguments: Any, **named: Any) -> Discovered:
     """As `discover`, with the priors' numbers as the trace has them; enough for names and shapes."""
     import jax
@@ -216,7 +255,8 @@ def collect(function: Function, *arguments: Any, **named: Any) -> Discovered:
         return returned, handler.recorded
 
     returned, recorded = jax.eval_shape(traced, [leaf for leaf, on in zip(leaves, abstract, strict=True) if on])
-    return Discovered(handler.declarations, returned, {name: value.shape for name, value in recorded.items()})
+    places = {name: site for name, (site, _) in handler._places.items()}
+    return Discovered(handler.declarations, returned, {name: value.shape for name, value in recorded.items()}, places)
 
 
 def discover(function: Function, *arguments: Any) -> Discovered:
@@ -235,8 +275,8 @@ def discover(function: Function, *arguments: Any) -> Discovered:
     unsettled = {name: one.traced() for name, one in found.declarations.items() if _has_tracers(one)}
     if unsettled:
         settled = _settled(function, found.declarations, unsettled, arguments)
-        found = Discovered({**found.declarations, **settled}, found.returned, found.recorded)
-    return Discovered(with_starts(found.declarations), found.returned, found.recorded)
+        found = replace(found, declarations={**found.declarations, **settled})
+    return replace(found, declarations=with_starts(found.declarations))
 
 
 def with_starts(declarations: Mapping[str, Declaration]) -> dict[str, Declaration]:

@@ -16,6 +16,7 @@ from hxcli.model.discovered_again import discover_again
 from hxcli.models.claims import refuse_false_claims
 from hxcli.models.edge_fields import EdgeFields
 from hxcli.models.gaussian_model import OFFSET, Edges, GaussianModel, Layout, line_of, line_of_return
+from hxcli.models.recorded import refuse_taken
 from hxcli.models.returned_shapes import refuse_shapes
 from hxcli.phylogeny import FloatArray
 
@@ -76,6 +77,7 @@ class BoundModel:
         fixed: Name -> value of what it declares fixed, the numbers among them.
         traits: Names of the traits that it is a model of together, whose rates are coordinates as all else is; empty
             where it is one of a single trait.
+        records: Whether a user's functions record anything.
     """
 
     def __init__(
@@ -97,6 +99,9 @@ class BoundModel:
             if function is not None
         }
         self.returned = found["model"].returned
+        self.records = bool(model.text) and any(each.recorded for each in found.values())
+        for one in found.values():
+            refuse_taken(one)
         self._refuse_unsupported([each.declarations for each in found.values()])
         if not of_states:
             refuse_shapes(model, {name: each.returned for name, each in found.items()}, len(traits))
@@ -265,6 +270,21 @@ class BoundModel:
             entries = self._entries(name, declared.shape)
             values[name] = np.array([given[each] for each in entries], float).reshape(1, *declared.shape)
         return values, np.array([given.get(name, 1.0) for name in self.unknowns], float)
+
+    def declared_values(self, figures: Mapping[str, float]) -> dict[str, FloatArray]:
+        """Every declared parameter, of its shape.
+
+        Args:
+            figures: Reported name -> value; nan stands for what is not there, its default for a fixed one.
+        """
+        found = {}
+        for name, declared in self.declarations.items():
+            if declared.role == "fixed":
+                found[name] = np.asarray(figures.get(name, declared.start))
+                continue
+            entries = [figures.get(each, math.nan) for each in self._entries(name, declared.shape)]
+            found[name] = np.array(entries, float).reshape(declared.shape)
+        return found
 
     @property
     def _rate_names(self) -> list[str]:

@@ -16,6 +16,7 @@ from hxcli.models.edge_fields import EdgeFields
 from hxcli.models.gaussian_model import GaussianModel, line_of_return
 from hxcli.models.rate_patterns import RatePattern
 from hxcli.models.rate_programs import MovedRates, OfTree, rates_at, slopes_at, traced_rates
+from hxcli.models.recorded import Recorded, recorded
 from hxcli.phylogeny import FloatArray
 
 # Rows of rates that sum to less, as a share of their largest, sum to 0.
@@ -59,7 +60,7 @@ class FileRates:
             InputError: The function returns no `Rates`, or what are none: not of these states, rows that do not sum
                 to 0, a rate below 0.
         """
-        bound = model.on(fields, start, of_states=True)
+        bound = self._bound = model.on(fields, start, of_states=True)
         self.model, self.states = model, states
         self.observed = np.arange(len(states))
         self._searched, self._size = len(bound.coordinates), fields.phylogeny.topology.size
@@ -125,6 +126,10 @@ class FileRates:
                 raise OptionError(f"--set {name}={value:g}: outside its support, {each.low:.6g} to {each.high:.6g}")
             found[places[name]] = value
         return found
+
+    def recorded(self, figures: Mapping[str, float]) -> Recorded:
+        """What the file's function records at values of its parameters by their labels."""
+        return recorded(self._bound, figures)
 
     def rates(self, values: FloatArray) -> FloatArray:
         """(K, S, S) rate matrices with the parameters `values`, (K, P), or (K, N, S, S) if by edge."""

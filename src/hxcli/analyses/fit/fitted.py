@@ -21,11 +21,12 @@ from hxcli.inference.likelihood_columns import Framed, TraitLikelihood, framed
 from hxcli.inference.maximum_likelihood import Optimum, maximise
 from hxcli.inference.profile_intervals import profile_intervals
 from hxcli.inference.quantity import Interval, Quantity
-from hxcli.model import Sde, over_edges
+from hxcli.model import Sde
 from hxcli.models import GRID_MODELS
 from hxcli.models.bound_model import BoundModel
 from hxcli.models.edge_fields import EdgeFields, trait_fields
 from hxcli.models.gaussian_model import OFFSET, GaussianModel
+from hxcli.models.recorded import Recorded, recorded
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.path_gains import along_paths, paths_between
 from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_bad_variance, refuse_contradictions
@@ -133,18 +134,9 @@ class FittedModel(Akaike):
         )
         return found.in_unit(float(self.units.scale[0]), float(self.units.location[0]))
 
-    def recorded(self) -> dict[str, FloatArray]:
-        """What a user's function records of every edge, (N,) each, at the estimates."""
-        if not self.bound.model.text:
-            return {}
-        likelihood, bound = self.likelihood, self.bound
-        # A rate that is solved for is what the others are in units of.
-        rate = float(self.optimum.figures.rate[0]) if likelihood.profiled else 1.0
-        values = {
-            name: value[0] * (rate if name in bound.model.rates else 1)
-            for name, value in likelihood.values_at(self.optimum.x).items()
-        }
-        return recorded_at(bound, values, likelihood.unknowns_at(self.optimum.figures))
+    def recorded(self) -> Recorded:
+        """What a user's functions record at the estimates."""
+        return recorded(self.bound, {name: each.value for name, each in self.parameters.items()})
 
     def certificate(self) -> dict[str, Any]:
         """How the optimum was found, as JSON values."""
@@ -273,26 +265,6 @@ class Fitter:
             held=held,
         )
         return likelihood, own
-
-
-def recorded_at(bound: BoundModel, values: Mapping[str, FloatArray], unknowns: FloatArray) -> dict[str, FloatArray]:
-    """What the functions of a file record of every edge, (N,) each.
-
-    Args:
-        bound: The file on a tree.
-        values: Its parameters, but for those of the mean.
-        unknowns: (P,) the unknowns of the mean.
-    """
-    whole, place = dict(values), 0
-    for name, shape in bound.layout:
-        size = math.prod(shape)
-        whole[name] = unknowns[place : place + size].reshape(shape)
-        place += size
-    found: dict[str, Any] = {}
-    for function in (bound.model.edge, bound.model.noise):
-        if function is not None:
-            found |= over_edges(function, whole, bound.fields.columns).recorded
-    return {name: np.asarray(value, float) for name, value in found.items() if np.ndim(value) == 1}
 
 
 def largest_lambda(fields: EdgeFields) -> float:

@@ -53,10 +53,6 @@ class GridFittedModel(FittedModel):
         """The likelihood and its maximum."""
         return cast(GridLikelihood, self.likelihood), cast(GridOptimum, self.optimum)
 
-    def recorded(self) -> dict[str, FloatArray]:
-        """Nothing: a diffusion is the same on every edge."""
-        return {}
-
     @cached_property
     def densities(self) -> GridDensities:
         """The densities of all nodes, on twice as many cells as the parameters were found on."""

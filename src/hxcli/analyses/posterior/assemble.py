@@ -14,6 +14,9 @@ from hxcli.analyses.posterior.tables import further_tables
 from hxcli.engine.topology import BoolArray
 from hxcli.findings import number
 from hxcli.inference.normal_mixture import NodeFigures
+from hxcli.models.bound_model import BoundModel
+from hxcli.models.recorded import recorded
+from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.units import Units
 from hxcli.reconstruction import Reconstruction
@@ -235,6 +238,27 @@ def own_parameters(units: Units, trait: int, one: Solved | None) -> list[tuple[s
     return found
 
 
+def with_recorded(
+    found: Solved, bound: BoundModel, given: Mapping[str, float], painted: Painted, units: Units, trait: int
+) -> Solved:
+    """With what a user's file records at the posterior means of its parameters.
+
+    Args:
+        found: The posterior under it alone.
+        bound: The file on the tree.
+        given: Parameter -> value, of those that have no figures.
+        painted: The tree.
+        units: Of the computation.
+        trait: Number of the trait.
+    """
+    if not bound.records:
+        return found
+    told = own_parameters(units, trait, found)
+    own = recorded(bound, {**given, **{name: figures.mean for name, _, figures in told if figures is not None}})
+    columns = {name: column[painted.nodes] for name, column in own.columns.items()}
+    return found._replace(columns={**found.columns, **columns}, recorded=own.details)
+
+
 def parameter_row(trait: str, parameter: str, prior: str | None, figures: Figures | None) -> dict[str, Any]:
     """A row of the table of parameters; nan where there is no figure."""
     row: dict[str, Any] = {"trait": trait, "parameter": parameter, "prior": prior}
@@ -259,6 +283,7 @@ def _details(one: Solved | None, units: Units, trait: int, more: Mapping[str, An
             **one.details,
             **more,
         },
+        **one.recorded,
         **_models(one, units, trait),
     }
 

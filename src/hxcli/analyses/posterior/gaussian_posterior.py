@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hxcli.analyses.fit.fitted import file_of, recorded_at
+from hxcli.analyses.fit.fitted import file_of
 from hxcli.analyses.left_out_tips import left_out_in_unit
+from hxcli.analyses.posterior.assemble import with_recorded
 from hxcli.analyses.posterior.column_products import left_out_of_columns, mixture_of_columns, pairs_of_columns
 from hxcli.analyses.posterior.declared_question import TAU2
 from hxcli.analyses.posterior.gaussian_question import GaussianQuestion
@@ -73,7 +74,7 @@ def posterior_of_file(
         found = pairs_of_columns(painted, states, options.pairs).in_unit(1 / scale, -location / scale)
         pairs = found, weighed.weights
     file = file_of(question.bound.model)
-    return Solved(
+    solved = Solved(
         Given({}, (), question.flat_root, question.root_in_words(options)),
         nodes,
         {},
@@ -89,8 +90,8 @@ def posterior_of_file(
         priors=words,
         mixture=at_nodes(smooth, painted.nodes),
         told=told,
-        columns={name: column[painted.nodes] for name, column in _recorded(density, values, states, weighed).items()},
     )
+    return with_recorded(solved, question.bound, question.given(), painted, units, trait)
 
 
 def _endless(question: GaussianQuestion, trait: str) -> str:
@@ -118,16 +119,6 @@ def _mean_figures(
         means, variances = states.unknowns[:, place], states.covariance[:, place, place]
         found[name] = scaled_mean_figures(means, variances, weights, level)
     return found
-
-
-def _recorded(
-    density: ColumnDensity, values: FloatArray, states: StateColumns, weighed: Weighed
-) -> dict[str, FloatArray]:
-    """What the file records of every edge at the posterior means of its parameters."""
-    bound, unknowns = density.likelihood.bound, density.likelihood.given_beta.copy()
-    unknowns[np.flatnonzero(density.likelihood.free)] = weighed.weights @ states.unknowns
-    parameters = {name: value[0] for name, value in density.parameters(weighed.weights @ values).items()}
-    return recorded_at(bound, parameters, unknowns)
 
 
 def _draws(

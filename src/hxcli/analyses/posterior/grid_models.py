@@ -32,6 +32,7 @@ from hxcli.model import Sde
 from hxcli.models import GRID_MODELS
 from hxcli.models.edge_fields import edge_fields
 from hxcli.models.gaussian_model import GaussianModel
+from hxcli.models.recorded import recorded
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.grid_densities import DensityFigures
@@ -171,6 +172,7 @@ def _on_grid(
         (each, words[each], found.figures[each]) for each in question.names
     ]
     parameters += [(each, None, _fixed(value)) for each, value in question.given().items()]
+    told = recorded(question.bound, {each: figures.mean for each, _, figures in parameters if figures is not None})
     file = file_of(question.bound.model).get("file")
     details = {
         "priors": words,
@@ -199,6 +201,7 @@ def _on_grid(
         None if found.draws is None else _told_draws(question, found.draws, nodes, known),
         left_out,
         pairs,
+        told._replace(columns={each: column[nodes] for each, column in told.columns.items()}),
     )
 
 

@@ -21,6 +21,7 @@ from hxcli.analyses.posterior.solution import Figures
 from hxcli.analyses.posterior.tables import Further
 from hxcli.errors import Note
 from hxcli.findings import number
+from hxcli.models.recorded import Recorded
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.grid_densities import DensityFigures, density_figures, shortest_intervals
 from hxcli.reconstruction import NodeDensities, Reconstruction
@@ -47,6 +48,7 @@ class UnderModel(NamedTuple):
         draws: Free parameter -> (K,) values of joint draws, and `states`, (K, N); None where there are none.
         left_out: What all other tips predict of every observed tip, if asked for.
         pairs: Pairs of nodes together, if asked for.
+        recorded: What a user's file records at the posterior means of its parameters.
     """
 
     name: str
@@ -61,6 +63,7 @@ class UnderModel(NamedTuple):
     draws: Mapping[str, FloatArray] | None = None
     left_out: LeftOut | None = None
     pairs: PairsUnder | None = None
+    recorded: Recorded = Recorded({}, {})
 
 
 class AveragedTrait(NamedTuple):
@@ -150,7 +153,10 @@ def grid_report(
         parameters=_parameters(told, options),
         root_how=("posterior mean", "posterior standard deviation"),
         method=_method(told, options),
-        columns={"modes": columns(lambda one: one.nodes.modes)},
+        columns={
+            "modes": columns(lambda one: one.nodes.modes),
+            **{name: np.stack([_alone(one).columns[name] for one in told], 1) for name in _alone(told[0]).columns},
+        },
         ends=(columns(lambda one: one.nodes.lower), columns(lambda one: one.nodes.upper)),
         shortest=(columns(lambda one: one.shortest[0]), columns(lambda one: one.shortest[1])),
         tables={"parameter table": {key: [row[key] for row in rows] for key in rows[0]}, **further.tables},
@@ -284,4 +290,9 @@ def _details(one: AveragedTrait, options: Options, more: Mapping[str, Any]) -> d
             ]
         }
     about = one.under[0].details if len(one.under) == 1 else {under.name: under.details for under in one.under}
-    return {"posterior": {**about, **more}, **models}
+    return {"posterior": {**about, **more}, **_alone(one).details, **models}
+
+
+def _alone(one: AveragedTrait) -> Recorded:
+    """What is recorded under the one model that there is; of several, nothing."""
+    return one.under[0].recorded if len(one.under) == 1 else Recorded({}, {})

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hxcli.analyses.fit.fit import painted_tree
-from hxcli.analyses.posterior.assemble import report
+from hxcli.analyses.posterior.assemble import report, with_recorded
 from hxcli.analyses.posterior.grid_models import grid_models, posterior_with_grids
 from hxcli.analyses.posterior.methods import integrated_posterior, sampled_posterior
 from hxcli.analyses.posterior.model_posterior import posterior_under_models
@@ -87,13 +87,17 @@ def posterior(
         for trait in range(count):
             if np.isnan(seen.values[:, trait]).all():
                 solved.append(None)
-            elif wanted.method == "nuts":
+                continue
+            if wanted.method == "nuts":
                 # Here, because nothing else needs the sampler's company.
                 from hxcli.analyses.posterior.sampled_models import sampled_under_model
 
-                solved.append(sampled_under_model(painted, placed, units, trait, questions[0], wanted, level))
+                one = sampled_under_model(painted, placed, units, trait, questions[0], wanted, level)
             else:
-                solved.append(posterior_under_models(painted, placed, units, trait, questions, wanted, level))
+                one = posterior_under_models(painted, placed, units, trait, questions, wanted, level)
+            if len(questions) == 1:
+                one = with_recorded(one, questions[0].bound, questions[0].held, painted, units, trait)
+            solved.append(one)
     else:
         solved = [_solve(phylogeny, seen, units, trait, wanted, level) for trait in range(count)]
     return report(phylogeny, observations, units, solved, wanted, level)

@@ -123,6 +123,7 @@ class Solved(NamedTuple):
         told: Name, prior in words (None for none) and figures of every parameter in the trait's own units, where these
             are not those of `figures`, which is empty then.
         columns: Further columns of the table of nodes, (N,) each.
+        recorded: What a user's file records of no edge, as the record of the run has it.
     """
 
     given: Given
@@ -143,3 +144,4 @@ class Solved(NamedTuple):
     mixture: Mixture | None = None
     told: Sequence[tuple[str, str | None, Figures | None]] = ()
     columns: Mapping[str, FloatArray] = {}
+    recorded: Mapping[str, Any] = {}

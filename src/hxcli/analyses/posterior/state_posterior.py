@@ -24,6 +24,7 @@ from hxcli.close_names import counted
 from hxcli.errors import Note, OptionError
 from hxcli.findings import number
 from hxcli.models.file_rates import FileRates
+from hxcli.models.recorded import Recorded
 from hxcli.phylogeny import Phylogeny
 from hxcli.prebuilt.tip_states import SeenStates, seen_states
 from hxcli.reconstruction import Reconstruction
@@ -191,6 +192,9 @@ def _trait(question: RateQuestion, found: RatesFound, options: StateOptions) -> 
         rows.append((label, float(found.mean[place]), float(found.ends[place, 0]), float(found.ends[place, 1]), how))
     shares = density.root.columns(pattern.rates(found.mean[None]))
     root = found.probabilities[0] * np.nan if shares is None else shares[0]
+    told = Recorded({}, {})
+    if isinstance(pattern, FileRates):
+        told = pattern.recorded(dict(zip(pattern.labels, found.mean.tolist(), strict=True)))
     priors = {label: prior.text for label, place in pattern.transitions if (prior := question.prior_of(place))}
     return TraitStates(
         name=seen.name,
@@ -207,8 +211,10 @@ def _trait(question: RateQuestion, found: RatesFound, options: StateOptions) -> 
             "posterior": {"priors": priors, **found.details, "log_evidence": number(found.log_evidence)},
             **({"file": pattern.about_file} if isinstance(pattern, FileRates) else {}),
             "tips_by_state": dict(zip(seen.states, map(int, seen.counts), strict=True)),
+            **told.details,
         },
         flags=state_flags(seen, pattern, len(density.priors)),
+        columns={name: question.on_tree(column) for name, column in told.columns.items()},
         fitted="log_evidence",
     )
 

@@ -29,6 +29,7 @@ from hxcli.inference.fitted_mixture import USUAL, Budget
 from hxcli.inference.matrix_likelihood import MatrixLikelihood
 from hxcli.inference.normal_mixture import Components, Mixture, NodeFigures, node_figures, quantiles
 from hxcli.models.edge_fields import trait_fields
+from hxcli.models.recorded import recorded
 from hxcli.phylogeny import FloatArray, Phylogeny
 from hxcli.prebuilt.tip_likelihoods import exact_values
 from hxcli.traits import Observations
@@ -128,8 +129,7 @@ def posterior_under_file(
     if draws:
         exact = np.where(deviations == 0, exact_values(phylogeny, observations, tau2), np.nan)
         tables["draws"] = _draws(question, weighed, draws, seed, place, exact)
-    mean = density.search_of_values(weighed.weights @ density.values(weighed.places))
-    recorded = {name: value[place] for name, value in likelihood.recorded(mean).items()}
+    own = recorded(question.bound, {name: each.mean for name, _, each in told})
     words = question.priors_in_words()
     found = reconstruction(
         phylogeny,
@@ -143,7 +143,9 @@ def posterior_under_file(
         parameters={"tau2": (tau2, "given")},
         root_how=("posterior mean", "posterior standard deviation"),
         method=f"model {bound.name}, traits together, posterior of all nodes {method_in_words(details['method'])}",
-        columns={name: np.broadcast_to(value[:, None], (size, len(traits))) for name, value in recorded.items()},
+        columns={
+            name: np.broadcast_to(value[place][:, None], (size, len(traits))) for name, value in own.columns.items()
+        },
         tables=tables,
         warnings=tuple(_about(note, bound.name) for note in notes),
         rates_from_data=False,
@@ -159,6 +161,7 @@ def posterior_under_file(
         "model": bound.name,
         "posterior": posterior,
         "parameters": {name: {"mean": number(each.mean), "sd": number(each.deviation)} for name, _, each in told},
+        **own.details,
         **file_of(bound.model),
     }
     return JointReconstruction.of(found, about_all, _remark(question, weighed, told))

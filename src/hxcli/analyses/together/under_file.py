@@ -26,6 +26,7 @@ from hxcli.inference.quantity import Interval, Quantity
 from hxcli.models.bound_model import BoundModel
 from hxcli.models.edge_fields import edge_fields, trait_fields
 from hxcli.models.model_file import load_model_file
+from hxcli.models.recorded import recorded
 from hxcli.painting import unpainted
 from hxcli.phylogeny import Phylogeny
 from hxcli.traits import Observations
@@ -194,9 +195,9 @@ def ancestral_under_file(
     bound = joint_model(phylogeny, observations, model, start, edge_data)
     refuse_unknown_parameters({}, start, [bound])
     fit = fit_file(bound, observations, tau2=tau2, held=held or {}, level=level, intervals=intervals)
-    x = fit.optimum.x
-    estimates, standard_errors = fit.likelihood.states(x)
+    estimates, standard_errors = fit.likelihood.states(fit.optimum.x)
     shape = estimates.shape
+    told = recorded(bound, {name: each.value for name, each in fit.parameters.items()})
     found = reconstruction(
         phylogeny,
         observations,
@@ -207,7 +208,7 @@ def ancestral_under_file(
         parameters={"tau2": (tau2, "given")},
         root_how=(f"conditional mean under {bound.name}", "its standard error"),
         method=f"model {bound.name}, traits together, all nodes given all cells, parameters by ML",
-        columns={name: np.broadcast_to(value[:, None], shape) for name, value in fit.likelihood.recorded(x).items()},
+        columns={name: np.broadcast_to(value[:, None], shape) for name, value in told.columns.items()},
         tables={"parameter table": fit.table()},
         warnings=(
             *(WORDS[flag].about(f"model {bound.name}: {flag}: ") for flag in fit.flags),
@@ -226,6 +227,7 @@ def ancestral_under_file(
             "flags": list(fit.flags),
             "parameters": {name: estimate._asdict() for name, estimate in fit.parameters.items()},
             "certificate": fit.certificate(),
+            **told.details,
             **file_of(bound.model),
         },
         remark=_remark(fit),
