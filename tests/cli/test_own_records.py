@@ -65,7 +65,6 @@ def figures(here: Path, name: str, column: str) -> dict[str, float]:
     ("kind", "commands"),
     [
         ("rates", ("ancestral",)),
-        ("sde", ("ancestral",)),
         *(pytest.param(kind, ("ancestral", "posterior"), marks=pytest.mark.slow) for kind in KINDS if kind != "plane"),
     ],
 )
@@ -127,4 +126,4 @@ def test_a_column_of_the_table_is_no_name_for_a_record(hx, here) -> None:
     )
     done = hx("fit", "tree.nwk", "traits.csv", "--column", "mass", "--model", "mine.py")
     assert done.code == 2
-    assert "mine.py: line 4: 'se' is recorded, and is a column of the table already (give it another name)" in done.err
+    assert "mine.py: line 4: 'se' is a column of the table already (give it another name)" in done.err

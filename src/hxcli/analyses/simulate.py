@@ -21,9 +21,10 @@ from hxcli.inference.likelihood_columns import framed
 from hxcli.model import Gaussian, Rates, abstract_edge, discover
 from hxcli.models import GRID_MODELS, named_model
 from hxcli.models.bound_model import BoundModel
+from hxcli.models.by_edge import allowing_edges, refuse_cut_edges, refuse_no_priors
 from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
 from hxcli.models.gaussian_model import GaussianModel
-from hxcli.phylogeny import FloatArray, Phylogeny
+from hxcli.phylogeny import FloatArray, Phylogeny, canonical_order
 from hxcli.prebuilt.node_draws import NodeEdges, draw
 from hxcli.regime_tree import Regimes
 from hxcli.traits import Covariance, Observations
@@ -77,6 +78,8 @@ def simulate(
     fields = edge_fields(painted, edge_columns(painted, edge_data))
     returned = _returned(model, fields)
     kind = type(returned)
+    if kind is Gaussian and not returned.variance.ndim:
+        model = allowing_edges(model, fields.columns)
     if state_names and kind is not Rates:
         raise OptionError(f"--states: model {model.name} is of numbers (leave it out)")
     # A fit calls a file by its model's name.
@@ -110,9 +113,15 @@ def simulate(
         if "sigma2" in given:
             raise OptionError("--covariance gives the rates, and so does --set sigma2 (leave one out)")
         given, names, mixing = {**given, "sigma2": 1.0}, covariance.traits, _root_of(covariance.rates)
+    kept = painted.nodes if nodes else painted.nodes[phylogeny.tips]
+    if bound.by_edge:
+        refuse_cut_edges(model, painted)
+        refuse_no_priors(bound)
+        states = draw_with_edges(bound, given, number, seed)[kept]
+        columns = [f"x{draw}" for draw in range(1, number + 1)]
+        return _findings(phylogeny, model, number, columns, states, nodes, given, seed)
     edges = edges_at(bound, given)
     deviations, mean = draw(painted.phylogeny, edges, number * len(names), seed)
-    kept = painted.nodes if nodes else painted.nodes[phylogeny.tips]
     states_of = deviations[kept].reshape(len(kept), number, len(names)) @ mixing.T + mean[kept][:, None, None]
     columns = [f"{trait + '_' if trait else 'x'}{number}" for number in range(1, number + 1) for trait in names]
     return _findings(phylogeny, model, number, columns, states_of.reshape(len(kept), -1), nodes, given, seed)
@@ -168,8 +177,12 @@ def edges_at(bound: BoundModel, given: Mapping[str, float]) -> NodeEdges:
     """
     values, unknowns = bound.settled(given)
     on = framed(bound.fields.columns, bound.fields.phylogeny)
-    found = bound.model.edges(bound.layout, dict(on.columns), values)
-    size = on.size
+    return _node_edges(bound, bound.model.edges(bound.layout, dict(on.columns), values), unknowns)
+
+
+def _node_edges(bound: BoundModel, found: Any, unknowns: FloatArray) -> NodeEdges:
+    """The first column of edges, on the host."""
+    size = bound.fields.phylogeny.topology.size
     shift = np.asarray(found.shift)[:size, 0] @ unknowns
     scale, variance = (np.asarray(each)[:size, 0] for each in (found.scale, found.variance))
     root = float(np.asarray(found.root_mean)[0] @ unknowns), float(np.asarray(found.root_variance)[0])
@@ -179,6 +192,38 @@ def edges_at(bound: BoundModel, given: Mapping[str, float]) -> NodeEdges:
     if not (noise >= 0).all():
         raise OptionError(f"model {bound.name}: noise(tip) is negative or no number at these parameters")
     return NodeEdges(scale, variance, shift, *root, noise)
+
+
+def draw_with_edges(bound: BoundModel, given: Mapping[str, float], number: int, seed: int) -> FloatArray:
+    """(N, number) draws, each with values of every edge of its own, drawn from their priors but where they are set.
+
+    The random numbers of a node do not depend on the order of children.
+
+    Raises:
+        OptionError: As `edges_at`.
+    """
+    set_by_name = {name: given[name] for name, shape in bound.model.by_edge if name in given and not shape}
+    values, unknowns = bound.settled({name: value for name, value in given.items() if name not in set_by_name})
+    for name, value in set_by_name.items():
+        low, high = bound.by_edge[name].support
+        if not low <= value <= high:
+            raise OptionError(f"--set {name}={value:g}: outside its support, {low:.6g} to {high:.6g}")
+    # What is set is one number for all edges.
+    model = replace(bound.model, by_edge=tuple(each for each in bound.model.by_edge if each[0] not in set_by_name))
+    values |= {name: np.array([value]) for name, value in set_by_name.items()}
+    phylogeny, on = bound.fields.phylogeny, framed(bound.fields.columns, bound.fields.phylogeny)
+    order, size = canonical_order(phylogeny), phylogeny.topology.size
+    found = np.empty((size, number))
+    for place in range(number):
+        random = np.random.default_rng([seed, 1, place])
+        own = {}
+        for name, shape in model.by_edge:
+            own[name] = np.zeros((1, on.tree.size, *shape))
+            own[name][0, order] = random.standard_normal((size, *shape))
+        edges = _node_edges(bound, model.edges(bound.layout, dict(on.columns), {**values, **own}), unknowns)
+        deviations, mean = draw(phylogeny, edges, 1, [seed, 2, place])
+        found[:, place] = deviations[:, 0] + mean
+    return found
 
 
 def _of_fit(name: str, fitted: Mapping[str, Mapping[str, float]] | None, bound: BoundModel) -> dict[str, float]:

@@ -17,6 +17,8 @@ from hxcli.phylogeny import FloatArray
 
 # What a healthy run has (Vehtari et al. 2021, Bayesian Analysis 16:667).
 _MOST_RHAT, _LEAST_ESS = 1.01, 400
+# What the numbers of a place are called that have directions together, and those that have a scale each.
+_TOGETHER, _SINGLE = ("together",), ("single",)
 
 
 class Walked(NamedTuple):
@@ -48,7 +50,13 @@ def numpyro_for(asked: str) -> Any:
 
 
 def walk(
-    potential: Callable[[Any], Any], starts: FloatArray, warm_up: int, count: int, seed: Sequence[int], asked: str
+    potential: Callable[[Any], Any],
+    starts: FloatArray,
+    warm_up: int,
+    count: int,
+    seed: Sequence[int],
+    asked: str,
+    single: int = 0,
 ) -> Walked:
     """Runs the sampler; no transition is left out.
 
@@ -59,13 +67,21 @@ def walk(
         count: S, transitions of each chain after them.
         seed: Two numbers.
         asked: The option that needs NumPyro.
+        single: How many of the last numbers of a place have a scale each, and no directions with others.
 
     Raises:
         HxError: NumPyro is not installed.
     """
     infer = numpyro_for(asked)
+    together, dense = starts.shape[1] - single, True if not single else [_TOGETHER]
+    if not together:
+        dense = False
+
+    def joined(parts: Any) -> Any:
+        return parts if not single else jnp.concatenate([parts[name] for name in (*_TOGETHER, *_SINGLE)], -1)
+
     run = infer.MCMC(
-        infer.NUTS(potential_fn=jax.jit(potential), dense_mass=True, target_accept_prob=0.9),
+        infer.NUTS(potential_fn=jax.jit(lambda w: potential(joined(w))), dense_mass=dense, target_accept_prob=0.9),
         num_warmup=warm_up,
         num_samples=count,
         num_chains=len(starts),
@@ -74,9 +90,13 @@ def walk(
     )
     key = jax.random.fold_in(jax.random.key(seed[0]), seed[1])
     # One chain alone has no axis of chains.
-    run.run(key, init_params=jnp.asarray(starts if len(starts) > 1 else starts[0]), extra_fields=("diverging",))
+    first: Any = jnp.asarray(starts if len(starts) > 1 else starts[0])
+    if single:
+        parts = first[..., :together], first[..., together:]
+        first = dict(zip((*_TOGETHER, *_SINGLE), parts, strict=True))
+    run.run(key, init_params=first, extra_fields=("diverging",))
     # Not by NumPyro's own thinning, which would hide the divergences of what is left out.
-    places = np.asarray(run.get_samples(group_by_chain=True), np.float64)
+    places = np.asarray(joined(run.get_samples(group_by_chain=True)), np.float64)
     return Walked(places, int(np.asarray(run.get_extra_fields()["diverging"]).sum()))
 
 

@@ -70,7 +70,7 @@ class ParameterChains(NamedTuple):
     """What a sampler found.
 
     Attributes:
-        places: (C, S, F) draws of C chains, in the coordinates of the density.
+        places: (C, S, F) draws of C chains, in the coordinates of the density, numbers of single edges behind them.
         divergences: Number of transitions that diverged.
         diagnostics: Name of a parameter -> `rhat`, `ess_bulk`, `ess_tail`.
         log_evidence: Logarithm of the integral of the density; nan where the sampler does not tell it.
@@ -100,6 +100,7 @@ def sample_parameters(
     method: str = "",
     budget: Budget = USUAL,
     starts: Sequence[FloatArray] | None = None,
+    single: int = 0,
 ) -> ParameterChains:
     """Runs the independence sampler, and where that does not do the no-U-turn sampler.
 
@@ -111,6 +112,8 @@ def sample_parameters(
         method: `nuts` for the no-U-turn sampler alone, `independence` for the other alone, "" for whichever does.
         budget: How often the density may be computed, with the usual effort.
         starts: (F,) each, where searches for tops begin; None for several places that the priors allow.
+        single: How many numbers of single edges, unit normal variables under their priors, a place has behind the
+            parameters: only the no-U-turn sampler takes any.
 
     Raises:
         HxError: NumPyro is not installed.
@@ -120,7 +123,8 @@ def sample_parameters(
     random = np.random.default_rng([*seed, 2])
     tops = _tops(density, _scattered(density, random) if starts is None else starts)
     top = tops[0]
-    scale = _scale(density, top)
+    # What single edges have is best left as it is: it takes each of them many others to be told from its prior.
+    scale = np.eye(len(top)) if single else _scale(density, top)
     if method != "nuts":
         found, sound = _independent(density, tops, scale, chains, samples, seed, budget)
         if sound or method == "independence":
@@ -128,7 +132,7 @@ def sample_parameters(
     places = np.stack([tops[chain % len(tops)] for chain in range(chains)])
     begin = np.linalg.solve(scale, (places - top).T).T + random.normal(0, 1, places.shape)
     centre, to_w, log_density = jnp.asarray(top), jnp.asarray(scale), density.traced(top)
-    walked = walk(lambda z: -log_density(centre + to_w @ z), begin, WARM_UP, samples, seed, asked)
+    walked = walk(lambda z: -log_density(centre + to_w @ z), begin, WARM_UP, samples, seed, asked, single)
     w = top + walked.places @ scale.T
     details = {"method": "nuts", "warm_up": WARM_UP, "divergences": walked.divergences}
     return ParameterChains(w, walked.divergences, _diagnostics(density, w), math.nan, math.nan, details)
@@ -171,7 +175,7 @@ def _independent(
 
 def _diagnostics(density: ParameterDensity, places: FloatArray) -> dict[str, dict[str, float]]:
     """Of the reported values of draws (C, S, F)."""
-    values = density.reported(places.reshape(-1, places.shape[2])).reshape(places.shape)
+    values = density.reported(places.reshape(-1, places.shape[2])).reshape(*places.shape[:2], -1)
     return {name: diagnose(values[..., axis]) for axis, name in enumerate(density.names)}
 
 

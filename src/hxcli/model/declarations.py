@@ -14,6 +14,10 @@ from hxcli.model.effects import NOWHERE, Message, Site, caller, send
 Shape = int | Sequence[int]
 
 
+class Differing(str):
+    """In place of a number of a prior of every edge: what it differs with."""
+
+
 @dataclass(frozen=True)
 class Declaration:
     """One parameter or fixed value of a model.
@@ -25,7 +29,8 @@ class Declaration:
         dtype: Its dtype.
         family: Of the prior: a key of `priors.FAMILIES`, "" for none.
         numbers: The prior's numbers by their names, in natural units. Floats (or arrays) once `discover` has settled
-            them; traced values while a function is being traced.
+            them, `Differing` where they differ from edge to edge or follow other parameters; traced values while a
+            function is being traced.
         low, high: Ends of the support; None for none.
         start: Where a search begins, or a fixed value's default; None where it has no default.
         unit: Text such as `1/time`; "" for none.
@@ -248,7 +253,11 @@ def refuse_bad_numbers(declared: Declaration) -> None:
     Raises:
         DeclarationError: Names the number and the line.
     """
-    known = {key: value for key, value in declared.traced().items() if not _is_traced(value)}
+    known = {
+        key: value
+        for key, value in declared.traced().items()
+        if not (_is_traced(value) or isinstance(value, Differing))
+    }
     name, error = declared.name, declared.site.error
     for key, value in known.items():
         what = key.removeprefix("numbers.")
@@ -320,4 +329,6 @@ def _is_traced(value: Any) -> bool:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, Differing):
+        return value
     return f"{float(value):.6g}" if np.ndim(value) == 0 else str(np.asarray(value).tolist())

@@ -11,13 +11,13 @@ declaration counts wherever it is traced: in helpers under jit, in a scan, a bra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 
-from hxcli.model.declarations import Declaration, default_start, refuse_bad_numbers
+from hxcli.model.declarations import Declaration, Differing, default_start, refuse_bad_numbers
 from hxcli.model.edges import OF_THE_TREE, Edge
 from hxcli.model.effects import FreshTrace, Message, Site
 from hxcli.model.returned import Sde
@@ -109,10 +109,12 @@ class _Replay(Collect):
     Attributes:
         values: By name.
         space: Whether parameters are given in natural units or as unit normal variables.
+        units: Names of those that are unit normal variables in any case.
     """
 
     values: Mapping[str, Any] = field(default_factory=dict)
     space: Space = "natural"
+    units: frozenset[str] = frozenset()
 
     def value(self, message: Message) -> Any:
         import jax
@@ -138,7 +140,7 @@ class _Replay(Collect):
         import jax.numpy as jnp
 
         given = jnp.asarray(self.values[declared.name], declared.dtype)
-        return declared.from_unit(given) if self.space == "unit" else given
+        return declared.from_unit(given) if self.space == "unit" or declared.name in self.units else given
 
     def variables(self) -> dict[str, Any]:
         """Computed anew out here, because no value leaves a jitted helper sideways; see `Evaluated`."""
@@ -151,7 +153,12 @@ class _Replay(Collect):
 
 
 def evaluate(
-    function: Function, values: Mapping[str, Any], *arguments: Any, space: Space = "natural", **named: Any
+    function: Function,
+    values: Mapping[str, Any],
+    *arguments: Any,
+    space: Space = "natural",
+    units: frozenset[str] = frozenset(),
+    **named: Any,
 ) -> Evaluated:
     """What a function returns and records with given values; to be called while tracing (under `jax.jit`).
 
@@ -162,11 +169,12 @@ def evaluate(
             where it has a default.
         arguments, named: Its arguments.
         space: `natural`: parameters in their own units. `unit`: as unit normal variables.
+        units: Names of the parameters that are unit normal variables whatever the space.
 
     Raises:
         DeclarationError: A value that is not given, or of another shape; a name that is declared twice.
     """
-    handler = _Replay(values=values, space=space)
+    handler = _Replay(values=values, space=space, units=units)
     with handler:
         returned = function(*arguments, **named)
     return Evaluated(returned, handler.recorded, handler.variables())
@@ -177,8 +185,9 @@ def over_edges(
     values: Mapping[str, Any],
     edges: Mapping[str, Any],
     *,
-    per_edge: frozenset[str] | set[str] = frozenset(),
+    per_edge: Container[str] = frozenset(),
     space: Space = "natural",
+    units: frozenset[str] = frozenset(),
 ) -> Evaluated:
     """`evaluate` for every edge at once: what is returned and recorded has a leading axis of N edges.
 
@@ -187,7 +196,7 @@ def over_edges(
         values: By name; those in `per_edge` have a leading axis of N edges.
         edges: Field -> (N, ...), and the tree's own numbers (`edges.OF_THE_TREE`).
         per_edge: Names of the parameters with one value of every edge.
-        space: As in `evaluate`.
+        space, units: As in `evaluate`.
     """
     import jax
 
@@ -196,7 +205,7 @@ def over_edges(
     axes = {name: None if name in OF_THE_TREE else 0 for name in edges}
 
     def one(own: dict[str, Any], edge: dict[str, Any]) -> Evaluated:
-        return evaluate(function, {**shared, **own}, Edge(edge), space=space)
+        return evaluate(function, {**shared, **own}, Edge(edge), space=space, units=units)
 
     return jax.vmap(one, in_axes=(0, axes))(own, dict(edges))
 
@@ -206,7 +215,7 @@ def recorded_over_edges(
     values: Mapping[str, Any],
     edges: Mapping[str, Any],
     *,
-    per_edge: frozenset[str] | set[str] = frozenset(),
+    per_edge: Container[str] = frozenset(),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """What a function of one edge records: what differs with the edge, a leading axis of N each, and what does not.
 
@@ -268,8 +277,8 @@ def discover(function: Function, *arguments: Any) -> Discovered:
             value for what does not, such as the tree's height: a prior's numbers may depend on these only.
 
     Raises:
-        DeclarationError: A name declared twice; numbers that make no prior; a prior that depends on the edge (of a
-            parameter that is not per edge) or on another parameter.
+        DeclarationError: A name declared twice; numbers that make no prior; a prior that depends on the edge or on
+            another parameter, but of a parameter that every edge has of its own.
     """
     found = collect(function, *arguments)
     unsettled = {name: one.traced() for name, one in found.declarations.items() if _has_tracers(one)}
@@ -283,7 +292,7 @@ def with_starts(declarations: Mapping[str, Declaration]) -> dict[str, Declaratio
     """The same, each with a start where it has none and its numbers are settled."""
     found = {}
     for name, declared in declarations.items():
-        if declared.role != "fixed" and declared.start is None and not _has_tracers(declared):
+        if declared.role != "fixed" and declared.start is None and not _is_open(declared):
             declared = declared.with_numbers({"start": default_start(declared)})
         found[name] = declared
     return found
@@ -349,18 +358,19 @@ def _settled(
     settled = {}
     for name, found in first.items():
         declared = declarations[name]
-        for other, on_what in ((elsewhere, "the edge"), (otherwise, "another parameter")):
-            same = all(np.array_equal(value, other[name][key], equal_nan=True) for key, value in found.items())
-            if not same and declared.role == "per-edge" and on_what == "the edge":
-                break
-            if not same:
-                advice = "per='edge' declares one of every edge" if on_what == "the edge" else "write plain numbers"
-                raise declared.site.error(f"the prior of {name!r} depends on {on_what}", advice)
-        else:
-            plain = {key: float(value) if value.ndim == 0 else value for key, value in found.items()}
-            declared = declared.with_numbers(plain)
-            refuse_bad_numbers(declared)
-        settled[name] = declared
+        plain: dict[str, Any] = {key: float(value) if value.ndim == 0 else value for key, value in found.items()}
+        for other, on_what, advice in (
+            (elsewhere, "the edge", "per='edge' declares one of every edge"),
+            (otherwise, "another parameter", "write plain numbers"),
+        ):
+            for key, value in found.items():
+                if np.array_equal(value, other[name][key], equal_nan=True):
+                    continue
+                if declared.role != "per-edge":
+                    raise declared.site.error(f"the prior of {name!r} depends on {on_what}", advice)
+                plain[key] = Differing(f"by {on_what}") if key.startswith("numbers.") else None
+        settled[name] = declared.with_numbers(plain)
+        refuse_bad_numbers(settled[name])
     return settled
 
 
@@ -377,6 +387,11 @@ def _tabulated(returned: Any) -> Any:
     parts: dict[str, Any] = {"drift": drift, "diffusion": diffusion, "low": low, "high": high}
     parts |= dict.fromkeys(("ends", "axis"))
     return returned._replace(**parts)
+
+
+def _is_open(declared: Declaration) -> bool:
+    """Whether a number of its prior is not known: it is traced, or differs from edge to edge."""
+    return _has_tracers(declared) or any(isinstance(value, Differing) for value in declared.traced().values())
 
 
 def _has_tracers(declared: Declaration) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from hxcli.errors import InputError, OptionError
 from hxcli.model import Declaration, Gaussian, Rates, Sde, abstract_edge, discover, merged
 from hxcli.model.discovered_again import discover_again
+from hxcli.models.by_edge import refuse_of_every_edge
 from hxcli.models.claims import refuse_false_claims
 from hxcli.models.edge_fields import EdgeFields
 from hxcli.models.gaussian_model import OFFSET, Edges, GaussianModel, Layout, line_of, line_of_return
@@ -78,6 +79,7 @@ class BoundModel:
         traits: Names of the traits that it is a model of together, whose rates are coordinates as all else is; empty
             where it is one of a single trait.
         records: Whether a user's functions record anything.
+        by_edge: Parameters of which every edge has a value of its own, by name; they are none of the others.
     """
 
     def __init__(
@@ -100,12 +102,14 @@ class BoundModel:
         }
         self.returned = found["model"].returned
         self.records = bool(model.text) and any(each.recorded for each in found.values())
+        self._refuse_unsupported({name: each.declarations for name, each in found.items()})
         for one in found.values():
-            refuse_taken(one)
-        self._refuse_unsupported([each.declarations for each in found.values()])
+            refuse_taken(one, tuple(name for name, _ in model.by_edge))
         if not of_states:
             refuse_shapes(model, {name: each.returned for name, each in found.items()}, len(traits))
-        self.declarations = merged(*(each.declarations for each in found.values()))
+        every = merged(*(each.declarations for each in found.values()))
+        self.by_edge = {name: one for name, one in every.items() if one.role == "per-edge"}
+        self.declarations = {name: one for name, one in every.items() if name not in self.by_edge}
         if model.text and isinstance(self.returned, Gaussian):
             refuse_false_claims(model, self.declarations, fields.columns)
         means = [name for name in (*model.means, "root") if name in self.declarations or self._is_flat(name)]
@@ -129,19 +133,13 @@ class BoundModel:
             name: one.start for name, one in self.declarations.items() if one.role == "fixed" and one.shape == ()
         }
 
-    def _refuse_unsupported(self, found: list[dict[str, Declaration]]) -> None:
+    def _refuse_unsupported(self, found: dict[str, dict[str, Declaration]]) -> None:
         """Raises where no engine takes what the file says, with the line that says it.
 
         Args:
             found: What `model`, `root` and `noise` declare, where there are such.
         """
         model = self.model
-        for declared in (each for declarations in found for each in declarations.values()):
-            if declared.role == "per-edge":
-                raise declared.site.error(
-                    f"{declared.name!r} is one of every edge (per='edge'), and commands estimate what edges share",
-                    "leave per out, or read one number an edge with --edge-data",
-                )
         if isinstance(self.returned, Rates) != self._of_states:
             kind = type(self.returned).__name__
             raise InputError(
@@ -161,10 +159,15 @@ class BoundModel:
             )
         if not isinstance(self.returned, Gaussian):
             self._refuse_of_gaussian()
+        for function, declarations in found.items():
+            for declared in declarations.values():
+                if declared.role == "per-edge":
+                    refuse_of_every_edge(self, declared, function)
         if model.noise is None:
             return
-        for name in found[-1].keys() & {*model.means, "root"}:
-            raise found[-1][name].site.error(
+        of_noise = found["noise"]
+        for name in of_noise.keys() & {*model.means, "root"}:
+            raise of_noise[name].site.error(
                 f"{name!r} is a mean (MEANS) and part of a variance", "give the variance a parameter of its own"
             )
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from hxcli.engine.program import program
 from hxcli.errors import InputError
-from hxcli.model import Declaration, Edge, abstract_edge, discover, evaluate, over_edges
+from hxcli.model import Declaration, Edge, abstract_edge, discover, evaluate
 from hxcli.model.edges import OF_THE_TREE
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _looked(model: GaussianModel, sets: list[dict[str, Any]], columns: Mapping[s
 
 @program(static_argnums=0)
 def _at(model: GaussianModel, values: Any, fields: Any) -> tuple[Any, Any]:
-    edges = over_edges(model.edge, values, fields).returned
+    edges = model.over_edges(model.edge, values, fields).returned
     whole = tuple(jnp.asarray(each, float) for each in edges)
     if model.root is None:
         return whole, None

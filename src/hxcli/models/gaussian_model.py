@@ -66,6 +66,7 @@ class GaussianModel:
         text, sha256: Of a user's file, whose parameters are in the units of the files; "" for a built-in model.
         stands_alone: Whether the text says all that the user's model depends on.
         replaced: What stands in the place of the file's own root and noise, where something does.
+        by_edge: Name and shape of the parameters of which every edge has a value of its own, where those are allowed.
     """
 
     name: str
@@ -81,6 +82,7 @@ class GaussianModel:
     sha256: str = ""
     stands_alone: bool = False
     replaced: tuple[Any, ...] = ()
+    by_edge: Layout = ()
 
     def with_parts(self, root: Callable[..., Any] | None, noise: Callable[..., Any] | None) -> GaussianModel:
         """The same model with another root or another noise.
@@ -130,8 +132,21 @@ class GaussianModel:
     def program_identity(self) -> tuple[Any, ...]:
         """What its programs depend on, as `hxcli.engine.program` asks for it."""
         if self.stands_alone:
-            return self.name, self.text, self.replaced
-        return self.edge, self.root, self.noise, self.text
+            return self.name, self.text, self.replaced, self.by_edge
+        return self.edge, self.root, self.noise, self.text, self.by_edge
+
+    def over_edges(self, function: Callable[..., Any], values: Mapping[str, Any], fields: Mapping[str, Any]) -> Any:
+        """What one of its functions gives of every edge, with a leading axis of N edges, as `Evaluated`.
+
+        Args:
+            function: Of one edge.
+            values: By name; of the parameters in `by_edge` unit normal variables, (N, ...), or 0, the middle of the
+                prior, where they are not given.
+            fields: Of N edges.
+        """
+        size = fields["length"].shape[0]
+        own = {name: jnp.zeros((size, *shape)) for name, shape in self.by_edge}
+        return over_edges(function, {**own, **values}, fields, per_edge=own.keys(), units=frozenset(own))
 
     def _edges(self, layout: Layout, fields: Mapping[str, Any], values: Mapping[str, Any]) -> Edges:
         count, size = sum(math.prod(shape) for _, shape in layout), fields["length"].shape[0]
@@ -139,11 +154,11 @@ class GaussianModel:
 
         def at(values: Mapping[str, Any], unknowns: Any) -> Edges:
             given = {**values, **unraveled(layout, unknowns)}
-            edge = over_edges(self.edge, given, fields).returned
+            edge = self.over_edges(self.edge, given, fields).returned
             scale, shift, variance = (jnp.broadcast_to(part, (size,)).astype(float) for part in edge)
             noise = None
             if self.noise is not None:
-                noise = jnp.broadcast_to(over_edges(self.noise, given, fields).returned, (size,)).astype(float)
+                noise = jnp.broadcast_to(self.over_edges(self.noise, given, fields).returned, (size,)).astype(float)
             if self.root is None:
                 return Edges(scale, variance, shift, given["root"], jnp.zeros(()), noise)
             takes_tree = bool(inspect.signature(self.root).parameters)

@@ -80,6 +80,7 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, trial: Trial) 
     from hxcli.inference.likelihood_columns import TraitLikelihood, framed
     from hxcli.model import Gaussian, Rates, Sde, abstract_edge, discover
     from hxcli.models import named_model
+    from hxcli.models.by_edge import allowing_edges, refuse_cut_edges, refuse_no_priors
     from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
     from hxcli.models.gaussian_model import line_of
 
@@ -99,13 +100,17 @@ def model_lines(phylogeny: Phylogeny, observations: Observations, trial: Trial) 
         return joint_lines(phylogeny, observations, trial.without_regimes("of traits together"))
     if not observations.traits:
         raise ModelError(f"model {model.name} is of numbers, and the table has none (name a column with --column)")
+    model = allowing_edges(model, fields.columns)
+    refuse_cut_edges(model, painted)
     bound = model.on(fields, trial.start)
     refuse_unknown_parameters(trial.held, trial.start, [bound])
+    if bound.by_edge:
+        refuse_no_priors(bound)
     observations = painted.observations(observations)
     is_grid = isinstance(bound.returned, Sde)
     kind = type(bound.returned).__name__
     lines = [f"model    {bound.name}: returns {kind}, so the {_ENGINES[kind]}"]
-    lines += [*_parameters(bound.declarations), *trial.lines]
+    lines += [*_parameters({**bound.declarations, **bound.by_edge}), *trial.lines]
     likelihood: Any
     if is_grid:
         likelihood = GridLikelihood(bound, observations, 0, held=trial.held, cells=100)
@@ -218,10 +223,13 @@ def _parameters(declarations: Mapping[str, Any]) -> list[str]:
     lines = []
     for one in declarations.values():
         low, high = (np.min(one.support[0]), np.max(one.support[1]))
-        text = f"{one.role}, shape {one.shape}" if one.shape else one.role
+        role = "one of every edge" if one.role == "per-edge" else one.role
+        text = f"{role}, shape {one.shape}" if one.shape else role
         start = np.array2string(np.asarray(one.start, float), precision=6) if one.start is not None else "none"
+        # That of an edge may be another on each.
+        value = "" if one.role == "per-edge" and one.start is None else f", value {start}"
         prior = f", prior {one.prior}" if one.prior else ""
-        lines.append(f"param    {one.name}: {text}, {low:.6g} to {high:.6g}{prior}, value {start}")
+        lines.append(f"param    {one.name}: {text}, {low:.6g} to {high:.6g}{prior}{value}")
     return lines
 
 

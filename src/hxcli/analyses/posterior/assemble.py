@@ -239,7 +239,13 @@ def own_parameters(units: Units, trait: int, one: Solved | None) -> list[tuple[s
 
 
 def with_recorded(
-    found: Solved, bound: BoundModel, given: Mapping[str, float], painted: Painted, units: Units, trait: int
+    found: Solved,
+    bound: BoundModel,
+    given: Mapping[str, float],
+    painted: Painted,
+    units: Units,
+    trait: int,
+    by_edge: Mapping[str, FloatArray] | None = None,
 ) -> Solved:
     """With what a user's file records at the posterior means of its parameters.
 
@@ -250,11 +256,13 @@ def with_recorded(
         painted: The tree.
         units: Of the computation.
         trait: Number of the trait.
+        by_edge: Name -> (N, ...) means of what every edge has.
     """
     if not bound.records:
         return found
     told = own_parameters(units, trait, found)
-    own = recorded(bound, {**given, **{name: figures.mean for name, _, figures in told if figures is not None}})
+    figures_of = {name: figures.mean for name, _, figures in told if figures is not None}
+    own = recorded(bound, {**given, **figures_of}, by_edge or {})
     columns = {name: column[painted.nodes] for name, column in own.columns.items()}
     return found._replace(columns={**found.columns, **columns}, recorded=own.details)
 

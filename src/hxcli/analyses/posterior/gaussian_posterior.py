@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from hxcli.analyses.fit.fitted import file_of
@@ -17,11 +19,18 @@ from hxcli.analyses.posterior.question import Options
 from hxcli.analyses.posterior.smoothed_mixture import moved_by_weights, smoothed
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Given, Solved, WeighedModel
 from hxcli.analyses.posterior.states import nodes_and_root
-from hxcli.analyses.posterior.weighed_parameters import Weighed, drawn_places, endless_in_words, weighed_parameters
+from hxcli.analyses.posterior.weighed_parameters import (
+    Weighed,
+    drawn_places,
+    endless_in_words,
+    spaced,
+    weighed_parameters,
+)
 from hxcli.errors import Doubt
 from hxcli.inference.column_density import ColumnDensity
 from hxcli.inference.normal_mixture import Mixture, at_nodes
 from hxcli.inference.state_columns import StateColumns
+from hxcli.models.recorded import ENDINGS
 from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.units import Units
@@ -90,8 +99,30 @@ def posterior_of_file(
         priors=words,
         mixture=at_nodes(smooth, painted.nodes),
         told=told,
+        columns={name: column[painted.nodes] for name, column in _edge_columns(weighed, level).items()},
     )
-    return with_recorded(solved, question.bound, question.given(), painted, units, trait)
+    means = _edge_means(question, weighed)
+    return with_recorded(solved, question.bound, question.given(), painted, units, trait, means)
+
+
+def _edge_columns(weighed: Weighed, level: float) -> dict[str, FloatArray]:
+    """Mean, standard deviation and ends of the equal-tailed interval of what every edge has, (N,) each."""
+    found: dict[str, FloatArray] = {}
+    for name, draws in weighed.edges.items():
+        ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], 0)
+        parts = (draws.mean(0), draws.std(0), *ends)
+        found |= {f"{name}{ending}": part for ending, part in zip(ENDINGS, parts, strict=True)}
+    return found
+
+
+def _edge_means(question: GaussianQuestion, weighed: Weighed) -> dict[str, FloatArray]:
+    """Name -> (N, ...) means of what every edge has."""
+    means = iter([draws.mean(0) for draws in weighed.edges.values()])
+    found = {}
+    for name, shape in question.bound.model.by_edge:
+        entries = np.stack([next(means) for _ in range(math.prod(shape))], -1)
+        found[name] = entries.reshape(len(entries), *shape)
+    return found
 
 
 def _endless(question: GaussianQuestion, trait: str) -> str:
@@ -138,6 +169,7 @@ def _draws(
     more = {name: values[:, axis] for axis, name in enumerate(density.names)}
     given = question.given()
     more |= {TAU2: np.full(count, given[TAU2])} if TAU2 in given else {}
+    more |= {name: draws[spaced(draws, count)][:, painted.nodes] for name, draws in weighed.edges.items()}
     for place, name in enumerate(question.means):
         if not (name == "root" and question.flat_root):
             more[name] = unknowns[:, place]

@@ -18,6 +18,7 @@ from hxcli.inference.column_density import ColumnDensity
 from hxcli.inference.likelihood_columns import TraitLikelihood, framed
 from hxcli.inference.priors import parse_normal
 from hxcli.models.bound_model import BoundModel
+from hxcli.models.by_edge import follows, refuse_no_priors
 from hxcli.models.edge_fields import EdgeFields, trait_fields
 from hxcli.models.gaussian_model import OFFSET, GaussianModel
 from hxcli.phylogeny import FloatArray
@@ -63,6 +64,7 @@ class GaussianQuestion(DeclaredQuestion):
         linear = tuple(name for name in model.means if is_linear(name, as_declared, options.priors))
         super().__init__(asked_as, searched(model, linear), own, seen, trait, options)
         self._refuse_outside()
+        self._refuse_of_every_edge(options)
         declared = normal_priors(self.bound)
         self.means = {
             name: Mean(*parse_normal(options.priors[name])) if name in options.priors else Mean(*declared[name])
@@ -119,12 +121,25 @@ class GaussianQuestion(DeclaredQuestion):
     def priors_in_words(self) -> dict[str, str]:
         """Free parameter -> its prior, those of the mean after the others; a flat root is not among them."""
         of_means = {name: each.text for name, each in self.means.items() if not (name == "root" and self.flat_root)}
-        return {**super().priors_in_words(), **of_means}
+        of_edges = {name: f"{each.prior} on every edge" for name, each in self.bound.by_edge.items()}
+        return {**super().priors_in_words(), **of_means, **of_edges}
 
     def _mean_priors(self) -> FloatArray:
         """(2, P) means and precisions."""
         each = [(prior.mean, prior.deviation**-2) for prior in self.means.values()]
         return np.array(each).reshape(-1, 2).T
+
+    def _refuse_of_every_edge(self, options: Options) -> None:
+        """Raises where a user gives what is one of every edge, and where the file gives it no prior."""
+        for option, names in (("--set", options.held), ("--prior", options.priors)):
+            for name in names:
+                if name.partition("(")[0] in self.bound.by_edge:
+                    raise OptionError(
+                        f"{option} {name}: every edge has a value of its own, whose prior is the file's (change the "
+                        "file)"
+                    )
+        if self.bound.by_edge:
+            refuse_no_priors(self.bound)
 
     def _refuse_outside(self) -> None:
         for each in self.bound.coordinates:
@@ -153,6 +168,8 @@ def is_linear(name: str, bound: BoundModel, priors: Mapping[str, str]) -> bool:
     declared = bound.declarations.get(name)
     if declared is None:
         return True
+    if bound.by_edge and follows(bound, name):
+        return False
     entries = [each for each in bound.unknowns if each.partition("(")[0] == name]
     given = [priors[each] for each in entries if each in priors]
     ends = declared.low is None and declared.high is None

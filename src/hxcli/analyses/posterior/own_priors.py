@@ -32,6 +32,8 @@ def fits_plane(model: GaussianModel, fields: EdgeFields, options: Options) -> bo
     except InputError:
         # It may ask for figures of the trait; if it is wrong, it is so for every trait.
         return False
+    if model.by_edge:
+        return False
     means = [name for name in bound.unknowns if name != OFFSET]
     one_rate = len(bound.rates) == 1 and model.noise is None and TAU2 not in bound.declarations
     if not one_rate or not means or any(name in options.held for name in (*means, *bound.rates)):

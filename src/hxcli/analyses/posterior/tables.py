@@ -86,8 +86,11 @@ def _parameter_columns(
     own = [own_draws(units, trait, one) for trait, _ in drawn if (one := solved[trait]) is not None]
     columns: dict[str, Any] = {}
     for name in dict.fromkeys(name for found in own for name in found):
+        # Of what every edge has, a column for every node.
+        shape = next(found[name] for found in own if name in found).shape[1:]
         parts = [
-            found.get(name, np.full(len(each.states), np.nan)) for found, (_, each) in zip(own, drawn, strict=True)
+            found.get(name, np.full((len(each.states), *shape), np.nan))
+            for found, (_, each) in zip(own, drawn, strict=True)
         ]
         columns[name] = np.concatenate(parts)
     first = {name: columns[name] for name in _FIRST if name in columns}

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 import jax.numpy as jnp
 import numpy as np
+from numpy.typing import NDArray
 
 from hxcli.analyses.posterior.question import Options
 from hxcli.analyses.posterior.solution import Figures
@@ -15,9 +16,10 @@ from hxcli.engine.topology import BoolArray
 from hxcli.errors import Doubt, ModelError, Note, OptionError
 from hxcli.inference.box_quadrature import Box, integrate_box, places_at
 from hxcli.inference.fitted_mixture import USUAL, Budget
-from hxcli.inference.no_u_turn import unhealthy
+from hxcli.inference.no_u_turn import diagnose, unhealthy
 from hxcli.inference.parameter_chains import ParameterDensity, sample_parameters
 from hxcli.inference.parameter_priors import ParameterPrior
+from hxcli.models.recorded import entries
 from hxcli.phylogeny import FloatArray
 
 # Unknown parameters that are integrated out rather than sampled.
@@ -40,13 +42,24 @@ class WeighedDensity(ParameterDensity, Protocol):
 
     Attributes:
         priors: Of the parameters.
+        single: M, how many numbers of single edges are behind them.
+        middle: (F + M,) the middle of the priors.
     """
 
     @property
     def priors(self) -> Sequence[ParameterPrior]: ...
 
+    @property
+    def single(self) -> int: ...
+
+    @property
+    def middle(self) -> FloatArray: ...
+
     def values(self, w: FloatArray) -> FloatArray:
-        """(K, F) the parameters at K places w, (K, F)."""
+        """(K, F + M) the parameters at K places w, (K, F + M), and the numbers of single edges."""
+
+    def edge_values(self, values: FloatArray) -> dict[str, FloatArray]:
+        """Name -> (K, N, ...) what every edge has at K sets of `values`; nothing without numbers of single edges."""
 
     def sizes(self, w: FloatArray) -> FloatArray:
         """(K, F) what grows as the logarithms of the parameters do."""
@@ -69,6 +82,7 @@ class Weighed(NamedTuple):
         details: For the run record.
         box: All points of a quadrature; None where there was none.
         draws: (C, S, F) of a sampler; None where there was none.
+        edges: Name -> (C * S, N) draws of what every edge has, nan above the root; empty where edges have nothing.
         notes: What the user should know.
     """
 
@@ -82,6 +96,7 @@ class Weighed(NamedTuple):
     details: Mapping[str, Any]
     box: Box | None = None
     draws: FloatArray | None = None
+    edges: Mapping[str, FloatArray] = {}
     notes: tuple[Note, ...] = ()
 
 
@@ -89,10 +104,15 @@ def drawn_places(weighed: Weighed, count: int, seed: list[int]) -> FloatArray:
     """(K, F) draws of the coordinates."""
     if weighed.draws is not None:
         places = weighed.draws.reshape(-1, weighed.draws.shape[2])
-        return places[np.linspace(0, len(places) - 1, count).round().astype(int)]
+        return places[spaced(places, count)]
     if weighed.box is None:
         return np.repeat(weighed.places, count, 0)
     return places_at(weighed.box, np.random.default_rng([*seed, 3]).uniform(size=(2, count)))
+
+
+def spaced(draws: FloatArray, count: int) -> NDArray[np.intp]:
+    """(K,) which of the draws of a sampler are taken, at equal distances."""
+    return np.linspace(0, len(draws) - 1, count).round().astype(np.intp)
 
 
 def endless_in_words(what: str, flat: Sequence[str], advice: Sequence[str], names: Sequence[str]) -> str:
@@ -113,8 +133,10 @@ def endless_in_words(what: str, flat: Sequence[str], advice: Sequence[str], name
     )
 
 
-def method_for(count: int, method: str) -> str:
-    """`given`, `quadrature` or `sampling`, of so many unknown parameters."""
+def method_for(count: int, method: str, edges: int = 0) -> str:
+    """`given`, `quadrature` or `sampling`, of so many unknown parameters, and numbers of single edges."""
+    if edges:
+        return "sampling"
     if not count:
         return "given"
     return "sampling" if method == "nuts" or count > MOST_INTEGRATED else "quadrature"
@@ -136,7 +158,7 @@ def weighed_parameters(
         ModelError: There is none.
         HxError: NumPyro is needed, and is not installed.
     """
-    how = method_for(len(density.priors), options.method)
+    how = method_for(len(density.priors), options.method, density.single)
     if how == "given":
         found = _given(density)
     elif how == "quadrature":
@@ -181,42 +203,68 @@ def _integrated(density: WeighedDensity, endless: str) -> Weighed:
 def _sampled(density: WeighedDensity, options: Options, seed: list[int], endless: str, budget: Budget) -> Weighed:
     if options.draws > options.chains * options.samples:
         raise OptionError(f"--draws {options.draws} is more than the sampler makes (give more --samples)")
-    asked = "--model with several unknown parameters"
-    method = "nuts" if options.method == "nuts" else ""
-    low, high = np.array(density.starts).T
-    heights, loose = density.heights(_over_range(density, (low + high) / 2, seed))
+    single = density.single
+    asked = "--model with " + ("parameters of every edge" if single else "several unknown parameters")
+    method = "nuts" if options.method == "nuts" or single else ""
+    heights, loose = density.heights(_over_range(density, density.middle, seed))
     if (heights[loose] > heights[~loose].max(initial=-np.inf) + _BEYOND).any():
         # Before anything is sampled.
         raise _no_integral(endless)
-    found = sample_parameters(density, options.chains, options.samples, seed, asked, method, budget)
+    begin = [density.middle] if single else None
+    found = sample_parameters(
+        density, options.chains, options.samples, seed, asked, method, budget, starts=begin, single=single
+    )
     _refuse_endless(density, found.spaced(_SPRAY), seed, endless)
-    drawn = density.values(found.places.reshape(-1, len(density.priors)))
+    drawn = density.values(found.places.reshape(-1, found.places.shape[2]))
+    edges = _of_edges(density, drawn)
+    diagnostics = {**found.diagnostics, **_worst(edges, found.places.shape[:2])}
     figures = {
         name: Figures.of_draws(drawn[:, axis], found.diagnostics[name]) for axis, name in enumerate(density.names)
     }
     places = found.spaced(_MOST_COMPONENTS)
     even = np.full(len(places), 1 / len(places))
     notes: tuple[Note, ...] = ()
-    if wrong := unhealthy(found.divergences, found.diagnostics):
+    if wrong := unhealthy(found.divergences, diagnostics):
         advice = "give more --samples, narrower --prior, or hold parameters with --set"
         notes = (Doubt(f"the sampler has not converged: {wrong} ({advice})"),)
     details = {
         **found.details,
         "chains": options.chains,
         "samples_per_chain": options.samples,
-        "diagnostics": found.diagnostics,
+        "diagnostics": diagnostics,
         "components": len(places),
     }
-    return Weighed(places, even, even, 0.0, _SMOOTHED, figures, found.log_evidence, details, None, found.places, notes)
+    log_evidence = found.log_evidence
+    return Weighed(places, even, even, 0.0, _SMOOTHED, figures, log_evidence, details, None, found.places, edges, notes)
+
+
+def _of_edges(density: WeighedDensity, drawn: FloatArray) -> dict[str, FloatArray]:
+    """Name -> (K, N) what every edge has at K draws of all values; of an array every entry by itself."""
+    found: dict[str, FloatArray] = {}
+    for name, values in density.edge_values(drawn).items():
+        found |= {each: own.T for each, own in entries(name, np.moveaxis(values, 0, -1), 1).items()}
+    return found
+
+
+def _worst(edges: Mapping[str, FloatArray], shape: tuple[int, ...]) -> dict[str, dict[str, float]]:
+    """For every parameter of edges the worst figure that an edge has, of so many chains and draws."""
+    found = {}
+    for name, draws in edges.items():
+        figures = [diagnose(own.reshape(shape)) for own in draws.T[1:]]
+        worst = {key: min(each[key] for each in figures) for key in ("ess_bulk", "ess_tail")}
+        found[f"{name} (the worst edge)"] = {"rhat": max(each["rhat"] for each in figures), **worst}
+    return found
 
 
 def _over_range(density: WeighedDensity, place: FloatArray, seed: list[int]) -> FloatArray:
-    """(K, F) places all over the range of the priors: on lines through one, and anywhere."""
-    low, high = np.array(density.starts).T
-    lines = np.repeat(place[None], len(place) * _LINE, 0)
-    for axis in range(len(place)):
+    """(K, F + M) places all over the range of the priors: on lines through one, and anywhere; single edges as there."""
+    low, high = np.array(density.starts).reshape(-1, 2).T
+    count = len(low)
+    lines, spray = (np.repeat(place[None], rows, 0) for rows in (count * _LINE, _SPRAY))
+    for axis in range(count):
         lines[axis * _LINE : (axis + 1) * _LINE, axis] = np.linspace(low[axis], high[axis], _LINE)
-    return np.concatenate([lines, np.random.default_rng([*seed, 4]).uniform(low, high, (_SPRAY, len(place)))])
+    spray[:, :count] = np.random.default_rng([*seed, 4]).uniform(low, high, (_SPRAY, count))
+    return np.concatenate([lines, spray])
 
 
 def _refuse_endless(density: WeighedDensity, drawn: FloatArray, seed: list[int], endless: str) -> None:

@@ -20,6 +20,7 @@ from hxcli.edge_data import edge_columns
 from hxcli.errors import OptionError
 from hxcli.model import Gaussian
 from hxcli.models import is_model_file, named_model
+from hxcli.models.by_edge import allowing_edges, refuse_cut_edges
 from hxcli.models.edge_fields import EdgeFields, edge_fields, trait_fields
 from hxcli.models.gaussian_model import GaussianModel
 from hxcli.painting import Painted
@@ -62,7 +63,11 @@ def models_returning(
     """
     fields = edge_fields(painted, edge_columns(painted, options.edge_data))
     seen = EdgeFields(fields.phylogeny, trait_fields(fields.columns, _FIGURES), fields.regimes)
-    asked = {name: named_model(name) for name in options.models if name in built_in or is_model_file(name)}
+    asked = {
+        name: allowing_edges(named_model(name), seen.columns)
+        for name in options.models
+        if name in built_in or is_model_file(name)
+    }
     return {name: model for name, model in asked.items() if isinstance(model.on(seen).returned, kind)}
 
 
@@ -85,6 +90,7 @@ def questions_of_file(
     fields = edge_fields(painted, edge_columns(painted, options.edge_data))
     refuse_unread_edges(options.edge_data, [model])
     refuse_unidentified(model, fields, height_spread(painted.phylogeny))
+    refuse_cut_edges(model, painted)
     seen = painted.observations(observations)
     there = [not np.isnan(column).all() for column in observations.values.T]
     return [
@@ -180,6 +186,8 @@ def refuse_mismatched(questions: Mapping[str, ModelQuestion | DeclaredQuestion],
             refuse_unweighable(each.name, ())
         if isinstance(each, ModelQuestion) and len(each.shapes) > 1:
             refuse_unweighable(each.name, names_of(each))
+        if own := each.bound.by_edge:
+            refuse_unweighable(each.name, [f"{name} of every edge" for name in own])
     if len({each.flat_means for each in questions.values()}) > 1:
         counts = ", ".join(f"{each.name} ({each.flat_means})" for each in questions.values())
         raise OptionError(

@@ -20,16 +20,24 @@ def draws_frame(phylogeny: Phylogeny, draws: Mapping[str, Any]) -> pl.DataFrame:
     Args:
         phylogeny: N nodes.
         draws: The columns before the nodes, in order, and `states`: (rows, N) numbers, or one `DrawnStates` a trait.
+            Of what every edge has, (rows, N) too, a column for every node but the root: `rate(A)`.
     """
-    first = tuple(name for name in draws if name != "states")
+    called = node_names(phylogeny).to_list()
+    further: dict[str, Any] = {}
+    for name, values in draws.items():
+        if name != "states" and np.ndim(values) == 2:
+            further |= {f"{name}({node})": values[:, place] for place, node in enumerate(called) if place}
+        elif name != "states":
+            further[name] = values
+    first = tuple(further)
     names, taken = [], set(first)
-    for name in node_names(phylogeny).to_list():
+    for name in called:
         while name in taken:
             name += "_node"
         names.append(name)
         taken.add(name)
     states = _nodes(draws["states"], names)
-    return pl.DataFrame({name: draws[name] for name in first}).hstack(states)
+    return pl.DataFrame(further).hstack(states)
 
 
 def _nodes(states: Any, names: list[str]) -> pl.DataFrame:
