@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 import pytest
+from scipy.special import ndtr
 
 from hxcli.analyses.posterior.gaussian_question import GaussianQuestion
 from hxcli.analyses.posterior.posterior import posterior
@@ -44,7 +45,7 @@ for number, tip in enumerate(TIPS):
 ROOT = {"root_mean": 0.2, "root_variance": 0.5}
 CLOCK = (
     "def model(edge):\n"
-    "    sigma2, spread = log_normal('sigma2', median=0.5, sd=0.7), log_normal('spread', median=0.6, sd=0.4)\n"
+    "    sigma2, spread = log_normal('sigma2', median=0.5, sd=0.7), uniform('spread', 0.2, 0.8)\n"
     "    rate = log_normal('rate', median=1 + edge.start, sd=spread, per='edge')\n"
     "    return Gaussian(variance=record('pace', sigma2 * rate) * edge.length)\n"
 )
@@ -104,7 +105,7 @@ def test_the_density_is_dense_algebra_and_its_gradient_that_of_differences(tmp_p
     density = density_of(tmp_path / "clock.py", CLOCK, tau2=0.1, **ROOT)
     assert density.names == ("sigma2", "spread")
     w = np.random.default_rng(1).normal(size=(5, 12))
-    sigma2, spread = 0.5 * np.exp(0.7 * w[:, 0]), 0.6 * np.exp(0.4 * w[:, 1])
+    sigma2, spread = 0.5 * np.exp(0.7 * w[:, 0]), 0.2 + 0.6 * ndtr(w[:, 1])
     rate = np.concatenate([np.ones((5, 1)), (1 + STARTS[1:]) * np.exp(spread[:, None] * w[:, 2:])], 1)
     heights, _, _ = dense(sigma2, rate, np.full(5, 0.1))
     of_priors = -(w**2).sum(1) / 2 - 6 * math.log(2 * math.pi)
@@ -149,7 +150,7 @@ def test_the_posterior_is_that_of_weighed_draws_from_the_prior(tmp_path: Path, t
     np.testing.assert_array_equal(found.columns["rate_lower"], again.columns["rate_lower"])
     count, random = 400_000, np.random.default_rng(4)
     z = random.normal(size=(count, 13))
-    sigma2, spread = 0.5 * np.exp(0.7 * z[:, 0]), 0.6 * np.exp(0.4 * z[:, 1])
+    sigma2, spread = 0.5 * np.exp(0.7 * z[:, 0]), 0.2 + 0.6 * ndtr(z[:, 1])
     tau2 = np.exp(-3 + 0.7 * z[:, 2])
     rate = np.concatenate([np.ones((count, 1)), (1 + STARTS[1:]) * np.exp(spread[:, None] * z[:, 3:])], 1)
     heights, mean, variance = dense(sigma2, rate, tau2)
@@ -174,8 +175,8 @@ def test_the_posterior_is_that_of_weighed_draws_from_the_prior(tmp_path: Path, t
     assert (abs(found.columns["rate"][1:, 0] - middle[1:]) < error * spread_of[1:]).all()
     np.testing.assert_allclose(found.columns["rate_se"][1:, 0], spread_of[1:], rtol=0.15)
     order = np.argsort(own[:, 5])
-    ends = own[order, 5][np.searchsorted(np.cumsum(weights[order]), [0.025, 0.975])]
-    for end, name_of in zip(ends, ("rate_lower", "rate_upper"), strict=True):
+    ends = own[order, 5][np.searchsorted(np.cumsum(weights[order]), [0.025, 0.5, 0.975])]
+    for end, name_of in zip(ends, ("rate_lower", "rate_median", "rate_upper"), strict=True):
         assert found.columns[name_of][5, 0] == pytest.approx(end, abs=0.25 * spread_of[5])
     root = weights @ mean
     deviation = math.sqrt(weights @ (variance + (mean - root) ** 2))

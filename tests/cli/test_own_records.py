@@ -127,3 +127,19 @@ def test_a_column_of_the_table_is_no_name_for_a_record(hx, here) -> None:
     done = hx("fit", "tree.nwk", "traits.csv", "--column", "mass", "--model", "mine.py")
     assert done.code == 2
     assert "mine.py: line 4: 'se' is a column of the table already (give it another name)" in done.err
+
+
+@pytest.mark.slow
+def test_a_posterior_of_traits_together_records_at_the_posterior_means(hx, here) -> None:
+    (here / "mine.py").write_text(
+        HEAD + "def model(edge):\n    s = log_normal('s', median=1, sd=0.5)\n"
+        "    record('grown', s * edge.length)\n    record('twice', 2 * s)\n"
+        "    return Gaussian(variance=s * edge.length * jnp.array([[1.0, 0.2], [0.2, 3.0]]))\n"
+    )
+    done = hx("posterior", "tree.nwk", "traits.csv", "--together", "--model", "mine.py", "-o", "both")
+    assert done.code == 0, done.err
+    s = figures(here, "both", "mean")["s"]
+    row = next(each for each in rows(here / "both.csv") if each["node"] == "C")
+    assert float(row["grown"]) == pytest.approx(1.5 * s, rel=1e-9)
+    told = json.loads((here / "both.json").read_text())["results"][0]
+    assert told["recorded"]["twice"] == pytest.approx(2 * s, rel=1e-9)

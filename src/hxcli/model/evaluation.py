@@ -368,7 +368,7 @@ def _settled(
                     continue
                 if declared.role != "per-edge":
                     raise declared.site.error(f"the prior of {name!r} depends on {on_what}", advice)
-                plain[key] = Differing(f"by {on_what}") if key.startswith("numbers.") else None
+                plain[key] = Differing(f"from {on_what}") if key.startswith("numbers.") else None
         settled[name] = declared.with_numbers(plain)
         refuse_bad_numbers(settled[name])
     return settled

@@ -27,8 +27,9 @@ _TAKEN = frozenset(
     )
 )
 
-# Of a parameter that every edge has, the columns behind its name: mean, standard deviation, ends of the interval.
-ENDINGS = ("", "_se", "_lower", "_upper")
+# Of a parameter that every edge has, the columns behind its name: mean, standard deviation, ends of the interval and
+# between them the median.
+ENDINGS = ("", "_se", "_lower", "_median", "_upper")
 _NONE: Mapping[str, FloatArray] = {}
 
 

@@ -106,10 +106,10 @@ def posterior_of_file(
 
 
 def _edge_columns(weighed: Weighed, level: float) -> dict[str, FloatArray]:
-    """Mean, standard deviation and ends of the equal-tailed interval of what every edge has, (N,) each."""
+    """Mean, standard deviation, equal-tailed interval and median of what every edge has, (N,) each."""
     found: dict[str, FloatArray] = {}
     for name, draws in weighed.edges.items():
-        ends = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2], 0)
+        ends = np.quantile(draws, [(1 - level) / 2, 0.5, (1 + level) / 2], 0)
         parts = (draws.mean(0), draws.std(0), *ends)
         found |= {f"{name}{ending}": part for ending, part in zip(ENDINGS, parts, strict=True)}
     return found
