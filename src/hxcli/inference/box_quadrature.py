@@ -1,4 +1,4 @@
-"""Integration over one or two coordinates by the trapezoidal rule, its error measured.
+"""Integration over one to three coordinates by the trapezoidal rule, its error measured.
 
 For an analytic integrand that falls off at both ends the rule converges geometrically (Trefethen and Weideman 2014,
 SIAM Review 56:385): what leaving out every other point changes is about the square root of the error that is left.
@@ -28,8 +28,10 @@ from hxcli.inference.range_of_mass import (
 )
 from hxcli.phylogeny import FloatArray
 
-# Points a side while looking for the mass, and at most for the integral, of one and of two coordinates.
-_SCAN, _MOST = (65, 17), (4097, 257)
+# Points a side while looking for the mass, and at most for the integral, of one, two and three coordinates.
+_SCAN, _MOST = (65, 17, 17), (4097, 257, 65)
+# Draws that are made at a time.
+_TOGETHER = 256
 # From (M, F) places to (M,) log densities, or to (M, F) logarithms of the values there.
 Heights = Callable[[FloatArray], FloatArray]
 
@@ -42,19 +44,23 @@ class Depths(NamedTuple):
         moment: The same of the density times the squared values.
         sides: How much higher up the sides may be that an integral meets.
         neighbours: How much farther down a point may be whose neighbours are looked at on a finer grid.
-        first: Points a side for the integral, of one and of two coordinates.
+        first: Points a side for the integral, of one, two and three coordinates.
     """
 
     density: float
     moment: float
     sides: float
     neighbours: float
-    first: tuple[int, int]
+    first: tuple[int, int, int]
 
 
-DEEP = Depths(DEPTH, MOMENT_DEPTH, SIDE_DEPTH, 8.0, (65, 33))
+DEEP = Depths(DEPTH, MOMENT_DEPTH, SIDE_DEPTH, 8.0, (65, 33, 17))
 # Where a density takes milliseconds a point: a ten-thousandth may be left out.
-SHALLOW = Depths(11.0, 8.0, 1.5, 2.0, (33, 17))
+SHALLOW = Depths(11.0, 8.0, 1.5, 2.0, (33, 17, 9))
+
+
+# Of three coordinates, where every point a side is many: a millionth may be left out.
+SPARING = Depths(16.0, 12.0, 4.0, 4.0, (33, 17, 17))
 
 
 class Box(NamedTuple):
@@ -91,16 +97,29 @@ class Box(NamedTuple):
 
 
 def places_at(box: Box, uniform: FloatArray) -> FloatArray:
-    """(K, F) places at quantiles (2, K): of the first coordinate, and of the second given the first.
+    """(K, F) places at quantiles (F, K): of the first coordinate, and of every other one given those before it.
 
     Independent draws where the quantiles are; they lie between the points too.
     """
     places = np.empty((uniform.shape[1], len(box.axes)))
-    marginal = Marginals(box.axes[0], box.weights.reshape(len(box.axes[0]), -1).sum(1)[None])
+    for first in range(0, len(places), _TOGETHER):
+        some = slice(first, first + _TOGETHER)
+        places[some] = _some_places(box, uniform[:, some])
+    return places
+
+
+def _some_places(box: Box, uniform: FloatArray) -> FloatArray:
+    places = np.empty((uniform.shape[1], len(box.axes)))
+    first = box.weights.reshape(len(box.axes[0]), -1)
+    marginal = Marginals(box.axes[0], first.sum(1)[None])
     places[:, 0] = marginal.quantiles(uniform[:1])[0]
-    if len(box.axes) > 1:
-        given = interpolated(box.axes[0], box.weights, places[:, 0])
-        places[:, 1] = Marginals(box.axes[1], given).quantiles(uniform[1][:, None])[:, 0]
+    left = interpolated(box.axes[0], first, places[:, 0]) if len(box.axes) > 1 else first
+    for axis, points in enumerate(box.axes[1:], 1):
+        left = left.reshape(len(places), len(points), -1)
+        places[:, axis] = Marginals(points, left.sum(2)).quantiles(uniform[axis][:, None])[:, 0]
+        if axis + 1 < len(box.axes):
+            rows = zip(places[:, axis, None], left, strict=True)
+            left = np.concatenate([interpolated(points, own, place) for place, own in rows])
     return places
 
 
@@ -118,7 +137,7 @@ def integrate_box(
     Args:
         heights: Log density per unit of the coordinates.
         log_values: Logarithms of what the coordinates stand for.
-        starts: F ranges, 1 or 2, that hold most of the prior.
+        starts: F ranges, 1 to 3, that hold most of the prior.
         tolerance: Largest error wanted. With too many points it stays above; `error` says so.
         endless: What to say where there is no finite integral.
         nearly: Nearly the log density, for less work: good enough to look for the mass; None for the density itself.
@@ -226,6 +245,7 @@ def _zoom(heights: Heights, log_values: Heights, ranges: list[Range], depths: De
         mask = _kept(values, log_values(places), moments, depths).reshape((count,) * len(axes))
         closer, settled = moved_ranges(axes, ranges, mask)
         if settled:
-            return ranges
+            # Of three coordinates a range that is twice as long is eight times the points.
+            return closer if len(ranges) > 2 else ranges
         ranges = closer
     raise Endless

@@ -20,6 +20,9 @@ from hxcli.analyses.posterior.smoothed_mixture import moved_by_weights, smoothed
 from hxcli.analyses.posterior.solution import PROBABILITIES, Figures, Given, Solved, WeighedModel
 from hxcli.analyses.posterior.states import nodes_and_root
 from hxcli.analyses.posterior.weighed_parameters import (
+    MOST_ERROR,
+    MOST_INTEGRATED,
+    MOST_OF_FAST,
     Weighed,
     drawn_places,
     endless_in_words,
@@ -35,8 +38,8 @@ from hxcli.painting import Painted
 from hxcli.phylogeny import FloatArray
 from hxcli.prebuilt.units import Units
 
-# Error of the quadrature of which the user is told.
-_TOLD = 1e-4
+# Error of the quadrature of which the user is told; nodes of a tree on which three parameters are integrated.
+_TOLD, _MOST_NODES = 1e-4, 256
 
 
 def posterior_of_file(
@@ -57,7 +60,8 @@ def posterior_of_file(
     """
     trait, name = question.trait, question.seen.traits[question.trait]
     seed, density = trait_seed(options.seed, name), question.density()
-    weighed = weighed_parameters(density, options, seed, _endless(question, name))
+    most = MOST_OF_FAST if density.tree.size <= _MOST_NODES else MOST_INTEGRATED
+    weighed = weighed_parameters(density, options, seed, _endless(question, name), most=most)
     values = density.values(weighed.places)
     states = density.states(values, joint=options.pairs is not None or options.loo)
     scale, location = float(units.scale[trait]), float(units.location[trait])
@@ -67,7 +71,7 @@ def posterior_of_file(
     details, notes = dict(weighed.details), list(weighed.notes)
     if details["method"] == "quadrature":
         details["error_bound"] = error = max(weighed.error, moved_by_weights(fine, weighed.coarse))
-        if error > _TOLD:
+        if error > (_TOLD if len(question.names) <= MOST_INTEGRATED else MOST_ERROR):
             notes.append(Doubt(f"the two finest grids of the quadrature differ by {error:.1g} standard deviations"))
     words = question.priors_in_words()
     figures = {**weighed.figures, **_mean_figures(question, states, weighed.weights, level)}

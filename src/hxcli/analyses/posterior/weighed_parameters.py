@@ -14,7 +14,7 @@ from hxcli.analyses.posterior.solution import Figures
 from hxcli.close_names import listed
 from hxcli.engine.topology import BoolArray
 from hxcli.errors import Doubt, ModelError, Note, OptionError
-from hxcli.inference.box_quadrature import Box, integrate_box, places_at
+from hxcli.inference.box_quadrature import DEEP, SPARING, Box, integrate_box, places_at
 from hxcli.inference.fitted_mixture import USUAL, Budget
 from hxcli.inference.no_u_turn import diagnose, unhealthy
 from hxcli.inference.parameter_chains import ParameterDensity, sample_parameters
@@ -22,11 +22,13 @@ from hxcli.inference.parameter_priors import ParameterPrior
 from hxcli.models.recorded import entries
 from hxcli.phylogeny import FloatArray
 
-# Unknown parameters that are integrated out rather than sampled.
-MOST_INTEGRATED = 2
+# Unknown parameters that are integrated out rather than sampled, and where a density takes microseconds.
+MOST_INTEGRATED, MOST_OF_FAST = 2, 3
 # Largest error wanted of the quadrature, in double and single precision, and weight of all of its points together that
 # do not count at the nodes.
 _TOLERANCE, _ROUGH_TOLERANCE, _NEGLIGIBLE = 1e-5, 1e-3, 1e-8
+# The same of three parameters, and the error above which they are sampled.
+_TOLERANCE_OF_THREE, _NEGLIGIBLE_OF_THREE, MOST_ERROR = 3e-4, 1e-6, 3e-3
 # Draws that stand for all others at the nodes, and how far apart they are taken to be, in standard deviations.
 _MOST_COMPONENTS, _SMOOTHED = 512, 0.25
 # Weight of places at which a flat unknown is not determined above which there is no posterior; points a side and
@@ -107,7 +109,8 @@ def drawn_places(weighed: Weighed, count: int, seed: list[int]) -> FloatArray:
         return places[spaced(places, count)]
     if weighed.box is None:
         return np.repeat(weighed.places, count, 0)
-    return places_at(weighed.box, np.random.default_rng([*seed, 3]).uniform(size=(2, count)))
+    wanted = max(2, len(weighed.box.axes)), count
+    return places_at(weighed.box, np.random.default_rng([*seed, 3]).uniform(size=wanted))
 
 
 def spaced(draws: FloatArray, count: int) -> NDArray[np.intp]:
@@ -133,17 +136,25 @@ def endless_in_words(what: str, flat: Sequence[str], advice: Sequence[str], name
     )
 
 
-def method_for(count: int, method: str, edges: int = 0) -> str:
-    """`given`, `quadrature` or `sampling`, of so many unknown parameters, and numbers of single edges."""
+def method_for(count: int, method: str, edges: int = 0, most: int = MOST_INTEGRATED) -> str:
+    """`given`, `quadrature` or `sampling`, of so many unknown parameters, and numbers of single edges.
+
+    At most `most` unknown parameters are integrated out.
+    """
     if edges:
         return "sampling"
     if not count:
         return "given"
-    return "sampling" if method == "nuts" or count > MOST_INTEGRATED else "quadrature"
+    return "sampling" if method == "nuts" or count > most else "quadrature"
 
 
 def weighed_parameters(
-    density: WeighedDensity, options: Options, seed: list[int], endless: str, budget: Budget = USUAL
+    density: WeighedDensity,
+    options: Options,
+    seed: list[int],
+    endless: str,
+    budget: Budget = USUAL,
+    most: int = MOST_INTEGRATED,
 ) -> Weighed:
     """The posterior of the parameters by the method that so many of them take.
 
@@ -153,18 +164,18 @@ def weighed_parameters(
         seed: Of the random numbers.
         endless: What to say where there is no finite integral.
         budget: How often a sampler may compute the density.
+        most: Of parameters that are integrated: `MOST_INTEGRATED` or `MOST_OF_FAST`.
 
     Raises:
         ModelError: There is none.
         HxError: NumPyro is needed, and is not installed.
     """
-    how = method_for(len(density.priors), options.method, density.single)
+    how = method_for(len(density.priors), options.method, density.single, most)
     if how == "given":
         found = _given(density)
-    elif how == "quadrature":
-        found = _integrated(density, endless)
     else:
-        found = _sampled(density, options, seed, endless, budget)
+        integrated = _settled(density, seed, endless) if how == "quadrature" else None
+        found = integrated or _sampled(density, options, seed, endless, budget)
     _, loose = density.heights(found.places)
     if found.weights[loose].sum() > _LOST:
         raise _no_integral(endless)
@@ -180,12 +191,35 @@ def _given(density: WeighedDensity) -> Weighed:
     return Weighed(nothing, one, one, 0.0, 0.0, {}, float(density(nothing)[0]), {"method": "given parameters"})
 
 
+def _settled(density: WeighedDensity, seed: list[int], endless: str) -> Weighed | None:
+    """The integral; None of three parameters whose integral has not settled, so that they are better sampled.
+
+    Raises:
+        ModelError: There is no finite integral.
+    """
+    if len(density.priors) <= MOST_INTEGRATED:
+        return _integrated(density, endless)
+    try:
+        found = _integrated(density, endless)
+    except ModelError:
+        # So few points a side may not see where it falls off; the sampler looks for itself.
+        return None
+    if found.error > MOST_ERROR:
+        return None
+    _refuse_endless(density, found.places[np.argsort(-found.weights)[:_SPRAY]], seed, endless)
+    return found
+
+
 def _integrated(density: WeighedDensity, endless: str) -> Weighed:
-    tolerance = _TOLERANCE if jnp.result_type(float) == jnp.float64 else _ROUGH_TOLERANCE
-    box = integrate_box(density, density.sizes, density.starts, tolerance, endless)
+    of_three = len(density.priors) > MOST_INTEGRATED
+    tolerance, negligible = (_TOLERANCE_OF_THREE, _NEGLIGIBLE_OF_THREE) if of_three else (_TOLERANCE, _NEGLIGIBLE)
+    if jnp.result_type(float) != jnp.float64:
+        tolerance = max(tolerance, _ROUGH_TOLERANCE)
+    depths = SPARING if of_three else DEEP
+    box = integrate_box(density, density.sizes, density.starts, tolerance, endless, None, depths)
     places, weights = box.places, box.weights.ravel()
     order = np.argsort(-weights, kind="stable")
-    kept = np.sort(order[: np.searchsorted(np.cumsum(weights[order]), 1 - _NEGLIGIBLE) + 1])
+    kept = np.sort(order[: np.searchsorted(np.cumsum(weights[order]), 1 - negligible) + 1])
     values = density.values(places)
     figures = {
         name: Figures.of_box(box, axis, values[:, axis], density.priors[axis])
