@@ -25,7 +25,7 @@ from hxcli.phylogeny import FloatArray
 # Cells on which parameters are drawn at first.
 SAMPLED_CELLS = 64
 # A place takes milliseconds.
-_BUDGET = Budget(draws=500, wanted=0.5, fewest=1, most=4, more=2)
+_BUDGET = Budget(draws=500, wanted=0.7, fewest=1, most=4, more=2)
 _SEARCHES = 4
 _ASKED = "--model with several unknown parameters"
 # Stands for minus the logarithm of 0, with which a search cannot go on.
