@@ -143,9 +143,13 @@ def _corrected_to(surface: GridSurface, z: FloatArray) -> tuple[FloatArray, floa
         step = np.zeros_like(z)
         step[free] = np.linalg.solve(inner, gradient[free])
         pushed = ((z <= surface.ends[:, 0]) & (gradient > 0)) | ((z >= surface.ends[:, 1]) & (gradient < 0))
-        if gradient @ step / 2 < _NO_GAIN and not pushed.any():
-            return z, value, gradient
         moved = z + step
+        if gradient @ step / 2 < _NO_GAIN and not pushed.any():
+            # One more, for the digits of the place.
+            moved = np.clip(moved, *surface.ends.T)
+            other, slope = surface.on_all_cells(moved)
+            closer = bool(abs(slope[free]).max(initial=0.0) <= abs(gradient[free]).max(initial=0.0))
+            return (moved, other, slope) if closer else (z, value, gradient)
         if pushed.any() or abs(step).max() > _REACH or (np.clip(moved, *surface.ends.T) != moved).any():
             break
         higher, slope = surface.on_all_cells(moved)
