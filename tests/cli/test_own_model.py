@@ -58,7 +58,7 @@ REFUSED = {
         BROWNIAN + "def noise(tip):\n    return log_normal('e')\n",
         "--prior-tau2 with --model mine.py: its noise(tip) is the observation variance",
     ),
-    "posterior --loo": ("def model(edge):\n    return Sde(0.0, 1.0)\n", "--loo with --model mine.py"),
+    "ancestral --loo": ("def model(edge):\n    return Sde(0.0, 1.0)\n", "--loo with --model mine"),
     "posterior --tau2 0": (
         BROWNIAN.replace("'s',", "").replace("log_normal('s')", "param('s', low=0)"),
         "mine.py: line 6: the parameter 's' has no prior and one end only",

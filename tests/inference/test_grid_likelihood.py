@@ -272,7 +272,7 @@ def root(tree):
 """
 
 
-@pytest.mark.parametrize("clock", ["one rate", "a rate an edge"])
+@pytest.mark.parametrize("clock", [pytest.param("one rate", marks=pytest.mark.slow), "a rate an edge"])
 def test_a_process_that_differs_from_edge_to_edge_written_in_two_ways(case, tmp_path, clock) -> None:
     """Optima and noise by regime; and a clock by which every edge is walked at a speed of its own."""
     random, size = np.random.default_rng(5), case[0].phylogeny.topology.size

@@ -45,9 +45,19 @@ def by_squares(walk: Any, time: np.ndarray, group: np.ndarray) -> GroupedEdges:
     return GroupedEdges(time, group, made, 2)
 
 
-@pytest.mark.parametrize("ends", ["reflecting", "absorbing"])
-@pytest.mark.parametrize("root", ["best", "flat"])
-@pytest.mark.parametrize("group", [ALONE, SOME])
+@pytest.mark.parametrize(
+    ("ends", "root", "group"),
+    [
+        ("reflecting", "best", ALONE),
+        ("absorbing", "flat", ALONE),
+        ("reflecting", "flat", SOME),
+        pytest.param("absorbing", "best", ALONE, marks=pytest.mark.slow),
+        pytest.param("reflecting", "flat", ALONE, marks=pytest.mark.slow),
+        pytest.param("absorbing", "best", SOME, marks=pytest.mark.slow),
+        pytest.param("absorbing", "flat", SOME, marks=pytest.mark.slow),
+        pytest.param("reflecting", "best", SOME, marks=pytest.mark.slow),
+    ],
+)
 def test_all_ways_agree_in_everything(ends: str, root: str, group: np.ndarray) -> None:
     sde = Sde(lambda x: 0.5 * (x - x**3), 0.9, ends=ends)
     _, _, generator, own = pieces(CASE, sde, -2.0, 2.0, CELLS)
