@@ -57,10 +57,11 @@ CASES = {
     "together_pair25": {},
     "together_rows20": {"phenotypic": True},
 }
+SLOW = pytest.mark.slow
 
 
 @pytest.mark.shared
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW if CASES[name] else ()) for name in CASES])
 def test_likelihood_states_and_cells_left_out_are_those_of_dense_algebra(name: str) -> None:
     options = CASES[name]
     phylogeny, seen = read(name, replicates=bool(options))

@@ -124,7 +124,12 @@ def test_posteriors_are_means_of_those_of_the_trees(hx, here: Path, sample: str,
 
 
 @pytest.mark.parametrize(
-    "command", [("ancestral",), ("posterior",), ("fit", "--model", "bm", "--model", "er", "--no-intervals")]
+    "command",
+    [
+        ("ancestral",),
+        pytest.param(("posterior",), marks=pytest.mark.slow),
+        ("fit", "--model", "bm", "--model", "er", "--no-intervals"),
+    ],
 )
 def test_parts_give_the_bytes_of_one_run(hx, here: Path, sample: str, command: tuple[str, ...]) -> None:
     hx(command[0], *ASKED, *command[1:], "-o", "all")

@@ -116,6 +116,7 @@ def test_fit_and_ancestral_take_a_file_and_its_columns_of_edges(hx, files):
     assert digest in json.dumps(json.loads((files / "own.json").read_text()))
 
 
+@pytest.mark.slow
 def test_supports_without_ends_and_rates_that_are_solved_for(hx, here):
     """What is recorded is at the estimates; an interval has no end where the likelihood never falls."""
     (here / "powers.py").write_text(
@@ -196,6 +197,7 @@ def test_a_negative_variance_is_impossible_and_a_search_turns_back(hx, here):
     assert any(line.startswith("gradient agrees") for line in told["model"])
 
 
+@pytest.mark.slow
 def test_models_of_one_name_are_refused_and_names_of_built_in_ones_mean_nothing(hx, here):
     plain = "from hxcli.model import Gaussian, log_normal\ndef model(edge):\n    return Gaussian(variance=log_normal('s') * edge.length)\n"
     for name in ("bm", "acdc", "oum"):
@@ -214,6 +216,7 @@ def test_models_of_one_name_are_refused_and_names_of_built_in_ones_mean_nothing(
     assert rows(here / "null.bootstrap.csv")[0]["quantity"] == "likelihood_ratio"
 
 
+@pytest.mark.slow
 def test_means_of_every_column_of_edges_are_solved_for(hx, here):
     text = (
         "import jax.numpy as jnp\nfrom hxcli.model import Gaussian, log_normal, normal\nMEANS = ('theta',)\n"
@@ -238,6 +241,7 @@ def test_means_of_every_column_of_edges_are_solved_for(hx, here):
     assert wide > 1.1 * narrow
 
 
+@pytest.mark.slow
 def test_a_branch_with_another_slope_is_found(hx, here):
     text = (
         "import jax.numpy as jnp\nfrom hxcli.model import Gaussian, log_normal, param\n"
@@ -599,6 +603,7 @@ def test_a_posterior_of_traits_together_is_the_same_for_a_turned_tree(hx, here: 
         assert set(posterior["diagnostics"]["r"]) == {"rhat", "ess_bulk", "ess_tail"}
 
 
+@pytest.mark.slow
 def test_a_parameter_that_no_tip_tells_is_no_clear_maximum(hx, here):
     """One step up on every way to a tip is the root's own height: what curvature there is, is rounding."""
     (here / "step.py").write_text(

@@ -167,7 +167,9 @@ def close(found: Any, wanted: Any, tolerance: float) -> None:
 
 
 @pytest.mark.parametrize("name", SMALL)
-@pytest.mark.parametrize("what", ["value", "grad", "jvp", "jvp again", "vmap", "vmap of grad"])
+@pytest.mark.parametrize(
+    "what", [pytest.param("value", marks=pytest.mark.slow), "grad", "jvp", "jvp again", "vmap", "vmap of grad"]
+)
 def test_first_order(name: str, what: str) -> None:
     close(derivatives(name)[what], expected(name)[what], 1e-12)
 

@@ -243,7 +243,7 @@ def test_negative_lengths_are_refused_or_set():
 
 
 @given(trees())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_random_trees_are_read_as_they_were_written(tree: TreeText):
     found = one(tree.text + ";")
     assert found.topology.parents.tolist() == tree.parents
