@@ -18,8 +18,6 @@ from hxcli.model.edges import OF_THE_TREE, Edge
 from hxcli.model.effects import Message
 from hxcli.model.evaluation import Collect, Discovered, discover, with_starts
 
-# What a number is that is no value of JAX's.
-_SETTLED = (int, float, np.ndarray, np.generic)
 # Function, fields of an edge with their shapes, and width of a number -> what was discovered.
 _KNOWN: dict[tuple[Any, ...], Discovered] = {}
 

@@ -146,13 +146,6 @@ def root_given_flat(tree: Tree) -> tuple[Any, Any]:
     return mean, jnp.where(known, 0, jnp.where(informed, 1 / jnp.where(precision > 0, precision, 1), jnp.nan))
 
 
-def root_given_normal(tree: Tree, prior_mean: Any, prior_variance: Any) -> tuple[Any, Any]:
-    """(D,) mean and variance of the root under the prior N(prior_mean, prior_variance)."""
-    known, precision = tree["known"][0] > 0, tree["precision"][0]
-    pull = jnp.where(known, 0, 1 / (1 + precision * prior_variance))
-    return pull * prior_mean + (1 - pull) * tree["mean"][0], pull * prior_variance
-
-
 def log_density(tree: Tree, x: Any = None) -> Any:
     """(D,) log density of the observations given the root's state, at its best value or at x."""
     count, log_det, quadratic = (tree[name][0] for name in ("count", "log_det", "quadratic"))
@@ -165,15 +158,6 @@ def log_marginal_flat(tree: Tree) -> Any:
     known, precision = tree["known"][0] > 0, tree["precision"][0]
     width = jnp.log(2 * np.pi / jnp.where(precision > 0, precision, 1)) / 2
     return log_density(tree) + jnp.where(known, 0, width)
-
-
-def log_marginal_normal(tree: Tree, prior_mean: Any, prior_variance: Any) -> Any:
-    """(D,) log of the likelihood integrated over a root N(prior_mean, prior_variance)."""
-    known, precision, mean = tree["known"][0] > 0, tree["precision"][0], tree["mean"][0]
-    spread = jnp.where(known, prior_variance, 1 + precision * prior_variance)
-    weight = jnp.where(known, 1, precision) / spread
-    count = jnp.where(known, 1, 0)
-    return log_density(tree) - (count * np.log(2 * np.pi) + jnp.log(spread) + weight * (mean - prior_mean) ** 2) / 2
 
 
 def _ratio(above: Any, below: Any) -> Any:

@@ -37,11 +37,6 @@ class Pruned(NamedTuple):
     squares: Any
     log_det: Any
 
-    @property
-    def log_det_all(self) -> Any:
-        """log|V|."""
-        return self.log_det + np.log(self.variance)
-
 
 @dataclass(frozen=True, eq=False)
 class Merges:

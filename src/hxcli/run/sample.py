@@ -102,10 +102,6 @@ class Sample:
         taxa = self.counting(batch.taxa)
         return np.where(taxa >= 0, self._ranks[taxa], -1).astype(np.int32)
 
-    def name_at(self, rank: int) -> str:
-        """The name of a rank."""
-        return sorted(self.stream.taxa.names)[rank]
-
     def _refuse_other_tips(self, batch: TreeBatch) -> None:
         taxa = self._keys
         if len(self.stream.taxa) > len(taxa.low):

@@ -33,8 +33,6 @@ from hxcli.prebuilt.tip_likelihoods import exact_ones, refuse_bad_variance, refu
 from hxcli.prebuilt.units import Units, units_of
 from hxcli.traits import Observations
 
-# A mean that is this far from moving with all values is not one that does.
-_MOVES_WITH_ALL = 1e-9
 # Models whose restricted likelihood has no maximum, because it rises without end as alpha goes to 0.
 ALWAYS_ML = ("oum", "oumv", "ouma", "oumva")
 

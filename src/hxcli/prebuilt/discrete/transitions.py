@@ -93,12 +93,6 @@ def _spectral(rates: FloatArray) -> Spectral | None:
     return found
 
 
-def spectral_of(matrix: FloatArray) -> Spectral | None:
-    """One matrix (S, S) by its eigenvectors; None where it has zero rates or is nearly defective."""
-    found = _spectral(matrix[None])
-    return None if found is None else Spectral(*(field[0] for field in found))
-
-
 def spectra_of(rates: FloatArray) -> tuple[Spectral, BoolArray]:
     """K matrices (K, S, S) by their eigenvectors, and (K,) of which of them: not of those with zero rates, nor of those
     that are nearly defective, whose numbers mean nothing.
