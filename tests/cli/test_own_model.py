@@ -143,6 +143,28 @@ def test_supports_without_ends_and_rates_that_are_solved_for(hx, here):
     assert "rate" not in rows(here / "states.csv")[0]
 
 
+@pytest.mark.parametrize(
+    "returned",
+    [
+        "Gaussian(variance=log_normal('v', shape=(2,))[edge.pace] * edge.length)",
+        "Gaussian(variance=jnp.array([1.0, 2.0])[edge.pace] * log_normal('v') * edge.length)",
+        "Sde(lambda x: normal('m', shape=(2,))[edge.pace] - x, log_normal('v'))",
+    ],
+)
+def test_an_index_beyond_what_it_is_of_is_not_the_last(hx, files, returned: str):
+    """Kinds of edges that are numbered from 1: JAX would take the last entry for both."""
+    (files / "mine.py").write_text(HEAD + f"def model(edge):\n    return {returned}\n")
+    (files / "edges.csv").write_text("node,pace\n,1\nA,2\n")
+    given = ("tree.nwk", "traits.csv", "--column", "mass", "--model", "mine.py", "--edge-data", "edges.csv")
+    done = hx("check", *given)
+    assert done.code == 2
+    assert (
+        "hx: mine.py: line 5: an index is 2 on some edge, and there are 2 entries, the first of which is 0" in done.err
+    )
+    (files / "edges.csv").write_text("node,pace\n,0\nA,1\n")
+    assert hx("check", *given).code == 0
+
+
 def test_check_looks_at_a_model(hx, files):
     done = hx("check", "tree.nwk", "traits.csv", "--model", "mine.py", "--edge-data", "edges.csv")
     assert done.code == 0

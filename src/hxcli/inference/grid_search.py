@@ -9,6 +9,7 @@ import numpy as np
 
 from hxcli.inference.grid_likelihood import GridLikelihood
 from hxcli.inference.grid_surface import GridSurface
+from hxcli.inference.optimum_certificate import falls_as_it_bends
 from hxcli.phylogeny import FloatArray
 
 # Points at which a search may begin, standard deviations of the prior from its middle; and how many of them are tried.
@@ -81,6 +82,10 @@ def maximise_on_grid(likelihood: GridLikelihood, near: GridOptimum | None = None
     scale = 1 / np.sqrt(np.maximum(-np.diag(hessian), 1e-8))
     flat = bool((abs(gradient[free]) * np.minimum(scale[free], 1e3) < 1e-2).all())
     peaked = bool(np.isfinite(inner).all()) and bool((np.linalg.eigvalsh(inner) < 0).all())
+    if flat and peaked and np.isfinite(top):
+        peaked = falls_as_it_bends(
+            lambda at: np.array([likelihood.value(x) for x in at]), likelihood.ends, x, free, inner, top
+        )
     return GridOptimum(
         x,
         top,

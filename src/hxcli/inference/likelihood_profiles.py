@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from hxcli.inference.likelihood_columns import TraitLikelihood
-from hxcli.inference.maximum_likelihood import Optimum
+from hxcli.inference.optimum_certificate import Optimum
 from hxcli.inference.profile_paths import followed
 from hxcli.phylogeny import FloatArray
 

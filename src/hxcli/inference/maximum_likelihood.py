@@ -1,4 +1,4 @@
-"""Maximum likelihood of a model's parameters, and a certificate that says how far the optimum can be trusted.
+"""Maximum likelihood of a model's parameters.
 
 One coordinate is searched in batches of columns: a grid over its whole support, then finer grids around every local
 maximum, then the root of the derivative of a polynomial through the last of them. Several coordinates are searched by
@@ -8,13 +8,13 @@ of a grid.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial import Chebyshev
 
-from hxcli.engine.topology import BoolArray
 from hxcli.inference.likelihood_programs import ColumnFigures
+from hxcli.inference.optimum_certificate import AGREE, Certificate, Optimum, at_ends, certified, scale_of
 from hxcli.inference.rescaled import Rescaled, units_around
 from hxcli.inference.searched import Searched
 from hxcli.phylogeny import FloatArray
@@ -26,75 +26,14 @@ _MOST_MAXIMA, _ZOOMS = 4, 3
 _SCATTER, _STARTS = 64, 4
 # How far they go along a coordinate whose support has no end: logarithms, or spreads.
 _REACH, _SPREADS = 10.0, 5.0
-# Log likelihoods that differ by less are the same.
-AGREE = 1e-6
-# The same of one place and another close to it.
-_AS_GOOD = 1e-8
-# A coordinate as close to an end of its support, as a share of it, is at that end.
-_AT_END = 1e-9
-# Where a parabola has fallen so far, a likelihood has fallen by more than rounding, as a share of itself.
-_FALL, _ROUNDING = 2.0, 1e-8
-# Largest gradient at an optimum, in log units per standard error; how far it may be from the mean of those beside it.
-_FLAT, _BENT = 1e-3, 0.02
+# How far a gradient may be from the mean of those beside it, in log units per standard error.
+_BENT = 0.02
 # Units that differ by less than this factor are alike; how often a search is begun again in others.
 _LIKE, _LOOKS = 30.0, 4
 # Of Newton's method: steps, halvings of one, its longest; what stands for a smaller curvature; slopes that are none.
 _MOST_STEPS, _MOST_HALVINGS, _LONGEST_STEP, _LEAST_CURVATURE, _LEAST_SLOPE = 40, 30, 2.0, 1e-6, 1e-6
 # Steps of the differences that give second derivatives, of the width of the support.
 _STEP = 1e-4
-
-
-class Certificate(NamedTuple):
-    """How an optimum was found, and whether it can be trusted.
-
-    Attributes:
-        gradient: (S,) of the log likelihood along the coordinates of the search.
-        hessian_eigenvalues: (F,) of the coordinates that are not at an end of their support.
-        starts: How many searches were begun.
-        agreeing: How many of them ended within `AGREE` of the optimum.
-        at_lower, at_upper: Names of the coordinates at an end of their support.
-        converged: Whether the gradient vanishes there and is no other right beside it, the curvature is that of a
-            maximum, the best is finite, and the likelihood is not the same all over the support.
-    """
-
-    gradient: FloatArray
-    hessian_eigenvalues: FloatArray
-    starts: int
-    agreeing: int
-    at_lower: tuple[str, ...]
-    at_upper: tuple[str, ...]
-    converged: bool
-
-    def as_json(self) -> dict[str, Any]:
-        """For the run record."""
-        return {
-            "converged": self.converged,
-            "gradient": [float(each) for each in self.gradient],
-            "hessian_eigenvalues": [float(each) for each in self.hessian_eigenvalues],
-            "starts": self.starts,
-            "starts_agreeing": self.agreeing,
-            "at_lower_bound": list(self.at_lower),
-            "at_upper_bound": list(self.at_upper),
-        }
-
-
-class Optimum(NamedTuple):
-    """The most likely parameters.
-
-    Attributes:
-        x: (S,) coordinates as the search has them.
-        figures: One column, at x.
-        certificate: How it was found.
-    """
-
-    x: FloatArray
-    figures: ColumnFigures
-    certificate: Certificate
-
-    @property
-    def log_likelihood(self) -> float:
-        """The log likelihood at x."""
-        return float(self.figures.log_likelihood[0])
 
 
 def maximise(likelihood: Searched) -> Optimum:
@@ -118,7 +57,7 @@ def _along_one(likelihood: Searched) -> Optimum:
     agreeing = sum(each[1] > best[1] - AGREE for each in found)
     x, _, slope, curvature, figures = best
     gradient, hessian = np.array([slope]), np.array([[curvature]])
-    optimum = _certified(likelihood, np.array([x]), gradient, hessian, len(found), agreeing, figures)
+    optimum = certified(likelihood, np.array([x]), gradient, hessian, len(found), agreeing, figures)
     seen = heights[np.isfinite(heights)]
     if len(seen) and np.ptp(seen) < AGREE:
         # As of Pagel's lambda on a star: no value is better than another.
@@ -199,9 +138,9 @@ def _among_several(likelihood: Searched) -> Optimum:
     agreeing = int((heights > heights[best] - AGREE).sum())
     top = found[best]
     scaled = Rescaled(likelihood, top.unit)
-    optimum = _certified(scaled, top.x / top.unit, top.gradient, top.hessian, len(found), agreeing)
+    optimum = certified(scaled, top.x / top.unit, top.gradient, top.hessian, len(found), agreeing)
     certificate = optimum.certificate._replace(gradient=optimum.certificate.gradient / top.unit)
-    bent = abs(top.beside - top.gradient) * np.minimum(_scale(top.hessian), 1e3)
+    bent = abs(top.beside - top.gradient) * np.minimum(scale_of(top.hessian), 1e3)
     if (bent > _BENT).any():
         # As where a branch that is taken at this very place only has another slope.
         certificate = certificate._replace(converged=False)
@@ -260,7 +199,7 @@ def _polished(likelihood: Rescaled, x: FloatArray) -> _Climbed:
     value, gradient = likelihood.value_and_gradient(x)
     hessian, beside = hessian_at(likelihood, x)
     for _ in range(_MOST_STEPS):
-        free = ~_at_ends(x, ends, gradient)
+        free = ~at_ends(x, ends, gradient)
         if not free.any() or not np.isfinite(hessian).all():
             break
         curvature, directions = np.linalg.eigh(hessian[np.ix_(free, free)])
@@ -306,104 +245,3 @@ def hessian_at(likelihood: Searched, x: FloatArray) -> tuple[FloatArray, FloatAr
         if sides == [x[number] - step, x[number] + step]:
             beside[number] = (gradients[0] + gradients[1])[number] / 2
     return (rows + rows.T) / 2, beside
-
-
-def _scale(hessian: FloatArray) -> FloatArray:
-    """(S,) on which a gradient is large or small: standard errors, all else fixed."""
-    return np.asarray(1 / np.sqrt(np.maximum(-np.diag(hessian), 1e-8)))
-
-
-def _at_ends(x: FloatArray, ends: FloatArray, gradient: FloatArray) -> BoolArray:
-    """(S,) whether a coordinate is at an end of its support, beyond which the likelihood rises."""
-    room = _room(ends)
-    return ((x <= ends[:, 0] + room) & (gradient <= 0)) | ((x >= ends[:, 1] - room) & (gradient >= 0))
-
-
-def _room(ends: FloatArray) -> FloatArray:
-    """(S,) how close to an end of its support a coordinate is at that end."""
-    width = np.diff(ends, axis=1)[:, 0]
-    return _AT_END * np.maximum(1, np.where(np.isfinite(width), width, 1))
-
-
-def _fading(likelihood: Searched, x: FloatArray, height: float) -> tuple[BoolArray, FloatArray]:
-    """(S,) whether a coordinate is a logarithm that may as well fall without end; where it is, x as high as is as good.
-
-    A search stops anywhere on such a plateau, and this place does not hang on where.
-    """
-    found, raised = np.zeros(len(x), bool), x.copy()
-    for place, each in enumerate(likelihood.coordinates):
-        if not (each.log and likelihood.ends[place, 0] == -np.inf):
-            continue
-        shifts = np.concatenate([[-_REACH], np.arange(0.0, max(likelihood.start[place] - x[place], 0.0) + 1, 0.5)])
-        points = np.repeat(raised[None], len(shifts), 0)
-        points[:, place] = x[place] + shifts
-        good = likelihood.at(points).log_likelihood > height - _AS_GOOD
-        if good[0]:
-            found[place] = True
-            raised[place] = points[max(int(np.argmin(np.append(good, False))) - 1, 1), place]
-    return found, raised
-
-
-def _falls_as_it_bends(
-    likelihood: Searched, x: FloatArray, free: BoolArray, hessian: FloatArray, height: float
-) -> bool:
-    """Whether a log likelihood falls at all where its flattest curvature says so: else that is rounding.
-
-    Args:
-        likelihood: Of S coordinates.
-        x: (S,) its maximum.
-        free: (S,) coordinates that are at no end, F of them.
-        hessian: (F, F) there, negative definite.
-        height: At x.
-    """
-    values, vectors = np.linalg.eigh(hessian)
-    along = np.zeros(len(x))
-    along[free] = vectors[:, -1]
-    step = np.sqrt(2 * _FALL / -values[-1])
-    sides = np.stack([x - step * along, x + step * along])
-    inside = ((sides > likelihood.ends[:, 0]) & (sides < likelihood.ends[:, 1]))[:, free].all(1)
-    fallen = height - likelihood.at(sides).log_likelihood
-    return not bool((inside & (fallen < _ROUNDING * max(1.0, abs(height)))).any())
-
-
-def _certified(
-    likelihood: Searched,
-    x: FloatArray,
-    gradient: FloatArray,
-    hessian: FloatArray,
-    starts: int,
-    agreeing: int,
-    figures: ColumnFigures | None = None,
-) -> Optimum:
-    ends, names = likelihood.ends, [each.name for each in likelihood.coordinates]
-    room = _room(ends)
-    lower, upper = x <= ends[:, 0] + room, x >= ends[:, 1] - room
-    there = np.where(lower, ends[:, 0], np.where(upper, ends[:, 1], x))
-    if figures is None or not np.array_equal(x, there):
-        figures = likelihood.at(there[None])
-    x = there
-    # A positive number that may be as small as one likes is at its end too.
-    fading, raised = _fading(likelihood, x, float(figures.log_likelihood[0]))
-    if fading.any():
-        x, figures, lower = raised, likelihood.at(raised[None]), lower | fading
-    free = ~(lower | upper)
-    inner = hessian[np.ix_(free, free)]
-    sound = bool(np.isfinite(inner).all())
-    eigenvalues = np.asarray(np.linalg.eigvalsh(inner) if sound else np.full(int(free.sum()), np.nan), float)
-    scale = _scale(hessian)
-    flat = bool((abs(gradient[free]) * np.minimum(scale[free], 1e3) < _FLAT).all())
-    inwards = bool((gradient[lower & ~fading] <= _FLAT).all() and (gradient[upper & ~free] >= -_FLAT).all())
-    finite = bool(np.isfinite(figures.log_likelihood[0]))
-    converged = finite and flat and inwards and bool((eigenvalues < 0).all())
-    if converged and free.any():
-        converged = _falls_as_it_bends(likelihood, x, free, inner, float(figures.log_likelihood[0]))
-    certificate = Certificate(
-        gradient,
-        eigenvalues,
-        starts,
-        agreeing,
-        tuple(name for name, on in zip(names, lower, strict=True) if on),
-        tuple(name for name, on in zip(names, upper, strict=True) if on),
-        converged,
-    )
-    return Optimum(x, figures, certificate)

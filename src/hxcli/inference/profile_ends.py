@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hxcli.engine.topology import BoolArray
-from hxcli.inference.maximum_likelihood import Optimum, hessian_at
+from hxcli.inference.maximum_likelihood import hessian_at
+from hxcli.inference.optimum_certificate import Optimum
 from hxcli.inference.quantity import Quantity
 from hxcli.inference.searched import Searched
 from hxcli.phylogeny import FloatArray

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.polynomial import Chebyshev
 
 from hxcli.inference.likelihood_programs import ColumnFigures
-from hxcli.inference.maximum_likelihood import Optimum
+from hxcli.inference.optimum_certificate import Optimum
 from hxcli.inference.profile_ends import ProfileEnds
 from hxcli.inference.profile_paths import crossing, never_falls
 from hxcli.inference.quantity import Interval, Quantity

@@ -13,14 +13,18 @@ import numpy as np
 from hxcli.errors import InputError, OptionError
 from hxcli.model import Declaration, Gaussian, Rates, Sde, abstract_edge, discover, merged
 from hxcli.model.discovered_again import discover_again
+from hxcli.model.edges import OF_THE_TREE
 from hxcli.models.by_edge import refuse_of_every_edge
 from hxcli.models.claims import refuse_false_claims
 from hxcli.models.edge_fields import EdgeFields
+from hxcli.models.far_indices import refuse_far_indices
 from hxcli.models.gaussian_model import OFFSET, Edges, GaussianModel, Layout, line_of, line_of_return
 from hxcli.models.recorded import refuse_taken
 from hxcli.models.returned_shapes import refuse_shapes
 from hxcli.phylogeny import FloatArray
 
+# Fields that edges have without any table.
+_USUAL = OF_THE_TREE | {"length", "start", "end", "is_tip", "regime"}
 # How far the rate of a regime may be from the first one's.
 _FARTHEST_RATIO = 1e8
 # A support whose ends are all positive and so far apart is searched by its logarithm.
@@ -110,6 +114,8 @@ class BoundModel:
         every = merged(*(each.declarations for each in found.values()))
         self.by_edge = {name: one for name, one in every.items() if one.role == "per-edge"}
         self.declarations = {name: one for name, one in every.items() if name not in self.by_edge}
+        if model.text and (any(one.shape for one in every.values()) or fields.columns.keys() - _USUAL):
+            refuse_far_indices(model, self.declarations, fields.columns)
         if model.text and isinstance(self.returned, Gaussian):
             refuse_false_claims(model, self.declarations, fields.columns)
         means = [name for name in (*model.means, "root") if name in self.declarations or self._is_flat(name)]

@@ -18,7 +18,8 @@ from hxcli.errors import ModelError, OptionError
 from hxcli.inference.akaike import Akaike
 from hxcli.inference.edge_variances import refuse_negative_variances
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood, framed
-from hxcli.inference.maximum_likelihood import Optimum, maximise
+from hxcli.inference.maximum_likelihood import maximise
+from hxcli.inference.optimum_certificate import Optimum
 from hxcli.inference.profile_intervals import profile_intervals
 from hxcli.inference.quantity import Interval, Quantity
 from hxcli.model import Sde

@@ -8,7 +8,7 @@ from hxcli.analyses.fit.options import FREE_ROOT, ULTRAMETRIC, height_spread
 from hxcli.close_names import listed
 from hxcli.errors import Doubt, Note
 from hxcli.inference.likelihood_columns import TraitLikelihood
-from hxcli.inference.maximum_likelihood import Optimum
+from hxcli.inference.optimum_certificate import Optimum
 from hxcli.model import Gaussian
 from hxcli.models.bound_model import BoundModel
 from hxcli.models.claims import unnamed_means

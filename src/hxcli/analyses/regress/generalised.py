@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from hxcli.analyses.regress.formula import Design
 from hxcli.inference.akaike import Akaike
 from hxcli.inference.likelihood_columns import Framed, TraitLikelihood
-from hxcli.inference.maximum_likelihood import Optimum, maximise
+from hxcli.inference.maximum_likelihood import maximise
+from hxcli.inference.optimum_certificate import Optimum
 from hxcli.inference.profile_intervals import profile_intervals
 from hxcli.inference.quantity import Interval, Quantity
 from hxcli.models.bound_model import BoundModel

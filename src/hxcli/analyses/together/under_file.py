@@ -20,7 +20,8 @@ from hxcli.errors import ModelError
 from hxcli.inference.akaike import aic
 from hxcli.inference.matrix_edges import refuse_no_covariances
 from hxcli.inference.matrix_likelihood import MatrixLikelihood
-from hxcli.inference.maximum_likelihood import Optimum, maximise
+from hxcli.inference.maximum_likelihood import maximise
+from hxcli.inference.optimum_certificate import Optimum
 from hxcli.inference.profile_intervals import profile_intervals
 from hxcli.inference.quantity import Interval, Quantity
 from hxcli.models.bound_model import BoundModel
